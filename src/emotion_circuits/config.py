@@ -1,0 +1,102 @@
+"""Configuration of one profile: a Kedro environment with its models, pairs and parameters."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from kedro.config import OmegaConfigLoader
+from kedro.framework import project
+from kedro.utils import find_kedro_project
+from omegaconf import OmegaConf
+
+from emotion_circuits.errors import InputError, unknown_name
+
+# Runtime parameters that move files; they are read by the catalog, not by any phase.
+ROOT_PARAMETERS = frozenset({"results_root", "models_root", "data_root"})
+
+
+class ProfileConfigLoader(OmegaConfigLoader):
+    """Kedro's configuration loader, aware of the profile it reads.
+
+    Kedro builds pipelines without saying for which environment. Every entry point (run, viz,
+    notebook, session) makes a loader first, so the newest loader is the one to ask; when its
+    profile or runtime parameters differ from those of the one before, pipelines built for that
+    one are forgotten.
+
+    OmegaConf's resolvers are process-wide, and each loader replaces those of the one before.
+    They are put back on every access, so that two sessions in one process keep their own paths.
+    """
+
+    newest: ClassVar[ProfileConfigLoader | None] = None
+
+    def __init__(
+        self,
+        conf_source: str | Path,
+        env: str | None = None,
+        runtime_params: dict[str, Any] | None = None,
+        **arguments: Any,
+    ) -> None:
+        _check_profile(Path(conf_source), env, arguments)
+        # Set before the parent reads the globals, which may already name the profile.
+        self.profile = env or arguments["default_run_env"]
+        super().__init__(conf_source, env, runtime_params, **arguments)
+        former, ProfileConfigLoader.newest = ProfileConfigLoader.newest, self
+        if former is not None and former._source() != self._source():
+            project.pipelines.configure(project.pipelines._pipelines_module)
+
+    def _source(self) -> tuple[str, str, dict[str, Any] | None]:
+        return str(self.conf_source), self.profile, self.runtime_params
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Read one kind of configuration, with this loader's own resolvers in force."""
+        self._register_globals_resolver()
+        OmegaConf.register_new_resolver("profile", lambda: self.profile, replace=True)
+        found = super().__getitem__(key)
+        if key == "parameters":
+            self._check_top_level(found)
+        return found
+
+    def _check_top_level(self, parameters: dict[str, Any]) -> None:
+        """Refuse a parameter group that conf/base does not know: it would be ignored silently."""
+        base = self.load_and_merge_dir_config(
+            self._get_conf_env_path(self.base_env),
+            self.config_patterns["parameters"],
+            "base",
+            set(),
+        )
+        for name in parameters:
+            if name not in base and name not in ROOT_PARAMETERS:
+                raise unknown_name("parameter", name, [*base, *sorted(ROOT_PARAMETERS)])
+
+
+def _check_profile(conf_source: Path, env: str | None, arguments: dict[str, Any]) -> None:
+    if env is None or not conf_source.is_dir() or (conf_source / env).is_dir():
+        return
+    profiles = (path.name for path in conf_source.iterdir() if path.is_dir())
+    known = sorted(name for name in profiles if name != arguments.get("base_env"))
+    raise unknown_name("profile", env, known, where=f"folder '{conf_source.name}'")
+
+
+def current_config() -> ProfileConfigLoader:
+    """Give the configuration the pipelines are to be built for.
+
+    That is the newest session's. Without any session (``kedro registry list``) it is the one of
+    the environment variable ``KEDRO_ENV``, or of the default profile.
+
+    Raises:
+        InputError: If there is no session and the current folder lies in no Kedro project.
+    """
+    if ProfileConfigLoader.newest is not None:
+        return ProfileConfigLoader.newest
+    root = find_kedro_project(Path.cwd())
+    if root is None:
+        raise InputError(
+            f"no Kedro project in {Path.cwd()} or above it; run from the project's folder"
+        )
+    return ProfileConfigLoader(
+        str(root / project.settings.CONF_SOURCE),
+        env=os.environ.get("KEDRO_ENV"),
+        **project.settings.CONFIG_LOADER_ARGS,
+    )

@@ -1,0 +1,25 @@
+"""Kedro datasets: results written atomically, and models that are loaded once."""
+
+from emotion_circuits.datasets.event_log import EventLogDataset
+from emotion_circuits.datasets.language_model import LanguageModelDataset
+from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
+from emotion_circuits.datasets.results import (
+    ResultCSVDataset,
+    ResultJSONDataset,
+    ResultJSONLinesDataset,
+    ResultPickleDataset,
+    ResultPlotlyDataset,
+    ResultTextDataset,
+)
+
+__all__ = [
+    "EventLogDataset",
+    "LanguageModelDataset",
+    "PretrainedFolderDataset",
+    "ResultCSVDataset",
+    "ResultJSONDataset",
+    "ResultJSONLinesDataset",
+    "ResultPickleDataset",
+    "ResultPlotlyDataset",
+    "ResultTextDataset",
+]

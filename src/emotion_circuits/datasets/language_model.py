@@ -1,0 +1,73 @@
+"""The catalog's language models: loaded when a node asks, released when none will ask again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+from kedro.utils import find_kedro_project
+
+from emotion_circuits.language_models import LanguageModel, ModelSpec, load_language_model
+from emotion_circuits.language_models.residency import resident
+
+
+class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
+    """One language model of the profile.
+
+    The model is loaded by the first ``load`` and shared by all later ones, until ``release``.
+    """
+
+    # A loaded model cannot be handed to another process; ParallelRunner refuses such datasets.
+    _SINGLE_PROCESS = True
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        models: dict[str, dict[str, Any]],
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Describe a model without loading it.
+
+        Args:
+            name: The model's name in the profile.
+            models: The profile's model table, from name to the fields of ``ModelSpec``.
+            metadata: Ignored here; read by kedro-viz.
+        """
+        self._name = name
+        self._models = models
+        self.metadata = metadata
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What to load.
+
+        Raises:
+            InputError: If the profile has no such model, or its table is wrong.
+        """
+        spec = ModelSpec.from_table(self._name, self._models)
+        # Folders in a profile are relative to the project, wherever a notebook lies in it.
+        root = find_kedro_project(Path.cwd())
+        if root is not None and (root / spec.source).is_dir():
+            spec = spec.model_copy(update={"source": str(root / spec.source)})
+        return spec
+
+    def _describe(self) -> dict[str, Any]:
+        return {"name": self._name, **self._models.get(self._name, {})}
+
+    def _exists(self) -> bool:
+        return self._name in self._models
+
+    def load(self) -> LanguageModel:
+        """Give the loaded model, checked against the plain one it was made from."""
+        spec = self.spec
+        return resident.get(spec, lambda: load_language_model(spec))
+
+    def save(self, data: NoReturn) -> None:  # noqa: ARG002
+        """Refuse: models are read, never written, by the study."""
+        raise DatasetError(f"language model {self._name!r} is read-only")
+
+    def _release(self) -> None:
+        if self._exists():
+            resident.release(self.spec)

@@ -1,0 +1,50 @@
+"""How much memory the process takes at most while something runs."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import psutil
+
+_INTERVAL_SECONDS: Final = 0.05
+
+
+class PeakMemory:
+    """Samples the process's resident set size from ``start`` to ``stop``.
+
+    Peaks shorter than the sampling interval of 50 ms can be missed.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._peak_bytes = 0
+
+    def start(self) -> None:
+        """Begin to sample; a start while sampling is ignored."""
+        if self._thread is not None:
+            return
+        self._peak_bytes = self._process.memory_info().rss
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._sample, name="peak-memory", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """End sampling.
+
+        Returns:
+            The largest resident set size since ``start``, in MiB; 0.0 if it was never started.
+        """
+        if self._thread is None:
+            return 0.0
+        self._stopped.set()
+        self._thread.join()
+        self._thread = None
+        self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)
+        return self._peak_bytes / 2**20
+
+    def _sample(self) -> None:
+        while not self._stopped.wait(_INTERVAL_SECONDS):
+            self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)

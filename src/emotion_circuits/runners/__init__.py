@@ -1,0 +1,5 @@
+"""Kedro runners."""
+
+from emotion_circuits.runners.model_major import ModelMajorRunner
+
+__all__ = ["ModelMajorRunner"]

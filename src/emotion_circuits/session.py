@@ -1,0 +1,151 @@
+"""A Kedro session that computes what a phase needs first, and reports user errors in one line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.pipeline import Pipeline
+from kedro.runner import AbstractRunner, SequentialRunner
+from kedro.validation.exceptions import ParameterValidationError
+
+from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.runners import ModelMajorRunner
+
+if TYPE_CHECKING:
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline.node import Node
+
+logger = logging.getLogger(__name__)
+
+
+class StudySession(KedroSession):
+    """Kedro's session, with three additions.
+
+    A phase run alone first computes whatever it needs and is not there yet. Nodes are run model
+    by model. An error the user can mend ends the run with one line instead of a traceback.
+    """
+
+    def run(  # type: ignore[override]
+        self,
+        pipeline_name: str | None = None,
+        pipeline_names: list[str] | None = None,
+        runner: AbstractRunner | None = None,
+        load_versions: dict[str, str] | None = None,
+        only_missing_outputs: bool = False,
+        **selection: Any,
+    ) -> dict[str, Any]:
+        """Run a pipeline as ``KedroSession.run`` does; the arguments are the same.
+
+        Raises:
+            click.ClickException: If something the user gave is wrong; one line says what.
+        """
+        names = [pipeline_name] if pipeline_name else list(pipeline_names or [])
+        if runner is None or type(runner) is SequentialRunner:
+            runner = ModelMajorRunner(is_async=bool(runner and runner._is_async))
+        try:
+            names, selection = self._with_missing_upstream(names, selection)
+            return super().run(
+                pipeline_names=names,
+                runner=runner,
+                load_versions=load_versions,
+                only_missing_outputs=only_missing_outputs,
+                **selection,
+            )
+        except Exception as error:
+            line = _line_for_user(error)
+            if line is None:
+                raise
+            raise click.ClickException(line) from error
+
+    def _with_missing_upstream(
+        self, names: list[str], selection: dict[str, Any]
+    ) -> tuple[list[str], dict[str, Any]]:
+        """Widen a selection by the nodes that make its missing inputs."""
+        pipelines.set_requested(None)
+        context = self.load_context()
+        requested = _requested_pipeline(names)
+        _check_namespaces(requested, selection.get("namespaces"))
+        chosen = _select(requested, selection)
+        scope = list(dict.fromkeys(_phases(chosen.nodes))) or names
+        context._pipelines_to_validate = scope if names else None
+        missing = missing_upstream(chosen, pipelines["__default__"], context.catalog)
+        if not missing:
+            return names, selection
+        phases = list(dict.fromkeys(_phases(missing)))
+        logger.info("Missing inputs are computed first: %s", ", ".join(phases))
+        nodes = [node.name for node in [*chosen.nodes, *missing]]
+        return [*(names or ["__default__"]), *phases], {"node_names": nodes}
+
+
+def missing_upstream(chosen: Pipeline, study: Pipeline, catalog: CatalogProtocol) -> list[Node]:
+    """Find the nodes that must run before a selection can.
+
+    Args:
+        chosen: What shall run.
+        study: All nodes that could make its inputs.
+        catalog: Tells which inputs exist already.
+
+    Returns:
+        The nodes of ``study`` that make missing inputs, and those that make theirs, in the order
+        of the study.
+    """
+    producers = {output: node for node in study.nodes for output in node.outputs}
+    found: set[Node] = set()
+    wanted = [name for name in chosen.inputs() if name in producers]
+    while wanted:
+        name = wanted.pop()
+        node = producers.get(name)
+        if node is None or node in found or catalog.exists(name):
+            continue
+        found.add(node)
+        wanted.extend(node.inputs)
+    return [node for node in study.nodes if node in found and node not in set(chosen.nodes)]
+
+
+def _requested_pipeline(names: list[str]) -> Pipeline:
+    for name in names:
+        if name not in pipelines:
+            raise unknown_name("pipeline", name, sorted(pipelines))
+    return sum((pipelines[name] for name in names or ["__default__"]), Pipeline([]))
+
+
+def _check_namespaces(requested: Pipeline, namespaces: Iterable[str] | None) -> None:
+    known = list(dict.fromkeys(node.namespace for node in requested.nodes if node.namespace))
+    for name in namespaces or ():
+        if name not in known:
+            from emotion_circuits.config import current_config
+
+            raise unknown_name("model", name, known, where=f"profile {current_config().profile!r}")
+
+
+def _select(requested: Pipeline, selection: dict[str, Any]) -> Pipeline:
+    arguments = dict(selection)
+    arguments["node_namespaces"] = arguments.pop("namespaces", None)
+    try:
+        return requested.filter(**arguments)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _phases(nodes: Iterable[Node]) -> Iterator[str]:
+    """Name the phase of each node; a phase's nodes carry its name as a tag."""
+    for node in nodes:
+        yield from (tag for tag in sorted(node.tags) if tag in pipelines)
+
+
+def _line_for_user(error: BaseException) -> str | None:
+    """Give the one line for an error the user can mend, or None for a fault of the program."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, InputError):
+            return str(seen)
+        if isinstance(seen, ParameterValidationError):
+            lines = str(seen).splitlines()[1:] or [str(seen)]
+            return "; ".join(line.removeprefix("- ").strip() for line in lines)
+        seen = seen.__cause__ or seen.__context__
+    return None

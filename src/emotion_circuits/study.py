@@ -1,0 +1,63 @@
+"""The study a profile describes: which models, and which pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from emotion_circuits.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True)
+class Study:
+    """Models and pairs of one profile.
+
+    Attributes:
+        profile: The Kedro environment's name.
+        models: Registry names, in the order of the profile's table.
+        pairs: Pairs of models to compare; the first is mapped onto the second.
+    """
+
+    profile: str
+    models: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+
+def read_study(profile: str, globals_: Mapping[str, Any]) -> Study:
+    """Read a study from a profile's ``globals.yml``.
+
+    Args:
+        profile: The Kedro environment's name.
+        globals_: ``models`` (name to model fields) and, if not all of them, ``pairs`` (lists of
+            two names).
+
+    Returns:
+        The checked study. Without ``pairs``, each model is compared with each later one.
+
+    Raises:
+        InputError: If there is no model, a name cannot be a namespace, or a pair is not one.
+    """
+    models = tuple(globals_.get("models") or {})
+    if not models:
+        raise InputError(f"profile {profile!r} has no models; add 'models:' to its globals.yml")
+    for name in models:
+        if "." in str(name) or not str(name):
+            raise InputError(
+                f"model name {name!r} holds a dot; names are Kedro namespaces, use - or _"
+            )
+    given = globals_.get("pairs")
+    pairs = combinations(models, 2) if given is None else (tuple(pair) for pair in given)
+    return Study(profile, models, tuple(_check_pair(pair, models, profile) for pair in pairs))
+
+
+def _check_pair(pair: tuple[str, ...], models: tuple[str, ...], profile: str) -> tuple[str, str]:
+    for name in pair:
+        if name not in models:
+            raise unknown_name("model", name, models, where=f"profile {profile!r}")
+    if len(pair) != 2 or pair[0] == pair[1]:
+        raise InputError(
+            f"pair {list(pair)} in profile {profile!r}; a pair is two different models"
+        )
+    return pair[0], pair[1]

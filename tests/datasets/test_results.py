@@ -1,0 +1,69 @@
+"""Result datasets write atomically and read back what was written."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import torch
+from kedro.io import DatasetError
+
+from emotion_circuits.datasets import (
+    EventLogDataset,
+    ResultCSVDataset,
+    ResultJSONDataset,
+    ResultPickleDataset,
+    ResultPlotlyDataset,
+)
+
+
+def test_each_kind_reads_back_what_it_wrote(tmp_path):
+    table = pd.DataFrame({"layer": [0, 1], "norm": [0.5, 1.5]})
+    ResultCSVDataset(filepath=str(tmp_path / "a.csv")).save(table)
+    pd.testing.assert_frame_equal(ResultCSVDataset(filepath=str(tmp_path / "a.csv")).load(), table)
+
+    ResultJSONDataset(filepath=str(tmp_path / "a.json")).save({"é": [1, 2]})
+    assert ResultJSONDataset(filepath=str(tmp_path / "a.json")).load() == {"é": [1, 2]}
+
+    figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))
+    ResultPlotlyDataset(filepath=str(tmp_path / "f.json")).save(figure)
+    assert ResultPlotlyDataset(filepath=str(tmp_path / "f.json")).load() == figure
+
+    result = {"vectors": np.eye(2), "resid_post": torch.ones(1, 2)}
+    ResultPickleDataset(filepath=str(tmp_path / "a.pkl")).save(result)
+    loaded = ResultPickleDataset(filepath=str(tmp_path / "a.pkl")).load()
+    np.testing.assert_array_equal(loaded["vectors"], np.eye(2))
+    assert torch.equal(loaded["resid_post"], torch.ones(1, 2))
+
+
+class Unwritable:
+    """Pickling it fails after other bytes were written; as a number it is no JSON either."""
+
+    def __reduce__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "good", "bad"),
+    [
+        (ResultPickleDataset, "r.pkl", [1], [list(range(10_000)), Unwritable()]),
+        (ResultJSONDataset, "r.json", [1], [float("nan")]),
+    ],
+)
+def test_a_failed_save_keeps_the_former_file(tmp_path, dataset, name, good, bad):
+    result = dataset(filepath=str(tmp_path / name))
+    result.save(good)
+    with pytest.raises(DatasetError):
+        result.save(bad)
+    assert result.load() == good
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_the_event_log_only_grows(tmp_path):
+    log = EventLogDataset(filepath=str(tmp_path / "timing" / "log.jsonl"))
+    assert not log.exists()
+    log.save({"phase": "activations", "metadata": {"peak": 1.0}})
+    log.save({"phase": "emotion_vectors", "metadata": {}})
+    assert list(log.load()["phase"]) == ["activations", "emotion_vectors"]
+    assert log.load()["metadata"][0] == {"peak": 1.0}
