@@ -1,0 +1,24 @@
+"""Language models: what to load, where to put it, and how texts become tokens."""
+
+from emotion_circuits.language_models.device import (
+    get_default_device,
+    get_default_device_str,
+    move_to_device,
+    resolve_device,
+)
+from emotion_circuits.language_models.encoding import EncodedPrompts, encode_prompts
+from emotion_circuits.language_models.loading import load_language_model
+from emotion_circuits.language_models.model import LanguageModel
+from emotion_circuits.language_models.spec import ModelSpec
+
+__all__ = [
+    "EncodedPrompts",
+    "LanguageModel",
+    "ModelSpec",
+    "encode_prompts",
+    "get_default_device",
+    "get_default_device_str",
+    "load_language_model",
+    "move_to_device",
+    "resolve_device",
+]

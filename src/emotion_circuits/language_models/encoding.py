@@ -1,0 +1,97 @@
+"""Prompts as tokens, with masks that say which tokens are text and which are the cue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class EncodedPrompts:
+    """Prompts of different lengths in one rectangle, padded on the right.
+
+    Attributes:
+        token_ids: Padding where the attention mask is False.
+        attention_mask: True for every real token, BOS included.
+        content_mask: True for the tokens of the text itself: no BOS, no padding.
+        cue_mask: True for the tokens that share a character with the cue.
+        token_strings: The real tokens of each prompt, BOS included.
+    """
+
+    token_ids: Int[Tensor, "prompt pos"]
+    attention_mask: Bool[Tensor, "prompt pos"]
+    content_mask: Bool[Tensor, "prompt pos"]
+    cue_mask: Bool[Tensor, "prompt pos"]
+    token_strings: list[list[str]]
+
+    @property
+    def lengths(self) -> Int[Tensor, " prompt"]:
+        """Number of real tokens of each prompt."""
+        return self.attention_mask.sum(1)
+
+
+def encode_prompts(
+    model: LanguageModel, texts: Sequence[str], cues: Sequence[str] | None = None
+) -> EncodedPrompts:
+    """Encode prompts with the model's own BOS convention.
+
+    Args:
+        model: Whose tokenizer to use.
+        texts: At least one.
+        cues: For each text the words that settle its emotion, which occur in it; empty for none.
+
+    Returns:
+        Tokens and masks.
+
+    Raises:
+        InputError: If a text has no token, is too long for the model, or lacks its cue.
+    """
+    encoded = [model.encode(text) for text in texts]
+    first = 0 if model.bos_token_id is None else 1
+    longest = max(map(len, encoded), default=0)
+    for row, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
+        _check_length(model, row, text, len(ids), first)
+    pad = model.tokenizer.pad_token_id
+    token_ids = torch.full((len(texts), longest), 0 if pad is None else pad)
+    attention_mask = torch.zeros(len(texts), longest, dtype=torch.bool)
+    cue_mask = torch.zeros_like(attention_mask)
+    for row, ids in enumerate(encoded):
+        token_ids[row, : len(ids)] = torch.tensor(ids)
+        attention_mask[row, : len(ids)] = True
+        if cues is not None and cues[row]:
+            cue_mask[row, _cue_positions(model, texts[row], cues[row], row)] = True
+    content_mask = attention_mask.clone()
+    content_mask[:, :first] = False
+    strings = [model.tokenizer.convert_ids_to_tokens(ids) for ids in encoded]
+    return EncodedPrompts(token_ids, attention_mask, content_mask, cue_mask, strings)
+
+
+def _check_length(model: LanguageModel, row: int, text: str, length: int, first: int) -> None:
+    if length <= first:
+        raise InputError(f"prompt {row} ({text!r}) has no tokens for model {model.name!r}")
+    if length > model.n_ctx:
+        raise InputError(
+            f"prompt {row} ({text[:40]!r}…) has {length} tokens; model {model.name!r} reads at "
+            f"most {model.n_ctx}"
+        )
+
+
+def _cue_positions(model: LanguageModel, text: str, cue: str, row: int) -> list[int]:
+    """Find the positions of the tokens that overlap the cue's first occurrence."""
+    start = text.find(cue)
+    if start < 0:
+        raise InputError(f"prompt {row} ({text[:40]!r}…) does not hold its cue {cue!r}")
+    offsets = model.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+    shift = 0 if model.bos_token_id is None or model.tokenizer_adds_bos else 1
+    return [
+        position + shift
+        for position, (begin, end) in enumerate(offsets)
+        if begin < start + len(cue) and end > start and end > begin
+    ]

@@ -1,0 +1,127 @@
+"""Loading a language model from the hub or a folder, and checking it before anybody uses it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any
+
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.device import resolve_device
+from emotion_circuits.language_models.model import LanguageModel
+from emotion_circuits.language_models.self_check import PROBES, check_bridge, plain_logits
+from emotion_circuits.language_models.spec import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+
+def load_language_model(spec: ModelSpec) -> LanguageModel:
+    """Load a model, put TransformerLens hook points into it, and check it.
+
+    Args:
+        spec: What to load. ``source`` is taken for a folder where one of that name exists, or
+            where it looks like a path; else it is a hub id.
+
+    Returns:
+        The model in evaluation mode, without gradients and without hooks.
+
+    Raises:
+        InputError: If there is no such model, it has no safetensors, or it fails a check.
+    """
+    check_source(spec)
+    device = resolve_device(spec.device)
+    tokenizer = _load_tokenizer(spec)
+    bos_token_id, adds_bos = bos_convention(spec, tokenizer)
+    hf_model = _load_weights(spec).to(device)
+    probes = [tokenizer(text).input_ids for text in PROBES]
+    expected = plain_logits(hf_model, probes)
+    # The bridge sets special tokens on the tokenizer it is given; ours stays as it was saved.
+    bridge = TransformerBridge.boot_transformers(
+        spec.source,
+        hf_model=hf_model,
+        tokenizer=copy.deepcopy(tokenizer),
+        device=device,
+        dtype=spec.torch_dtype,
+    )
+    bridge.eval().requires_grad_(False)
+    check_bridge(spec, bridge, probes, expected)
+    logger.info("Loaded %s on %s", spec.name, device)
+    return LanguageModel(spec, bridge, tokenizer, bos_token_id, adds_bos)
+
+
+def check_source(spec: ModelSpec) -> None:
+    """Refuse a folder that cannot be loaded, before anything heavy begins.
+
+    Raises:
+        InputError: If the folder, its configuration, tokenizer or safetensors are missing.
+    """
+    folder = Path(spec.source)
+    if not folder.is_dir():
+        if folder.is_absolute() or spec.source.startswith(".") or spec.source.count("/") > 1:
+            raise InputError(
+                f"model {spec.name!r}: there is no folder {spec.source!r}; the embedded models "
+                "are made by `kedro run --pipeline=embedded_models`"
+            )
+        return
+    for pattern in ("config.json", "tokenizer.json", "*.safetensors"):
+        if not any(folder.glob(pattern)):
+            found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+            raise InputError(
+                f"model {spec.name!r}: folder {spec.source!r} has no {pattern}; it holds {found}"
+            )
+
+
+def _load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerFast:
+    tokenizer = _from_pretrained(AutoTokenizer, spec)
+    if not tokenizer.is_fast:
+        raise InputError(f"model {spec.name!r}: its tokenizer has no fast version")
+    return tokenizer
+
+
+def _load_weights(spec: ModelSpec) -> Any:
+    options = {"dtype": spec.torch_dtype, "use_safetensors": True}
+    return _from_pretrained(AutoModelForCausalLM, spec, **options).eval()
+
+
+def _from_pretrained(auto_class: Any, spec: ModelSpec, **options: Any) -> Any:
+    try:
+        return auto_class.from_pretrained(
+            spec.source, revision=spec.revision, trust_remote_code=False, **options
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"model {spec.name!r}: {spec.source!r} (revision {spec.revision}) cannot be loaded: "
+            f"{reason}"
+        ) from error
+
+
+def bos_convention(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int | None, bool]:
+    """Find out which token texts begin with, so that it is neither doubled nor missed.
+
+    A model whose tokenizer names a BOS token saw it at the start of documents, or, like GPT-2,
+    at their end, which is the start of the next. Without it the first word takes its part as the
+    attention sink, so it is put unless the model's row in the profile says otherwise.
+
+    Returns:
+        The BOS token's id, or None for none, and whether the tokenizer puts it there itself.
+
+    Raises:
+        InputError: If BOS is asked for and the tokenizer has none, or it cannot be left out.
+    """
+    bos = tokenizer.bos_token_id
+    probe = tokenizer(PROBES[0]).input_ids
+    adds = bos is not None and probe[:1] == [bos]
+    if spec.prepend_bos is False:
+        if adds:
+            raise InputError(
+                f"model {spec.name!r}: prepend_bos is false, but its tokenizer puts BOS itself"
+            )
+        return None, False
+    if spec.prepend_bos is True and bos is None:
+        raise InputError(f"model {spec.name!r}: prepend_bos is true, but there is no BOS token")
+    return bos, adds

@@ -1,0 +1,84 @@
+"""A loaded language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedTokenizerFast
+
+from emotion_circuits.language_models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A language model with its tokenizer, ready for hooks.
+
+    Attributes:
+        spec: What it was loaded from.
+        bridge: The model with TransformerLens hook points.
+        tokenizer: A fast tokenizer, as the model's folder has it.
+        bos_token_id: The token every text begins with; None where the model has no such token.
+        tokenizer_adds_bos: Whether the tokenizer puts it there itself.
+    """
+
+    spec: ModelSpec
+    bridge: TransformerBridge
+    tokenizer: PreTrainedTokenizerFast
+    bos_token_id: int | None
+    tokenizer_adds_bos: bool
+
+    @property
+    def name(self) -> str:
+        """The model's name in the profile."""
+        return self.spec.name
+
+    @property
+    def hf_model(self) -> Any:
+        """The transformers model inside; calling it fires the bridge's hooks."""
+        return self.bridge.original_model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.bridge.original_model.parameters()).device  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return next(self.bridge.original_model.parameters()).dtype  # type: ignore[no-any-return]
+
+    @property
+    def n_layers(self) -> int:
+        """Number of transformer blocks."""
+        return int(self.bridge.cfg.n_layers)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return int(self.bridge.cfg.d_model)
+
+    @property
+    def n_heads(self) -> int:
+        """Query heads per layer."""
+        return int(self.bridge.cfg.n_heads)
+
+    @property
+    def n_ctx(self) -> int:
+        """The longest input, in tokens."""
+        return int(self.bridge.cfg.n_ctx)
+
+    def encode(self, text: str) -> list[int]:
+        """Give the token ids of a text, beginning with BOS where the model has one."""
+        ids: list[int] = self.tokenizer(text).input_ids
+        if self.bos_token_id is None or self.tokenizer_adds_bos:
+            return ids
+        return [self.bos_token_id, *ids]
+
+    def on(self, device: torch.device) -> LanguageModel:
+        """Move the weights to a device, in place, and give the model."""
+        if device != self.device:
+            self.bridge.to(device)
+        return self

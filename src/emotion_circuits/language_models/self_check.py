@@ -1,0 +1,98 @@
+"""Checks a model must pass before it is used: the bridge computes what the plain model does."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.spec import ModelSpec
+
+# Short texts of different lengths; any tokenizer can encode them.
+PROBES: Final = ("The lamp is on the table.", "I am", "Thank you, Dana. 12!")
+
+# Largest deviation allowed, relative to the largest value compared. Attention is computed by
+# another kernel in the bridge, so that the last bits differ: 2^-24 of float32, 2^-11 of float16
+# and 2^-8 of bfloat16, times what some ten layers make of them.
+_TOLERANCE: Final = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+
+
+@torch.no_grad()
+def plain_logits(model: Any, probes: list[list[int]]) -> list[Tensor]:
+    """Give the logits of a plain model for each probe, before it gets any hook point.
+
+    Args:
+        model: A transformers causal language model.
+        probes: Token ids of each probe.
+
+    Returns:
+        Tensors ``[pos, vocab]`` in float32 on the CPU.
+    """
+    device = next(model.parameters()).device
+    logits = (model(input_ids=torch.tensor([ids], device=device)).logits for ids in probes)
+    return [values[0].float().cpu() for values in logits]
+
+
+@torch.no_grad()
+def check_bridge(
+    spec: ModelSpec, bridge: TransformerBridge, probes: list[list[int]], expected: list[Tensor]
+) -> None:
+    """Check a bridge against the plain model, and the residual stream against its parts.
+
+    Args:
+        spec: Names the model in messages.
+        bridge: The model with hook points.
+        probes: Token ids of each probe.
+        expected: The plain model's logits for them.
+
+    Raises:
+        InputError: If logits differ; if the residual stream after a layer is not the one before
+            the next; or if, where the architecture has a point between attention and MLP, it is
+            not the sum of what was there before and what attention wrote.
+    """
+    actual = plain_logits(bridge.original_model, probes)
+    for seen, wanted in zip(actual, expected, strict=True):
+        _compare(spec, "bridge logits and the plain model's", seen, wanted)
+    stream = _residual_stream(bridge, probes[0])
+    for layer in range(int(bridge.cfg.n_layers)):
+        post, following = f"blocks.{layer}.hook_resid_post", f"blocks.{layer + 1}.hook_resid_pre"
+        if following in stream:
+            _compare(spec, f"{post} and {following}", stream[post], stream[following])
+        mid = f"blocks.{layer}.hook_resid_mid"
+        if mid in stream:
+            parts = (f"blocks.{layer}.hook_resid_pre", f"blocks.{layer}.hook_attn_out")
+            total = stream[parts[0]] + stream[parts[1]]
+            _compare(spec, f"{mid} and {' + '.join(parts)}", stream[mid], total)
+
+
+def _residual_stream(bridge: TransformerBridge, ids: list[int]) -> dict[str, Tensor]:
+    points = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_resid_post")
+    seen: dict[str, Tensor] = {}
+    names = {name for name in bridge.hook_dict if name.rpartition(".")[2] in points}
+    hooks = [(name, _recorder(name, seen)) for name in sorted(names)]
+    with bridge.hooks(fwd_hooks=hooks):
+        device = next(bridge.original_model.parameters()).device
+        bridge.original_model(input_ids=torch.tensor([ids], device=device))
+    return seen
+
+
+def _recorder(name: str, seen: dict[str, Tensor]) -> Any:
+    """Record under the name asked for: a hook point may have several, and knows only one."""
+
+    def record(value: Tensor, hook: Any) -> None:  # noqa: ARG001 - the signature is given
+        seen[name] = value[0].float().cpu()
+
+    return record
+
+
+def _compare(spec: ModelSpec, what: str, seen: Tensor, wanted: Tensor) -> None:
+    deviation = (seen - wanted).abs().max().item()
+    allowed = _TOLERANCE[spec.dtype] * max(1.0, wanted.abs().max().item())
+    if not deviation <= allowed:  # NaN is refused, too
+        raise InputError(
+            f"model {spec.name!r} failed its self-check: {what} differ by {deviation:.3g}; "
+            f"allowed is {allowed:.3g} in {spec.dtype}"
+        )

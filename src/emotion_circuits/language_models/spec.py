@@ -1,0 +1,47 @@
+"""Which language model to load: data from a profile's model table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.phase_settings import PhaseSettings
+
+DType = Literal["float32", "bfloat16", "float16"]
+
+
+class ModelSpec(PhaseSettings):
+    """A language model of a profile."""
+
+    name: str = Field(description="the model's name in the profile")
+    source: str = Field(description="a hub id, or a folder written by save_pretrained")
+    revision: str | None = Field(None, description="branch, tag or commit of the hub repository")
+    dtype: DType = Field("float32", description="type of weights and activations")
+    device: str = Field("auto", description="auto, cpu, mps, cuda or cuda:<number>")
+    prepend_bos: Literal["auto"] | bool = Field(
+        "auto",
+        description="whether texts begin with the BOS token; auto: if the tokenizer has one",
+    )
+
+    @classmethod
+    def from_table(cls, name: str, models: Mapping[str, Mapping[str, Any]]) -> ModelSpec:
+        """Read one row of a profile's model table.
+
+        Raises:
+            InputError: If the table has no such model, or the row is wrong.
+        """
+        if name not in models:
+            raise unknown_name("model", name, models, where="the profile")
+        try:
+            return cls.model_validate({"name": name, **models[name]})
+        except InputError as error:
+            raise InputError(f"model {name!r}: {error}") from error
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The type of weights and activations, as torch names it."""
+        return getattr(torch, self.dtype)  # type: ignore[no-any-return]

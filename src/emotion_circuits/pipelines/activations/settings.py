@@ -1,0 +1,31 @@
+"""Parameters of phase 2."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt
+
+from emotion_circuits.phase_settings import PhaseSettings
+
+
+class ActivationSettings(PhaseSettings):
+    """What to capture, and how."""
+
+    layers: Literal["all"] | list[NonNegativeInt] = Field(
+        "all", description="all, or a list of layers counted from 0"
+    )
+    hook_points: list[Literal["resid_pre", "resid_post"]] = Field(
+        ["resid_pre", "resid_post"],
+        min_length=1,
+        description="before a layer, after it, or both",
+    )
+    pooling: Literal["tokens", "mean"] = Field(
+        "tokens", description="keep every position, or means over positions (for large models)"
+    )
+    batch_size: int = Field(32, ge=1, description="prompts per forward pass")
+    device: str | None = Field(
+        None, description="where to run the model; null: where its row in the profile says"
+    )
+    storage_dtype: Literal["float32", "float16"] = Field("float32", description="type on disk")
+    max_samples_per_emotion: int | None = Field(
+        None, ge=1, description="use only so many prompts of each label; null: all"
+    )

@@ -1,0 +1,127 @@
+"""Models load from folders as from the hub, and bad ones are refused with one line."""
+
+import json
+import logging
+
+import pytest
+import torch
+
+from architectures import ARCHITECTURES, save_architecture
+from emotion_circuits.errors import InputError
+from emotion_circuits.language_models import ModelSpec, load_language_model
+from emotion_circuits.language_models import loading as loading_module
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_architecture("gpt2", tmp_path_factory.mktemp("model"))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_each_architecture_passes_its_self_check(name, tmp_path):
+    folder = save_architecture(name, tmp_path / name)
+    model = load_language_model(ModelSpec(name=name, source=str(folder), device="cpu"))
+    assert model.n_layers == model.hf_model.config.num_hidden_layers
+    assert model.d_model == model.hf_model.config.hidden_size
+    assert not any(weight.requires_grad for weight in model.bridge.parameters())
+    assert not model.hf_model.training
+
+
+@pytest.mark.parametrize(
+    ("name", "begins_with_bos"),
+    [("gpt2", True), ("llama", True), ("gemma3", True), ("qwen3", False)],
+)
+def test_bos_is_put_once_or_not_at_all(name, begins_with_bos, tmp_path):
+    folder = save_architecture(name, tmp_path / name)
+    model = load_language_model(ModelSpec(name=name, source=str(folder), device="cpu"))
+    ids = model.encode("I am")
+    assert ids.count(model.tokenizer.convert_tokens_to_ids("<s>")) == int(begins_with_bos)
+    assert (model.bos_token_id is not None) == begins_with_bos
+
+
+def test_bos_can_be_left_out_where_the_tokenizer_does_not_put_it(folder, tmp_path):
+    spec = ModelSpec(name="m", source=str(folder), device="cpu", prepend_bos=False)
+    model = load_language_model(spec)
+    assert model.encode("I am") == model.tokenizer("I am").input_ids
+    llama = save_architecture("llama", tmp_path / "llama")
+    with pytest.raises(InputError, match="prepend_bos is false, but its tokenizer puts BOS"):
+        load_language_model(ModelSpec(name="m", source=str(llama), prepend_bos=False))
+
+
+def test_bos_cannot_be_asked_of_a_model_without_one(tmp_path):
+    folder = save_architecture("qwen3", tmp_path / "qwen3")
+    with pytest.raises(InputError, match="there is no BOS token"):
+        load_language_model(ModelSpec(name="m", source=str(folder), prepend_bos=True))
+
+
+def test_a_bridge_that_computes_something_else_is_refused(folder, monkeypatch):
+    boot = loading_module.TransformerBridge.boot_transformers
+
+    def broken(*args, **kwargs):
+        bridge = boot(*args, **kwargs)
+        with torch.no_grad():
+            next(bridge.original_model.parameters()).mul_(1.01)
+        return bridge
+
+    monkeypatch.setattr(loading_module.TransformerBridge, "boot_transformers", broken)
+    with pytest.raises(InputError, match=r"'m' failed its self-check: bridge logits .* differ by"):
+        load_language_model(ModelSpec(name="m", source=str(folder), device="cpu"))
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "*.safetensors"])
+def test_a_folder_without_a_needed_file_is_refused_by_its_name(tmp_path, missing):
+    folder = save_architecture("gpt2", tmp_path / "model")
+    for path in folder.glob(missing):
+        path.unlink()
+    with pytest.raises(InputError) as caught:
+        load_language_model(ModelSpec(name="m", source=str(folder)))
+    assert f"has no {missing}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_in_a_pickle_are_not_loaded(tmp_path):
+    folder = save_architecture("gpt2", tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"no .*safetensors"):
+        load_language_model(ModelSpec(name="m", source=str(folder)))
+
+
+def test_a_missing_folder_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"there is no folder .*embedded_models"):
+        load_language_model(ModelSpec(name="m", source=str(tmp_path / "none")))
+
+
+def test_an_unreachable_hub_model_is_one_line():
+    with pytest.raises(InputError, match=r"'m': 'no-one/nothing' \(revision None\) cannot be"):
+        load_language_model(ModelSpec(name="m", source="no-one/nothing"))
+
+
+def test_remote_code_is_not_run(tmp_path):
+    folder = save_architecture("gpt2", tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "unheard-of", "auto_map": {"AutoConfig": "code.Config"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "code.py").write_text("raise SystemExit('was run')")
+    with pytest.raises(InputError):
+        load_language_model(ModelSpec(name="m", source=str(folder)))
+
+
+def test_half_precision_models_pass_their_check(folder):
+    model = load_language_model(
+        ModelSpec(name="m", source=str(folder), dtype="bfloat16", device="cpu")
+    )
+    assert model.dtype == torch.bfloat16
+
+
+def test_a_device_that_is_not_there_is_the_cpu_with_one_warning(folder, caplog):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device that the test needs to be missing")
+    from emotion_circuits.language_models import device
+
+    device._warn_once.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            model = load_language_model(ModelSpec(name="m", source=str(folder), device="cuda"))
+            assert model.device.type == "cpu"
+    warnings = [record for record in caplog.records if "not available" in record.message]
+    assert len(warnings) == 1
