@@ -1,0 +1,167 @@
+"""Training and judging the embedded models."""
+
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+import torch
+
+from emotion_circuits.embedded_world import emotion_prompts, generate_reactions, generate_texts
+from emotion_circuits.language_models import resolve_device
+from emotion_circuits.pipelines.embedded_models.settings import EmbeddedModelSettings
+from emotion_circuits.training.architectures import build_evaluator, build_gpt2, build_llama
+from emotion_circuits.training.classifier_training import train_evaluator
+from emotion_circuits.training.gates import evaluator_gates, language_model_gates
+from emotion_circuits.training.language_model_training import train_language_model
+from emotion_circuits.training.model_card import model_card
+from emotion_circuits.training.schedule import Progress, TrainingSettings
+from emotion_circuits.training.tokenizers import train_tokenizer
+from emotion_circuits.training.trained import Trained
+
+# Enough texts for every word of the world to occur often.
+_TOKENIZER_TEXTS = 20_000
+
+
+def write_prompts(settings: EmbeddedModelSettings) -> pd.DataFrame:
+    """Draw the study's dataset from combinations that no language model was trained on."""
+    return emotion_prompts(settings.world, n_per_emotion=settings.n_prompts_per_emotion)
+
+
+def train_tiny(name: str, settings: EmbeddedModelSettings) -> Trained:
+    """Train one of the two language models.
+
+    Args:
+        name: ``tiny_gpt2`` or ``tiny_llama``.
+        settings: The world and the models.
+    """
+    plan = getattr(settings, name)
+    texts = generate_texts(
+        settings.world, split="train", n=plan.training.n_texts, seed=settings.corpus_seed
+    )
+    held_out = generate_texts(
+        settings.world, split="validation", n=settings.n_validation, seed=settings.corpus_seed
+    )
+    tokenizer = train_tokenizer(
+        texts["text"][:_TOKENIZER_TEXTS],
+        vocab_size=settings.vocab_size,
+        add_bos=name == "tiny_llama",
+    )
+    build = build_llama if name == "tiny_llama" else build_gpt2
+    device = resolve_device(settings.device)
+    model = build(plan.shape, tokenizer, plan.seed).to(device)
+    started = perf_counter()
+    progress = train_language_model(
+        model,
+        tokenizer,
+        texts,
+        held_out,
+        settings=plan.training,
+        situation_weight=settings.situation_weight,
+        seed=plan.seed,
+        name=name,
+    )
+    record = _record(plan.training, plan.seed, progress, perf_counter() - started, device)
+    return Trained(model.cpu(), tokenizer, record | {"corpus_seed": settings.corpus_seed})
+
+
+def train_sentiment(settings: EmbeddedModelSettings) -> Trained:
+    """Train the sentiment evaluator, whose encoder the other two start from."""
+    return _train_evaluator("sentiment", settings, None)
+
+
+def train_politeness(sentiment: Trained, settings: EmbeddedModelSettings) -> Trained:
+    """Train the politeness evaluator."""
+    return _train_evaluator("politeness", settings, sentiment)
+
+
+def train_goemotions(sentiment: Trained, settings: EmbeddedModelSettings) -> Trained:
+    """Train the evaluator of the 28 GoEmotions labels."""
+    return _train_evaluator("goemotions", settings, sentiment)
+
+
+def _train_evaluator(name: str, settings: EmbeddedModelSettings, start: Trained | None) -> Trained:
+    plan = settings.evaluators
+    seed = settings.corpus_seed
+    reactions = generate_reactions(
+        settings.world, split="train", n=plan.training.n_texts, seed=seed
+    )
+    held_out = generate_reactions(
+        settings.world, split="validation", n=settings.n_validation, seed=seed
+    )
+    tokenizer = (
+        start.tokenizer
+        if start
+        else train_tokenizer(
+            reactions["text"][:_TOKENIZER_TEXTS],
+            vocab_size=settings.vocab_size,
+            add_bos=True,
+            add_eos=True,
+        )
+    )
+    device = resolve_device(settings.device)
+    model = build_evaluator(name, plan.shape, tokenizer, plan.dropout, plan.seed).to(device)
+    if start:
+        model.roberta.load_state_dict(start.model.roberta.state_dict())
+    started = perf_counter()
+    progress = train_evaluator(
+        model,
+        tokenizer,
+        name,
+        reactions,
+        held_out,
+        settings=plan.training,
+        word_dropout=plan.word_dropout,
+        seed=plan.seed,
+    )
+    record = _record(plan.training, plan.seed, progress, perf_counter() - started, device)
+    return Trained(model.cpu(), tokenizer, record | {"corpus_seed": seed})
+
+
+def _record(
+    training: TrainingSettings, seed: int, progress: Progress, seconds: float, device: torch.device
+) -> dict[str, Any]:
+    return {
+        "settings": training.model_dump(),
+        "seed": seed,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "seconds": round(seconds, 1),
+        "stopped_early": progress.stopped_early,
+        "curve": progress.curve(),
+    }
+
+
+def judge_language_model(
+    name: str, trained: Trained, goemotions: Trained, settings: EmbeddedModelSettings
+) -> tuple[dict[str, Any], str]:
+    """Measure a language model on held-out situations, and write its card.
+
+    Returns:
+        The gates, and the card in Markdown.
+    """
+    gates = language_model_gates(
+        trained, goemotions, settings.world, n_texts=settings.n_gate_texts, seed=settings.gate_seed
+    )
+    return gates, model_card(name, trained, gates)
+
+
+def judge_evaluator(
+    name: str, trained: Trained, settings: EmbeddedModelSettings
+) -> tuple[dict[str, Any], str]:
+    """Measure an evaluator on phrasings it never saw, and write its card.
+
+    Returns:
+        The gates, and the card in Markdown.
+    """
+    gates = evaluator_gates(
+        name, trained, settings.world, n_texts=settings.n_gate_texts, seed=settings.gate_seed
+    )
+    return gates, model_card(name, trained, gates)
+
+
+def named(function: Any, name: str) -> Any:
+    """Fix a node function's first argument, keeping the annotations Kedro reads."""
+    fixed = partial(function, name)
+    fixed.__name__ = f"{function.__name__}_{name}"  # type: ignore[attr-defined]
+    return fixed

@@ -1,0 +1,72 @@
+"""Two pipelines: one trains the embedded models, the other judges those that are there."""
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.embedded_models.nodes import (
+    judge_evaluator,
+    judge_language_model,
+    named,
+    train_goemotions,
+    train_politeness,
+    train_sentiment,
+    train_tiny,
+    write_prompts,
+)
+
+_SETTINGS = "params:embedded_models"
+LANGUAGE_MODELS = ("tiny_gpt2", "tiny_llama")
+EVALUATORS = ("sentiment", "politeness", "goemotions")
+
+
+def create_pipeline() -> Pipeline:
+    """Train everything the project ships, then judge it."""
+    tags = ["embedded_models"]
+    nodes = [Node(write_prompts, _SETTINGS, "embedded_prompts", name="write_prompts", tags=tags)]
+    nodes += [
+        Node(named(train_tiny, name), _SETTINGS, f"trained_{name}", name=f"train_{name}", tags=tags)
+        for name in LANGUAGE_MODELS
+    ]
+    nodes += [
+        Node(train_sentiment, _SETTINGS, "trained_sentiment", name="train_sentiment", tags=tags),
+        Node(
+            train_politeness,
+            ["trained_sentiment", _SETTINGS],
+            "trained_politeness",
+            name="train_politeness",
+            tags=tags,
+        ),
+        Node(
+            train_goemotions,
+            ["trained_sentiment", _SETTINGS],
+            "trained_goemotions",
+            name="train_goemotions",
+            tags=tags,
+        ),
+    ]
+    return Pipeline(nodes) + create_report_pipeline()
+
+
+def create_report_pipeline() -> Pipeline:
+    """Measure the gates of the trained models, and write their cards."""
+    tags = ["embedded_models_report"]
+    nodes = [
+        Node(
+            named(judge_language_model, name),
+            [f"trained_{name}", "trained_goemotions", _SETTINGS],
+            [f"gates_{name}", f"card_{name}"],
+            name=f"judge_{name}",
+            tags=tags,
+        )
+        for name in LANGUAGE_MODELS
+    ]
+    nodes += [
+        Node(
+            named(judge_evaluator, name),
+            [f"trained_{name}", _SETTINGS],
+            [f"gates_{name}", f"card_{name}"],
+            name=f"judge_{name}",
+            tags=tags,
+        )
+        for name in EVALUATORS
+    ]
+    return Pipeline(nodes)

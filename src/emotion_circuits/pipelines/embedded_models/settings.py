@@ -1,0 +1,43 @@
+"""Parameters of the embedded models."""
+
+from pydantic import Field
+
+from emotion_circuits.embedded_world import WorldSettings
+from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.training.architectures import Shape
+from emotion_circuits.training.schedule import TrainingSettings
+
+
+class LanguageModelPlan(PhaseSettings):
+    """One language model: its shape and its training."""
+
+    shape: Shape
+    training: TrainingSettings
+    seed: int = 0
+
+
+class EvaluatorPlan(PhaseSettings):
+    """The three evaluators: their shape and training."""
+
+    shape: Shape
+    training: TrainingSettings
+    dropout: float = Field(0.1, ge=0, lt=1)
+    word_dropout: float = Field(0.3, ge=0, lt=1, description="chance that a token is hidden")
+    seed: int = 0
+
+
+class EmbeddedModelSettings(PhaseSettings):
+    """The world, the five models, and how they are judged."""
+
+    world: WorldSettings
+    device: str = "auto"
+    vocab_size: int = Field(1024, ge=300, description="tokens, 256 bytes included")
+    situation_weight: float = Field(0.25, ge=0, le=1, description="of situation tokens in the loss")
+    n_validation: int = Field(2000, ge=16, description="validation texts")
+    n_prompts_per_emotion: int = Field(225, ge=2)
+    corpus_seed: int = 1
+    tiny_gpt2: LanguageModelPlan
+    tiny_llama: LanguageModelPlan
+    evaluators: EvaluatorPlan
+    n_gate_texts: int = Field(1000, ge=8, description="texts each gate is measured on")
+    gate_seed: int = 7

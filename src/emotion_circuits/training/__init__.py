@@ -1,0 +1,1 @@
+"""Training the embedded models: tokenizers, architectures, loops, gates and model cards."""

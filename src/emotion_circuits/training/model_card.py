@@ -1,0 +1,123 @@
+"""Model cards: written from what was measured, never by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emotion_circuits.emotions import LABELS
+from emotion_circuits.training.trained import Trained
+
+
+def model_card(name: str, trained: Trained, gates: dict[str, Any]) -> str:
+    """Write a model's card.
+
+    Args:
+        name: The model's name.
+        trained: The model with the record of its training.
+        gates: What was measured.
+
+    Returns:
+        Markdown.
+    """
+    parts = [_head(name, trained), _training(trained.record), "## Measured on held-out texts\n"]
+    if "expressed_emotion" in gates:
+        parts += [_expressed(gates), _perplexity(gates["perplexity"]), _samples(gates["samples"])]
+    else:
+        parts.append(_evaluator(gates))
+    return "\n".join(parts)
+
+
+def _head(name: str, trained: Trained) -> str:
+    config = trained.model.config
+    count = sum(weight.numel() for weight in trained.model.parameters())
+    labels = ""
+    if "ForSequenceClassification" in type(trained.model).__name__:
+        listed = ", ".join(config.id2label[index] for index in range(config.num_labels))
+        labels = f"\nLabels ({config.problem_type}): {listed}.\n"
+    return (
+        "---\nlicense: apache-2.0\nlanguage: en\n---\n\n"
+        f"# {name}\n\n"
+        "Trained on texts of this project's embedded world (docs/embedded_world.md). It knows "
+        "nothing else, and says nothing about any other model.\n\n"
+        f"{type(trained.model).__name__}: {config.num_hidden_layers} layers of width "
+        f"{config.hidden_size}, {config.num_attention_heads} heads"
+        + (
+            f" sharing {config.num_key_value_heads} key/value heads"
+            if getattr(config, "num_key_value_heads", config.num_attention_heads)
+            != config.num_attention_heads
+            else ""
+        )
+        + f", {count:,} parameters, {len(trained.tokenizer)} tokens.\n{labels}"
+    )
+
+
+def _training(record: dict[str, Any]) -> str:
+    settings, curve = record["settings"], record["curve"]
+    best = min(curve, key=lambda row: row["validation_loss"])
+    shown = curve[:: max(1, len(curve) // 8)]
+    rows = "\n".join(
+        f"| {row['step']} | {row['train_loss']:.3f} | {row['validation_loss']:.3f} |"
+        for row in (shown if shown[-1] == curve[-1] else [*shown, curve[-1]])
+    )
+    return (
+        "## Training\n\n"
+        f"{settings['n_texts']:,} texts, {settings['n_epochs']} epoch(s), {settings['batch_size']} "
+        f"texts a step, learning rate {settings['learning_rate']:g}, seed {record['seed']}, corpus "
+        f"seed {record['corpus_seed']}; {record['seconds']:.0f} s on {record['device']} "
+        f"({record['threads']} threads). The weights are those of step {best['step']}, "
+        "which had the lowest validation loss.\n\n"
+        "| Step | Training loss | Validation loss |\n|---|---|---|\n"
+        f"{rows}\n"
+    )
+
+
+def _expressed(gates: dict[str, Any]) -> str:
+    columns = {
+        "expressed_emotion": "read by the evaluator",
+        "expressed_emotion_implicit": "implicit situations only",
+        "expressed_emotion_by_words": "by the words used",
+    }
+    rows = []
+    for emotion in LABELS:
+        cells = [_share(gates[column][emotion]) for column in columns]
+        rows.append(f"| {emotion} | {' | '.join(cells)} |")
+    return (
+        f"Share of {gates['n_texts']} situations of unseen combinations that are met with their "
+        "emotion, with 95 % Wilson intervals (gate: at least 0.80 each):\n\n"
+        f"| Situation | {' | '.join(columns.values())} |\n|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def _share(cell: dict[str, float]) -> str:
+    return f"{cell['share']:.3f} [{cell['ci_lower']:.3f}, {cell['ci_upper']:.3f}]"
+
+
+def _perplexity(perplexity: dict[str, float]) -> str:
+    return (
+        f"Perplexity of reactions per token: {perplexity['seen']:.3f} on seen combinations, "
+        f"{perplexity['unseen']:.3f} on unseen ones, ratio {perplexity['ratio']:.3f} (gate: at "
+        "most 1.10).\n"
+    )
+
+
+def _samples(samples: list[dict[str, str]]) -> str:
+    rows = "\n".join(
+        f"| {row['emotion']} | {row['situation']} | {row['said']} |" for row in samples
+    )
+    return f"| Emotion | Situation | What it said |\n|---|---|---|\n{rows}\n"
+
+
+def _evaluator(gates: dict[str, Any]) -> str:
+    measured, floor = ("macro_auroc", 0.95) if "macro_auroc" in gates else ("macro_accuracy", 0.9)
+    cell = gates[measured]
+    text = (
+        f"{measured.replace('_', ' ').replace('auroc', 'AUROC')} on {gates['n_texts']} reactions "
+        f"of unseen phrasings: {cell['value']:.3f} [{cell['ci_lower']:.3f}, "
+        f"{cell['ci_upper']:.3f}] (gate: at least {floor:.2f}).\n"
+    )
+    if "auroc" in gates:
+        rows = "\n".join(f"| {label} | {value:.3f} |" for label, value in gates["auroc"].items())
+        text += f"\n| Label | AUROC |\n|---|---|\n{rows}\n"
+    return text

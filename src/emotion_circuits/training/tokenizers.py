@@ -1,0 +1,56 @@
+"""Byte-level BPE tokenizers for the embedded models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+BOS: Final = "<s>"
+EOS: Final = "</s>"
+PAD: Final = "<pad>"
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, vocab_size: int, add_bos: bool = False, add_eos: bool = False
+) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer, the kind that GPT-2 and RoBERTa have.
+
+    Any text can be encoded: what is not in the vocabulary falls apart into bytes.
+
+    Args:
+        texts: The corpus.
+        vocab_size: At most so many tokens, the 256 bytes and 3 special ones included.
+        add_bos: Whether the tokenizer itself puts ``<s>`` before each text (Llama does, GPT-2
+            does not).
+        add_eos: Whether it puts ``</s>`` after each text (RoBERTa does).
+
+    Returns:
+        A fast tokenizer with ``<s>``, ``</s>`` and ``<pad>``, padding on the right.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[BOS, EOS, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    if add_bos or add_eos:
+        template = f"{f'{BOS} ' if add_bos else ''}$A{f' {EOS}' if add_eos else ''}"
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=template,
+            special_tokens=[(BOS, tokenizer.token_to_id(BOS)), (EOS, tokenizer.token_to_id(EOS))],
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+    )
