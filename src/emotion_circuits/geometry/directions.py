@@ -1,0 +1,158 @@
+"""Emotion vectors: how the mean activation of an emotion differs from that of neutral texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from emotion_circuits.emotions import EMOTIONS, NEUTRAL
+from emotion_circuits.errors import InputError, unknown_name
+
+# The mask and, for means captured on the fly, the suffix that belong to each strategy.
+_STRATEGIES: Final = {
+    "mean_over_tokens": ("content_mask", ""),
+    "last_token": ("content_mask", "_last"),
+    "trigger_token": ("cue_mask", "_cue"),
+}
+POSITION_STRATEGIES: Final = tuple(_STRATEGIES)
+
+
+@dataclass(frozen=True)
+class PooledActivations:
+    """One vector per prompt and layer.
+
+    Attributes:
+        values: In the model's own units, float64.
+        labels: Emotion of each prompt.
+        pair_ids: Scenario of each prompt.
+        splits: ``train`` or ``test`` for each prompt.
+        prompts: The texts.
+        layer_indices: Layer numbers of the second axis.
+    """
+
+    values: Float[np.ndarray, "prompt layer d_model"]
+    labels: np.ndarray
+    pair_ids: np.ndarray
+    splits: np.ndarray
+    prompts: np.ndarray
+    layer_indices: tuple[int, ...]
+
+    def rows(self, label: str, split: str) -> np.ndarray:
+        """Row numbers of the prompts of one label and split."""
+        return np.flatnonzero((self.labels == label) & (self.splits == split))
+
+
+def pool_positions(
+    activations: Mapping[str, Any],
+    *,
+    hook_point: str = "resid_post",
+    strategy: str = "mean_over_tokens",
+    layers: list[int] | None = None,
+) -> PooledActivations:
+    """Reduce captured activations to one vector per prompt and layer.
+
+    ``mean_over_tokens`` averages over the text's own tokens: not over padding, and not over BOS,
+    an attention sink whose huge norm differs between prompts of different length and would not
+    cancel. ``last_token`` takes the last token, ``trigger_token`` averages over the tokens of
+    the words that settle the emotion.
+
+    Args:
+        activations: Phase 2's result.
+        hook_point: ``resid_pre`` or ``resid_post``.
+        strategy: One of ``POSITION_STRATEGIES``.
+        layers: Layers to keep; None for all that were captured.
+
+    Returns:
+        The pooled activations.
+
+    Raises:
+        InputError: If the strategy, hook point or a layer is not there, or if a prompt has no
+            trigger.
+    """
+    if strategy not in _STRATEGIES:
+        raise unknown_name("position_strategy", strategy, POSITION_STRATEGIES)
+    captured = activations["metadata"]["hook_pos"]
+    if hook_point not in captured:
+        raise unknown_name("hook point", hook_point, captured, where="the captured activations")
+    kept = activations["layer_indices"] if layers is None else layers
+    for layer in kept:
+        if layer not in activations["layer_indices"]:
+            raise unknown_name(
+                "layer", layer, activations["layer_indices"], where="the captured activations"
+            )
+    places = [activations["layer_indices"].index(layer) for layer in kept]
+    if strategy == "trigger_token":
+        _check_triggers(activations)
+    return PooledActivations(
+        values=_pool(activations, hook_point, strategy)[:, places],
+        labels=np.array(activations["labels"]),
+        pair_ids=np.array(activations["pair_ids"]),
+        splits=np.array(activations["splits"]),
+        prompts=np.array(activations["prompts"], dtype=object),
+        layer_indices=tuple(kept),
+    )
+
+
+def _pool(activations: Mapping[str, Any], hook_point: str, strategy: str) -> np.ndarray:
+    mask_name, suffix = _STRATEGIES[strategy]
+    if activations["metadata"]["pooling"] == "mean":
+        stored: Tensor = activations[f"{hook_point}{suffix}"]
+        return stored[:, :, 0].double().numpy()
+    stream: Tensor = activations[hook_point]
+    mask = activations[mask_name]
+    # Prompt by prompt: a copy of everything in float64 would need twice the memory of the file.
+    rows = []
+    for row in range(len(stream)):
+        positions = mask[row].nonzero().flatten()
+        if suffix == "_last":
+            positions = positions[-1:]
+        rows.append(stream[row][:, positions].double().mean(dim=1).numpy())
+    return np.stack(rows)
+
+
+def _check_triggers(activations: Mapping[str, Any]) -> None:
+    without = [
+        text
+        for text, mask in zip(activations["prompts"], activations["cue_mask"], strict=True)
+        if not bool(mask.any())
+    ]
+    if without:
+        raise InputError(
+            f"position_strategy trigger_token needs a cue in every prompt; {len(without)} of "
+            f"{len(activations['prompts'])} have none, the first is {without[0][:60]!r}"
+        )
+
+
+def emotion_vectors(
+    pooled: PooledActivations, split: str = "train"
+) -> dict[str, Float[np.ndarray, "layer d_model"]]:
+    """Subtract the mean neutral activation from each emotion's mean.
+
+    Every prompt counts the same, however many tokens it has: prompts are the sample, and a long
+    text is not more evidence of an emotion than a short one.
+
+    Args:
+        pooled: One vector per prompt and layer.
+        split: Which prompts to use.
+
+    Returns:
+        For each emotion, in the order of the labels, its vector at each layer.
+
+    Raises:
+        InputError: If an emotion, or neutral, has no prompt in the split.
+
+    Source: difference-in-means directions, Marks and Tegmark 2023, arXiv:2310.06824; as steering
+    vectors, Rimsky et al. 2023, arXiv:2312.06681.
+    """
+    means = {}
+    for label in (*EMOTIONS, NEUTRAL):
+        rows = pooled.rows(label, split)
+        if not len(rows):
+            raise InputError(f"label {label!r} has no prompts in split {split!r}")
+        means[label] = pooled.values[rows].mean(axis=0)
+    return {emotion: means[emotion] - means[NEUTRAL] for emotion in EMOTIONS}
