@@ -3,6 +3,7 @@
 from emotion_circuits.datasets.event_log import EventLogDataset
 from emotion_circuits.datasets.language_model import LanguageModelDataset
 from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
+from emotion_circuits.datasets.prompt_source import PromptSourceDataset
 from emotion_circuits.datasets.results import (
     ResultCSVDataset,
     ResultJSONDataset,
@@ -16,6 +17,7 @@ __all__ = [
     "EventLogDataset",
     "LanguageModelDataset",
     "PretrainedFolderDataset",
+    "PromptSourceDataset",
     "ResultCSVDataset",
     "ResultJSONDataset",
     "ResultJSONLinesDataset",

@@ -1,0 +1,182 @@
+"""Reading prompts in any of the formats people have them in, each with its place in the file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+
+from emotion_circuits.datasets.records import PromptSource, SourceRecord
+from emotion_circuits.errors import InputError, unknown_name
+
+FORMATS = ("jsonl", "csv", "prompt_json", "goemotions")
+_BY_SUFFIX = {".jsonl": "jsonl", ".csv": "csv", ".json": "prompt_json", ".tsv": "goemotions"}
+
+# GoEmotions labels that stand for the study's; rows with any other label are left out.
+_GOEMOTIONS_LABELS = {
+    "gratitude": "gratitude",
+    "anger": "anger",
+    "remorse": "apology",
+    "neutral": "neutral",
+}
+
+
+class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
+    """A file of prompts: JSONL, CSV, prompt JSON or GoEmotions TSV.
+
+    Only the form is checked here; what the records say is phase 1's business.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str | os.PathLike[str],
+        format: str = "auto",
+        label_names: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Describe a file.
+
+        Args:
+            filepath: The file.
+            format: One of ``FORMATS``, or ``auto`` to go by the suffix.
+            label_names: For GoEmotions, the file with one label name a line.
+            metadata: Ignored here; read by kedro-viz.
+        """
+        self._filepath = Path(filepath)
+        self._format = format
+        self._label_names = Path(label_names) if label_names else None
+        self.metadata = metadata
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "format": self._format}
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def load(self) -> PromptSource:
+        """Read all records.
+
+        Raises:
+            InputError: If the file is missing, not UTF-8, or a line is broken; the message names
+                file and line.
+        """
+        name = str(self._filepath)
+        kind = self._format
+        if kind == "auto":
+            kind = _BY_SUFFIX.get(self._filepath.suffix, "")
+        if kind not in FORMATS:
+            raise unknown_name("dataset.format", kind or self._filepath.suffix, FORMATS)
+        text = read_utf8(self._filepath)
+        if kind == "goemotions":
+            if self._label_names is None:
+                raise InputError(
+                    f"{name}: dataset.label_names is missing; GoEmotions files need the file with "
+                    "one label name a line"
+                )
+            labels = read_utf8(self._label_names).split()
+            return PromptSource(name, tuple(_read_goemotions(text, name, labels)))
+        reader = {"jsonl": _read_jsonl, "csv": _read_csv, "prompt_json": _read_prompt_json}[kind]
+        return PromptSource(name, tuple(reader(text, name)))
+
+    def save(self, data: NoReturn) -> None:  # noqa: ARG002
+        """Refuse: sources are read only."""
+        raise DatasetError(f"{self._filepath} is read-only")
+
+
+def read_utf8(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        InputError: If it is missing or not UTF-8; the message names the line.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}")
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from error
+
+
+def _read_jsonl(text: str, name: str) -> Iterator[SourceRecord]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{name}, line {number}: broken JSON: {error.msg}") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{name}, line {number}: {line[:40]!r} is not a JSON object")
+        yield SourceRecord(number, row)
+
+
+def _read_csv(text: str, name: str) -> Iterator[SourceRecord]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        start = reader.line_num + 1
+        for fields in reader:
+            if fields and len(fields) != len(header):
+                raise InputError(
+                    f"{name}, line {start}: {len(fields)} fields, but the header has {len(header)}"
+                )
+            if fields:
+                row = {key: value for key, value in zip(header, fields, strict=True) if value}
+                yield SourceRecord(start, {"text": "", **row})
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{name}, line {reader.line_num}: broken CSV: {error}") from error
+
+
+def _read_prompt_json(text: str, name: str) -> Iterator[SourceRecord]:
+    """Read ``{label: [text, …]}`` or a list of objects; records are counted, not lines."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{name}, line {error.lineno}: broken JSON: {error.msg}") from error
+    if isinstance(data, dict):
+        rows: list[Any] = [
+            {"emotion": label, "text": prompt}
+            for label, prompts in data.items()
+            for prompt in prompts
+        ]
+    elif isinstance(data, list):
+        rows = data
+    else:
+        raise InputError(f"{name}: prompt JSON is an object of lists, or a list of objects")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise InputError(f"{name}, record {number}: {str(row)[:40]!r} is not a JSON object")
+        renamed = {{"prompt": "text", "label": "emotion"}.get(key, key): row[key] for key in row}
+        yield SourceRecord(number, renamed, unit="record")
+
+
+def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[SourceRecord]:
+    """Read ``text<TAB>label indices<TAB>id`` lines, in which a quote is just a character."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        fields = line.rstrip("\r").split("\t")
+        if len(fields) != 3:
+            raise InputError(f"{name}, line {number}: {len(fields)} fields; GoEmotions has 3")
+        try:
+            found = [labels[int(index)] for index in fields[1].split(",")]
+        except (ValueError, IndexError) as error:
+            raise InputError(
+                f"{name}, line {number}: {fields[1]!r} are not label indices from 0 to "
+                f"{len(labels) - 1}"
+            ) from error
+        if len(found) == 1 and found[0] in _GOEMOTIONS_LABELS:
+            row = {"text": fields[0], "emotion": _GOEMOTIONS_LABELS[found[0]]}
+            yield SourceRecord(number, row)

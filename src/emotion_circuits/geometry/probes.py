@@ -1,0 +1,191 @@
+"""Held-out probes: how well a linear readout tells two labels apart, against two controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from emotion_circuits.emotions import LABELS, NEUTRAL
+from emotion_circuits.geometry.directions import PooledActivations
+from emotion_circuits.statistics import estimate_auroc
+
+CONTRASTS: Final = tuple(combinations(LABELS, 2))
+SUBSETS: Final = ("all", "implicit", "explicit")
+
+# Inverse strength of the L2 penalty on standardised features, fixed and not tuned: the probe is a
+# yardstick, the same for every layer and model.
+_INVERSE_PENALTY: Final = 0.1
+
+
+class Contrast(NamedTuple):
+    """The prompts of two labels.
+
+    Attributes:
+        train: Row numbers to fit on.
+        test: Row numbers to score.
+        train_positive: Whether a training row has the first label.
+        test_positive: Whether a test row has the first label.
+    """
+
+    train: Int[np.ndarray, " train"]
+    test: Int[np.ndarray, " test"]
+    train_positive: Bool[np.ndarray, " train"]
+    test_positive: Bool[np.ndarray, " test"]
+
+
+def probe_table(
+    pooled: PooledActivations,
+    explicit_pairs: Bool[np.ndarray, " prompt"],
+    *,
+    n_bootstrap: int,
+    n_shuffles: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Score probes on held-out prompts, per layer and contrast, beside what they must beat.
+
+    Three kinds of probe: ``residual`` reads the activations of a layer; ``bag_of_words`` reads
+    which words a text has, and nothing of the model; ``residual_shuffled_labels`` is fitted on
+    the activations after the training labels were shuffled, and must come out at 0.5.
+
+    Args:
+        pooled: One vector per prompt and layer.
+        explicit_pairs: For each prompt whether the emotion texts of its pair name their emotion.
+        n_bootstrap: Resamples for the intervals.
+        n_shuffles: Shuffles of the training labels.
+        seed: Of shuffles and resamples.
+
+    Returns:
+        One row per probe, layer (none for the bag of words), contrast and subset of the test
+        prompts (``all``, or pairs that are ``implicit`` or ``explicit``): ``n_train``,
+        ``n_test``, ``auroc``, ``ci_lower``, ``ci_upper`` (95 %; bootstrap over test prompts, for
+        shuffled labels quantiles over shuffles), ``n_bootstrap``, ``seed``, ``reason`` (why a
+        number is missing).
+    """
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for labels in CONTRASTS:
+        contrast = _contrast(pooled, labels)
+        shared = {"contrast": f"{labels[0]}_vs_{labels[1]}", "n_train": len(contrast.train)}
+        scored = [("bag_of_words", None, _bag_of_words_scores(pooled.prompts, contrast))]
+        for place, layer in enumerate(pooled.layer_indices):
+            scores = _scores(pooled.values[:, place], contrast, contrast.train_positive)
+            scored.append(("residual", layer, scores))
+        for probe, layer, scores in scored:
+            for subset, chosen in _subsets(contrast, explicit_pairs):
+                estimate = _estimate(scores, contrast, chosen, n_bootstrap, rng)
+                rows.append({"probe": probe, "layer": layer, **shared, "subset": subset} | estimate)
+        for place, layer in enumerate(pooled.layer_indices):
+            control = _shuffled(pooled.values[:, place], contrast, n_shuffles, rng)
+            name = "residual_shuffled_labels"
+            rows.append({"probe": name, "layer": layer, **shared, "subset": "all"} | control)
+    table = pd.DataFrame(rows).assign(n_bootstrap=n_bootstrap, seed=seed)
+    return table.astype({"layer": "Int64"})
+
+
+def _contrast(pooled: PooledActivations, labels: tuple[str, str]) -> Contrast:
+    train, test = (
+        np.concatenate([pooled.rows(label, split) for label in labels])
+        for split in ("train", "test")
+    )
+    return Contrast(
+        train, test, pooled.labels[train] == labels[0], pooled.labels[test] == labels[0]
+    )
+
+
+def _subsets(
+    contrast: Contrast, explicit_pairs: Bool[np.ndarray, " prompt"]
+) -> Iterator[tuple[str, np.ndarray]]:
+    explicit = explicit_pairs[contrast.test]
+    yield "all", np.ones(len(explicit), dtype=bool)
+    yield "implicit", ~explicit
+    yield "explicit", explicit
+
+
+def _scores(
+    values: Float[np.ndarray, "prompt d_model"],
+    contrast: Contrast,
+    train_positive: Bool[np.ndarray, " train"],
+) -> Float[np.ndarray, " test"] | None:
+    """Fit on the training rows, standardised by their own mean and deviation; score the others."""
+    if len(set(train_positive.tolist())) < 2 or not len(contrast.test):
+        return None
+    probe = make_pipeline(
+        StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=2000, tol=1e-4)
+    )
+    probe.fit(values[contrast.train], train_positive)
+    scores: np.ndarray = probe.decision_function(values[contrast.test])
+    return scores
+
+
+def _bag_of_words_scores(
+    prompts: np.ndarray, contrast: Contrast
+) -> Float[np.ndarray, " test"] | None:
+    if len(set(contrast.train_positive.tolist())) < 2 or not len(contrast.test):
+        return None
+    # One-letter words count: in "I" lies the actor.
+    words = CountVectorizer(token_pattern=r"(?u)\b\w+\b")
+    probe = make_pipeline(words, LogisticRegression(C=1.0, max_iter=2000))
+    probe.fit(prompts[contrast.train], contrast.train_positive)
+    scores: np.ndarray = probe.decision_function(prompts[contrast.test])
+    return scores
+
+
+def _estimate(
+    scores: Float[np.ndarray, " test"] | None,
+    contrast: Contrast,
+    chosen: Bool[np.ndarray, " test"],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    positive = contrast.test_positive[chosen]
+    if scores is None or not 0 < positive.sum() < len(positive):
+        where = "training" if scores is None else "test"
+        reason = f"a label has no {where} prompts in this subset"
+        return _row(len(positive), (float("nan"),) * 3, reason)
+    estimate = estimate_auroc(scores[chosen], positive, n_bootstrap=n_bootstrap, rng=rng)
+    return _row(len(positive), estimate, "")
+
+
+def _shuffled(
+    values: Float[np.ndarray, "prompt d_model"],
+    contrast: Contrast,
+    n_shuffles: int,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    found = []
+    for _ in range(n_shuffles):
+        scores = _scores(values, contrast, rng.permutation(contrast.train_positive))
+        if scores is None or not 0 < contrast.test_positive.sum() < len(scores):
+            return _row(len(contrast.test), (float("nan"),) * 3, "a label has no prompts")
+        found.append(estimate_auroc(scores, contrast.test_positive, n_bootstrap=1, rng=rng).auroc)
+    lower, upper = np.quantile(found, [0.025, 0.975])
+    return _row(len(contrast.test), (float(np.mean(found)), float(lower), float(upper)), "")
+
+
+def _row(n_test: int, estimate: tuple[float, float, float], reason: str) -> dict[str, Any]:
+    auroc, lower, upper = estimate
+    return {
+        "n_test": n_test,
+        "auroc": auroc,
+        "ci_lower": lower,
+        "ci_upper": upper,
+        "reason": reason,
+    }
+
+
+def pairs_named_outright(pair_ids: np.ndarray, labels: np.ndarray, explicit: np.ndarray) -> Any:
+    """Tell for each prompt whether any emotion text of its pair names its emotion.
+
+    Neutral texts never do, so a subset by the texts' own flag would have no neutral in it.
+    """
+    named = set(pair_ids[explicit & (labels != NEUTRAL)].tolist())
+    return np.array([pair in named for pair in pair_ids.tolist()])

@@ -1,0 +1,5 @@
+"""Phase 1: prompts in the standard form."""
+
+from emotion_circuits.pipelines.dataset.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,20 @@
+"""Phase 1 as a pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.dataset.nodes import build_prompts
+
+
+def create_pipeline() -> Pipeline:
+    """From a file of prompts to ``prompts`` in the standard form."""
+    return Pipeline(
+        [
+            Node(
+                build_prompts,
+                inputs=["prompt_source", "params:profile", "params:dataset"],
+                outputs=["prompts", "dataset_statistics"],
+                name="build_prompts",
+                tags=["dataset"],
+            )
+        ]
+    )

@@ -1,0 +1,138 @@
+"""Phase 3: from activations to vectors, subspaces and probe scores."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from emotion_circuits.emotions import LABELS, NEUTRAL
+from emotion_circuits.geometry import (
+    PooledActivations,
+    cosine_table,
+    emotion_vectors,
+    fit_subspace,
+    paired_differences,
+    pool_positions,
+)
+from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
+from emotion_circuits.language_models import resolve_device
+from emotion_circuits.pipelines.emotion_vectors.figure import draw_probes
+from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
+
+
+def fit_emotion_vectors(
+    activations: dict[str, Any], settings: EmotionVectorSettings
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """Compute emotion vectors from the training prompts.
+
+    Returns:
+        ``emotion_vectors`` (for each emotion ``[layer, d_model]``) with ``metadata``; norms per
+        layer and emotion, beside the mean norm of neutral prompts; and cosines.
+    """
+    pooled = _pool(activations, settings)
+    vectors = emotion_vectors(pooled)
+    result = {
+        "emotion_vectors": vectors,
+        "metadata": _metadata(activations, pooled, settings)
+        | {"position_strategy": settings.position_strategy},
+    }
+    return result, _norms(pooled, vectors), cosine_table(vectors, pooled.layer_indices)
+
+
+def fit_emotion_subspaces(
+    activations: dict[str, Any], settings: EmotionVectorSettings
+) -> dict[str, Any]:
+    """Decompose the paired differences of each label at each layer.
+
+    Returns:
+        ``subspaces``: for each label and layer ``components`` ``[k, d_model]``,
+        ``explained_variance`` ``[k]`` and ``explained_variance_ratio`` ``[k]`` (of the total
+        variance, not of the k kept); and ``metadata``.
+    """
+    pooled = _pool(activations, settings)
+    device = resolve_device(settings.device)
+    subspaces: dict[str, dict[int, dict[str, np.ndarray]]] = {}
+    for label in LABELS:
+        differences = paired_differences(pooled, label)
+        subspaces[label] = {
+            layer: fit_subspace(
+                differences[:, place],
+                n_components=settings.n_components,
+                center=settings.center,
+                backend=settings.backend,
+                device=device,
+            )._asdict()
+            for place, layer in enumerate(pooled.layer_indices)
+        }
+    metadata = _metadata(activations, pooled, settings)
+    return {
+        "subspaces": subspaces,
+        "metadata": metadata
+        | {
+            "n_components": settings.n_components,
+            "center": settings.center,
+            "backend": settings.backend,
+        },
+    }
+
+
+def score_probes(
+    activations: dict[str, Any], prompts: pd.DataFrame, settings: EmotionVectorSettings
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Score held-out probes against a bag of words and shuffled labels.
+
+    Returns:
+        The table, and a figure of AUROC per layer and contrast.
+    """
+    pooled = _pool(activations, settings)
+    explicit = prompts.set_index("text")["explicit"].reindex(activations["prompts"])
+    named = pairs_named_outright(pooled.pair_ids, pooled.labels, explicit.to_numpy(dtype=bool))
+    table = probe_table(
+        pooled,
+        named,
+        n_bootstrap=settings.n_bootstrap,
+        n_shuffles=settings.n_shuffles,
+        seed=settings.seed,
+    )
+    table.insert(0, "model_name", activations["model_name"])
+    return table, draw_probes(table)
+
+
+def _pool(activations: dict[str, Any], settings: EmotionVectorSettings) -> PooledActivations:
+    return pool_positions(
+        activations,
+        hook_point=settings.hook_point,
+        strategy=settings.position_strategy,
+        layers=None if settings.layers == "all" else settings.layers,
+    )
+
+
+def _metadata(
+    activations: dict[str, Any], pooled: PooledActivations, settings: EmotionVectorSettings
+) -> dict[str, Any]:
+    return {
+        "model_name": activations["model_name"],
+        "layer_indices": list(pooled.layer_indices),
+        "hook_pos": settings.hook_point,
+        "split": "train",
+        "n_train": {label: len(pooled.rows(label, "train")) for label in LABELS},
+    }
+
+
+def _norms(pooled: PooledActivations, vectors: dict[str, np.ndarray]) -> pd.DataFrame:
+    neutral = pooled.values[pooled.rows(NEUTRAL, "train")]
+    neutral_norms = np.linalg.norm(neutral, axis=-1).mean(axis=0)
+    return pd.DataFrame(
+        [
+            {
+                "layer": layer,
+                "emotion": emotion,
+                "norm": float(np.linalg.norm(vector[place])),
+                "mean_neutral_norm": float(neutral_norms[place]),
+                "ratio": float(np.linalg.norm(vector[place]) / neutral_norms[place]),
+            }
+            for place, layer in enumerate(pooled.layer_indices)
+            for emotion, vector in vectors.items()
+        ]
+    )
