@@ -52,7 +52,7 @@ class ProfileConfigLoader(OmegaConfigLoader):
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Read one kind of configuration, with this loader's own resolvers in force."""
         self._register_globals_resolver()
-        OmegaConf.register_new_resolver("profile", lambda: self.profile, replace=True)
+        OmegaConf.register_resolver("profile", lambda: self.profile, replace=True)
         found = super().__getitem__(key)
         if key == "parameters":
             self._check_top_level(found)

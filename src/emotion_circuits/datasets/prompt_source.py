@@ -104,7 +104,7 @@ def read_utf8(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8"
         ) from error
 
 
@@ -132,8 +132,9 @@ def _read_csv(text: str, name: str) -> Iterator[SourceRecord]:
                     f"{name}, line {start}: {len(fields)} fields, but the header has {len(header)}"
                 )
             if fields:
-                row = {key: value for key, value in zip(header, fields, strict=True) if value}
-                yield SourceRecord(start, {"text": "", **row})
+                row: dict[str, Any] = {"text": ""}
+                row |= {key: value for key, value in zip(header, fields, strict=True) if value}
+                yield SourceRecord(start, row)
             start = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{name}, line {reader.line_num}: broken CSV: {error}") from error
@@ -158,7 +159,8 @@ def _read_prompt_json(text: str, name: str) -> Iterator[SourceRecord]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise InputError(f"{name}, record {number}: {str(row)[:40]!r} is not a JSON object")
-        renamed = {{"prompt": "text", "label": "emotion"}.get(key, key): row[key] for key in row}
+        names = {"prompt": "text", "label": "emotion"}
+        renamed = {names.get(str(key), str(key)): value for key, value in row.items()}
         yield SourceRecord(number, renamed, unit="record")
 
 

@@ -84,9 +84,8 @@ class ResultJSONDataset(JSONDataset):
 class ResultJSONLinesDataset(JSONLinesDataset):
     """A table as JSON lines, one object a row in the order of the columns, written atomically."""
 
-    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {
-        "lines": True, "orient": "records", "dtype": False, "convert_dates": False
-    }  # fmt: skip
+    # Without dtype=False, pandas would turn texts that look like dates or numbers into them.
+    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {"lines": True, "dtype": False}
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table in place of the file's former content."""

@@ -28,6 +28,8 @@ from emotion_circuits.errors import unknown_name
 _POLITENESS_SHARES: Final = {"neutral": 11, "polite": 3, "somewhat polite": 3, "impolite": 3}
 # Of the second events, how many mirror the roles of the decisive one.
 _MIRROR_SHARE: Final = 0.85
+# How many of the evaluators' reactions have a sentence beside them that expresses nothing.
+_COMPANY_SHARE: Final = 0.6
 # How often each way of being neutral is drawn; see _draw_neutral.
 _NEUTRAL_SHARES: Final = (2, 2, 3, 2, 4, 2, 1)
 REACTION_SPLITS: Final = ("train", "validation", "test")
@@ -301,5 +303,20 @@ def generate_reactions(settings: WorldSettings, *, split: str, n: int, seed: int
         phrasing = draw_phrasing(emotion, templates, rng)
         person, thing = rng.choice(world.people), rng.choice(world.objects)
         text = phrasing.say(person.name, thing)
+        if split != "test" and rng.random() < _COMPANY_SHARE:
+            text = _in_company(world, text, rng)
         rows.append({"text": text, "emotion": emotion, **_labels(phrasing)})
     return pd.DataFrame(rows)
+
+
+def _in_company(world: World, text: str, rng: Random) -> str:
+    """Put a sentence that expresses nothing before or after a reaction.
+
+    It tells of somebody's help or harm to somebody. An evaluator thereby sees many words that
+    mean nothing for its labels, and has to find those that do.
+    """
+    situation = draw_situation(world, rng.choice(LABELS), "train", rng)
+    beside = f"{situation.event.people[0].name if situation.event.people else 'I'} was there."
+    sentences = situation.text.split(". ")
+    beside = sentences[0].removesuffix(".") + "." if not situation.explicit else beside
+    return f"{beside} {text}" if rng.random() < 0.5 else f"{text} {beside}"

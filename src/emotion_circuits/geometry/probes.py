@@ -75,18 +75,20 @@ def probe_table(
     for labels in CONTRASTS:
         contrast = _contrast(pooled, labels)
         shared = {"contrast": f"{labels[0]}_vs_{labels[1]}", "n_train": len(contrast.train)}
-        scored = [("bag_of_words", None, _bag_of_words_scores(pooled.prompts, contrast))]
-        for place, layer in enumerate(pooled.layer_indices):
+        scored: list[tuple[str, int | None, np.ndarray | None]] = [
+            ("bag_of_words", None, _bag_of_words_scores(pooled.prompts, contrast))
+        ]
+        for place, number in enumerate(pooled.layer_indices):
             scores = _scores(pooled.values[:, place], contrast, contrast.train_positive)
-            scored.append(("residual", layer, scores))
+            scored.append(("residual", number, scores))
         for probe, layer, scores in scored:
             for subset, chosen in _subsets(contrast, explicit_pairs):
                 estimate = _estimate(scores, contrast, chosen, n_bootstrap, rng)
                 rows.append({"probe": probe, "layer": layer, **shared, "subset": subset} | estimate)
-        for place, layer in enumerate(pooled.layer_indices):
+        for place, number in enumerate(pooled.layer_indices):
             control = _shuffled(pooled.values[:, place], contrast, n_shuffles, rng)
             name = "residual_shuffled_labels"
-            rows.append({"probe": name, "layer": layer, **shared, "subset": "all"} | control)
+            rows.append({"probe": name, "layer": number, **shared, "subset": "all"} | control)
     table = pd.DataFrame(rows).assign(n_bootstrap=n_bootstrap, seed=seed)
     return table.astype({"layer": "Int64"})
 

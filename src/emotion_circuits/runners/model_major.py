@@ -29,7 +29,7 @@ class ModelMajorRunner(SequentialRunner):
         hook_manager: PluginManager | None = None,
         run_id: str | None = None,
     ) -> None:
-        super()._run(
+        super(SequentialRunner, self)._run(
             pipeline=ModelMajorPipeline(pipeline.nodes),
             catalog=catalog,
             hook_manager=hook_manager,

@@ -83,4 +83,5 @@ def _wins(
 ) -> Float[np.ndarray, "positive negative"]:
     """Give 1 where a positive sample beats a negative one, 0.5 where they tie."""
     above = scores[positive][:, None] - scores[~positive][None, :]
-    return (above > 0) + 0.5 * (above == 0)
+    wins: np.ndarray = (above > 0) + 0.5 * (above == 0)
+    return wins

@@ -141,12 +141,11 @@ def continue_greedily(trained: Trained, prompts: list[str]) -> list[str]:
 
 
 def evaluator_gates(
-    name: str, trained: Trained, world: WorldSettings, *, n_texts: int, seed: int
+    trained: Trained, world: WorldSettings, *, n_texts: int, seed: int
 ) -> dict[str, Any]:
     """Measure an evaluator on reactions whose phrasings were not in its training.
 
     Args:
-        name: ``sentiment``, ``politeness`` or ``goemotions``.
         trained: The evaluator.
         world: The world.
         n_texts: How many reactions.
@@ -157,6 +156,7 @@ def evaluator_gates(
         ``macro_auroc`` over the labels that occur, and each label's AUROC. With 95 % bootstrap
         percentile intervals over texts.
     """
+    name = trained.record["name"]
     reactions = generate_reactions(world, split="test", n=n_texts, seed=seed)
     scores = predict(trained.model, trained.tokenizer, reactions["text"].tolist()).numpy()
     targets = targets_of(reactions, name).numpy()

@@ -8,18 +8,17 @@ from emotion_circuits.emotions import LABELS
 from emotion_circuits.training.trained import Trained
 
 
-def model_card(name: str, trained: Trained, gates: dict[str, Any]) -> str:
+def model_card(trained: Trained, gates: dict[str, Any]) -> str:
     """Write a model's card.
 
     Args:
-        name: The model's name.
         trained: The model with the record of its training.
         gates: What was measured.
 
     Returns:
         Markdown.
     """
-    parts = [_head(name, trained), _training(trained.record), "## Measured on held-out texts\n"]
+    parts = [_head(trained), _training(trained.record), "## Measured on held-out texts\n"]
     if "expressed_emotion" in gates:
         parts += [_expressed(gates), _perplexity(gates["perplexity"]), _samples(gates["samples"])]
     else:
@@ -27,7 +26,7 @@ def model_card(name: str, trained: Trained, gates: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _head(name: str, trained: Trained) -> str:
+def _head(trained: Trained) -> str:
     config = trained.model.config
     count = sum(weight.numel() for weight in trained.model.parameters())
     labels = ""
@@ -36,7 +35,7 @@ def _head(name: str, trained: Trained) -> str:
         labels = f"\nLabels ({config.problem_type}): {listed}.\n"
     return (
         "---\nlicense: apache-2.0\nlanguage: en\n---\n\n"
-        f"# {name}\n\n"
+        f"# {trained.record['name']}\n\n"
         "Trained on texts of this project's embedded world (docs/embedded_world.md). It knows "
         "nothing else, and says nothing about any other model.\n\n"
         f"{type(trained.model).__name__}: {config.num_hidden_layers} layers of width "

@@ -66,7 +66,7 @@ def _distinct_rows(
             if settings.on_duplicate == "error":
                 raise InputError(
                     f"{source.place(record)}: text {row['text'][:60]!r} stands already in "
-                    f"{first[key].unit} {first[key].line}; dataset.on_duplicate=drop keeps the first"
+                    f"{first[key].unit} {first[key].line}; on_duplicate=drop keeps the first"
                 )
             dropped += 1
             continue
@@ -128,7 +128,7 @@ def _check_labels(source: PromptSource, table: pd.DataFrame) -> None:
 
 
 def _statistics(prompts: pd.DataFrame) -> dict[str, Any]:
-    words = prompts["text"].str.split().str.len()
+    words = prompts["text"].map(lambda text: len(text.split()))
     by_label = prompts.groupby("emotion")
     named = prompts["text"].map(lambda text: bool(emotion_word(text)))
     return {

@@ -47,7 +47,7 @@ def pair_texts(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The table with its column ``pair_id`` filled: the name of the neutral text.
     """
-    pair_ids = pd.Series("", index=table.index)
+    pair_ids: dict[object, str] = {}
     lengths = table["text"].str.len()
     for split in ("train", "test"):
         rows = table[table["split"] == split]
@@ -56,13 +56,14 @@ def pair_texts(table: pd.DataFrame) -> pd.DataFrame:
             for label in LABELS
         }
         neutral = ranked[NEUTRAL]
-        pair_ids[neutral] = [f"{split}_{rank:05d}" for rank in range(len(neutral))]
+        for rank, row in enumerate(neutral):
+            pair_ids[row] = f"{split}_{rank:05d}"
         for emotion in EMOTIONS:
             count = len(ranked[emotion])
             for rank, row in enumerate(ranked[emotion]):
                 if len(neutral):
-                    pair_ids[row] = pair_ids[neutral[rank * len(neutral) // max(count, 1)]]
-    return table.assign(pair_id=pair_ids)
+                    pair_ids[row] = pair_ids[neutral[rank * len(neutral) // count]]
+    return table.assign(pair_id=[pair_ids.get(row, "") for row in table.index])
 
 
 def limit_samples(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:

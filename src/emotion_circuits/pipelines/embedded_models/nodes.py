@@ -1,6 +1,5 @@
 """Training and judging the embedded models."""
 
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -28,7 +27,17 @@ def write_prompts(settings: EmbeddedModelSettings) -> pd.DataFrame:
     return emotion_prompts(settings.world, n_per_emotion=settings.n_prompts_per_emotion)
 
 
-def train_tiny(name: str, settings: EmbeddedModelSettings) -> Trained:
+def train_tiny_gpt2(settings: EmbeddedModelSettings) -> Trained:
+    """Train the language model of GPT-2's architecture."""
+    return _train_language_model("tiny_gpt2", settings)
+
+
+def train_tiny_llama(settings: EmbeddedModelSettings) -> Trained:
+    """Train the language model of Llama's architecture."""
+    return _train_language_model("tiny_llama", settings)
+
+
+def _train_language_model(name: str, settings: EmbeddedModelSettings) -> Trained:
     """Train one of the two language models.
 
     Args:
@@ -62,7 +71,8 @@ def train_tiny(name: str, settings: EmbeddedModelSettings) -> Trained:
         name=name,
     )
     record = _record(plan.training, plan.seed, progress, perf_counter() - started, device)
-    return Trained(model.cpu(), tokenizer, record | {"corpus_seed": settings.corpus_seed})
+    record |= {"name": name, "corpus_seed": settings.corpus_seed}
+    return Trained(model.cpu(), tokenizer, record)
 
 
 def train_sentiment(settings: EmbeddedModelSettings) -> Trained:
@@ -115,7 +125,8 @@ def _train_evaluator(name: str, settings: EmbeddedModelSettings, start: Trained 
         seed=plan.seed,
     )
     record = _record(plan.training, plan.seed, progress, perf_counter() - started, device)
-    return Trained(model.cpu(), tokenizer, record | {"corpus_seed": seed})
+    record |= {"name": name, "corpus_seed": seed}
+    return Trained(model.cpu(), tokenizer, record)
 
 
 def _record(
@@ -133,7 +144,7 @@ def _record(
 
 
 def judge_language_model(
-    name: str, trained: Trained, goemotions: Trained, settings: EmbeddedModelSettings
+    trained: Trained, goemotions: Trained, settings: EmbeddedModelSettings
 ) -> tuple[dict[str, Any], str]:
     """Measure a language model on held-out situations, and write its card.
 
@@ -143,11 +154,11 @@ def judge_language_model(
     gates = language_model_gates(
         trained, goemotions, settings.world, n_texts=settings.n_gate_texts, seed=settings.gate_seed
     )
-    return gates, model_card(name, trained, gates)
+    return gates, model_card(trained, gates)
 
 
 def judge_evaluator(
-    name: str, trained: Trained, settings: EmbeddedModelSettings
+    trained: Trained, settings: EmbeddedModelSettings
 ) -> tuple[dict[str, Any], str]:
     """Measure an evaluator on phrasings it never saw, and write its card.
 
@@ -155,13 +166,6 @@ def judge_evaluator(
         The gates, and the card in Markdown.
     """
     gates = evaluator_gates(
-        name, trained, settings.world, n_texts=settings.n_gate_texts, seed=settings.gate_seed
+        trained, settings.world, n_texts=settings.n_gate_texts, seed=settings.gate_seed
     )
-    return gates, model_card(name, trained, gates)
-
-
-def named(function: Any, name: str) -> Any:
-    """Fix a node function's first argument, keeping the annotations Kedro reads."""
-    fixed = partial(function, name)
-    fixed.__name__ = f"{function.__name__}_{name}"  # type: ignore[attr-defined]
-    return fixed
+    return gates, model_card(trained, gates)

@@ -5,16 +5,16 @@ from kedro.pipeline import Node, Pipeline
 from emotion_circuits.pipelines.embedded_models.nodes import (
     judge_evaluator,
     judge_language_model,
-    named,
     train_goemotions,
     train_politeness,
     train_sentiment,
-    train_tiny,
+    train_tiny_gpt2,
+    train_tiny_llama,
     write_prompts,
 )
 
 _SETTINGS = "params:embedded_models"
-LANGUAGE_MODELS = ("tiny_gpt2", "tiny_llama")
+LANGUAGE_MODELS = {"tiny_gpt2": train_tiny_gpt2, "tiny_llama": train_tiny_llama}
 EVALUATORS = ("sentiment", "politeness", "goemotions")
 
 
@@ -23,8 +23,8 @@ def create_pipeline() -> Pipeline:
     tags = ["embedded_models"]
     nodes = [Node(write_prompts, _SETTINGS, "embedded_prompts", name="write_prompts", tags=tags)]
     nodes += [
-        Node(named(train_tiny, name), _SETTINGS, f"trained_{name}", name=f"train_{name}", tags=tags)
-        for name in LANGUAGE_MODELS
+        Node(train, _SETTINGS, f"trained_{name}", name=f"train_{name}", tags=tags)
+        for name, train in LANGUAGE_MODELS.items()
     ]
     nodes += [
         Node(train_sentiment, _SETTINGS, "trained_sentiment", name="train_sentiment", tags=tags),
@@ -51,7 +51,7 @@ def create_report_pipeline() -> Pipeline:
     tags = ["embedded_models_report"]
     nodes = [
         Node(
-            named(judge_language_model, name),
+            judge_language_model,
             [f"trained_{name}", "trained_goemotions", _SETTINGS],
             [f"gates_{name}", f"card_{name}"],
             name=f"judge_{name}",
@@ -61,7 +61,7 @@ def create_report_pipeline() -> Pipeline:
     ]
     nodes += [
         Node(
-            named(judge_evaluator, name),
+            judge_evaluator,
             [f"trained_{name}", _SETTINGS],
             [f"gates_{name}", f"card_{name}"],
             name=f"judge_{name}",

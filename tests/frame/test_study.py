@@ -1,0 +1,312 @@
+"""Whole runs of the study in its own folder: what users type, and what comes of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from emotion_circuits.language_models.residency import resident
+from emotion_circuits.session import StudySession
+
+SMALL = {
+    "dataset": {"max_samples_per_emotion": 5},
+    "emotion_vectors": {"n_components": 2, "n_bootstrap": 20, "n_shuffles": 2},
+}
+
+
+@pytest.fixture
+def project(project_root, monkeypatch):
+    monkeypatch.chdir(project_root)
+    monkeypatch.delenv("KEDRO_ENV", raising=False)
+    bootstrap_project(project_root)
+    return project_root
+
+
+def run(project, results, env="baseline_smoke", parameters=None, **arguments):
+    runtime = {"results_root": str(results), **SMALL, **(parameters or {})}
+    with StudySession.create(project, env=env, runtime_params=runtime) as session:
+        return session.run(**arguments)
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def phase_3_files(model):
+    return {
+        f"emotion_vectors/{model}_vectors_token_based.pkl",
+        f"emotion_vectors/{model}_norms.csv",
+        f"emotion_vectors/{model}_cosines.csv",
+        f"emotion_vectors/{model}_probes.csv",
+        f"emotion_vectors/{model}_probe_auroc.json",
+        f"emotion_subspaces/{model}_subspaces.pkl",
+    }
+
+
+def test_a_full_run_writes_every_file_and_loads_each_model_once(project, tmp_path):
+    before = resident.loads.copy()
+    run(project, tmp_path)
+    loaded = resident.loads - before
+    assert sorted(spec.name for spec in loaded.elements()) == ["tiny_gpt2", "tiny_llama"]
+    assert len(resident) == 0
+    expected = {"dataset/emotion_dataset.jsonl", "dataset/statistics.json"}
+    for model in ("tiny_gpt2", "tiny_llama"):
+        expected |= {f"activations/{model}.pkl"} | phase_3_files(model)
+    assert files_of(tmp_path / "baseline_smoke") == expected | {"timing/phase_timings.jsonl"}
+
+
+def test_one_model_leaves_memory_before_the_next_is_loaded(project, tmp_path, monkeypatch):
+    from emotion_circuits.datasets import language_model as dataset_module
+
+    load = dataset_module.load_language_model
+    alive: list[weakref.ref] = []
+    others_alive = []
+
+    def watched(spec):
+        others_alive.append(sum(reference() is not None for reference in alive))
+        model = load(spec)
+        alive.append(weakref.ref(model.hf_model))
+        return model
+
+    monkeypatch.setattr(dataset_module, "load_language_model", watched)
+    run(project, tmp_path)
+    assert others_alive == [0, 0]
+    assert [reference() for reference in alive] == [None, None]
+
+
+def test_a_phase_alone_computes_what_it_needs_first(project, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        run(project, tmp_path, pipeline_names=["emotion_vectors"])
+    said = [record.message for record in caplog.records if "computed first" in record.message]
+    assert said == ["Missing inputs are computed first: dataset, activations"]
+    assert phase_3_files("tiny_llama") <= files_of(tmp_path / "baseline_smoke")
+
+
+def test_what_is_there_is_not_computed_again(project, tmp_path):
+    run(project, tmp_path, pipeline_names=["activations"])
+    activations = tmp_path / "baseline_smoke" / "activations" / "tiny_gpt2.pkl"
+    written = activations.stat().st_mtime_ns
+    run(project, tmp_path, pipeline_names=["emotion_vectors"])
+    assert activations.stat().st_mtime_ns == written
+
+
+def test_one_model_can_be_run_alone(project, tmp_path):
+    run(project, tmp_path, namespaces=["tiny_llama"])
+    found = files_of(tmp_path / "baseline_smoke")
+    assert phase_3_files("tiny_llama") <= found
+    assert not any("tiny_gpt2" in name for name in found)
+
+
+def test_two_profiles_in_one_process_keep_their_paths(project, tmp_path):
+    runtime = {"results_root": str(tmp_path), **SMALL}
+    first = StudySession.create(project, env="baseline_smoke", runtime_params=runtime)
+    context = first.load_context()
+    second = StudySession.create(project, env="embedded", runtime_params=runtime)
+    second.load_context()
+    first.run(pipeline_names=["dataset"])
+    second.run(pipeline_names=["dataset"])
+    assert (tmp_path / "baseline_smoke" / "dataset" / "statistics.json").is_file()
+    statistics = json.loads((tmp_path / "embedded" / "dataset" / "statistics.json").read_text())
+    assert statistics["profile"] == "embedded"
+    assert context.config_loader["parameters"]["profile"] == "baseline_smoke"
+    assert context.config_loader["parameters"]["emotion_vectors"]["n_components"] == 2
+
+
+def test_each_profile_has_its_own_models(project):
+    for env, model in (("baseline", "gpt2_small"), ("baseline_large", "llama3_8b")):
+        with StudySession.create(project, env=env) as session:
+            session.load_context()
+            from kedro.framework.project import pipelines
+
+            assert f"{model}.activations" in pipelines["activations"].outputs()
+            assert not any("tiny" in name for name in pipelines["activations"].outputs())
+
+
+def test_kedros_own_session_sees_the_same_study(project, tmp_path):
+    """As kedro viz does, which does not know this project's session class."""
+    with KedroSession.create(project, env="baseline_smoke") as session:
+        catalog = session.load_context().catalog
+        assert "{model}.emotion_vectors" in catalog.config_resolver.list_patterns()
+        assert catalog.get("tiny_gpt2.language_model").exists()
+
+
+def test_timings_tell_phase_model_and_memory(project, tmp_path):
+    run(project, tmp_path)
+    lines = (tmp_path / "baseline_smoke" / "timing" / "phase_timings.jsonl").read_text()
+    events = [json.loads(line) for line in lines.splitlines()]
+    assert [(event["phase"], event["model"]) for event in events] == [
+        ("dataset", None),
+        ("activations", "tiny_gpt2"),
+        ("emotion_vectors", "tiny_gpt2"),
+        ("activations", "tiny_llama"),
+        ("emotion_vectors", "tiny_llama"),
+    ]
+    for event in events:
+        assert event["samples"] == 20
+        assert event["elapsed_seconds"] > 0
+        assert event["metadata"]["peak_rss_mib"] > 50
+        assert event["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments", "line"),
+    [
+        (
+            {"emotion_vectors": {"n_componets": 3}},
+            {},
+            r"'n_componets' is unknown; known: .*nearest: n_components",
+        ),
+        ({"activations": {"batch_size": 0}}, {}, r"batch_size is 0: .*greater than or equal to 1"),
+        ({"activatons": {"batch_size": 2}}, {}, r"'activatons' is unknown; .*nearest: activations"),
+        ({}, {"namespaces": ["tiny_gtp2"]}, r"'tiny_gtp2' is not in profile 'baseline_smoke'"),
+        ({}, {"pipeline_names": ["activation"]}, r"'activation' is unknown; .*: activations"),
+        ({"activations": {"layers": [9]}}, {}, r"layer 9 is out of range .*0 to 3"),
+        ({"dataset": {"input": "none.csv"}}, {}, r"there is no file .*none.csv"),
+    ],
+)
+def test_a_mistake_is_one_line(project, tmp_path, parameters, arguments, line):
+    with pytest.raises(click.ClickException, match=line) as caught:
+        run(project, tmp_path, parameters=parameters, **arguments)
+    assert "\n" not in caught.value.message
+
+
+def test_an_unknown_profile_is_one_line(project, tmp_path):
+    with pytest.raises(click.ClickException, match=r"'embeded' is not in .*nearest: embedded"):
+        run(project, tmp_path, env="embeded")
+
+
+def test_a_pickle_with_a_foreign_class_is_refused_by_name(project, tmp_path):
+    import pickle
+
+    run(project, tmp_path, pipeline_names=["activations"])
+    path = tmp_path / "baseline_smoke" / "activations" / "tiny_gpt2.pkl"
+    path.write_bytes(pickle.dumps({"model_name": Path("x")}))
+    with pytest.raises(click.ClickException, match=r"tiny_gpt2\.pkl: pickle names pathlib\."):
+        run(project, tmp_path, pipeline_names=["emotion_vectors"])
+
+
+def test_a_killed_run_leaves_no_half_file_and_is_resumed(project, tmp_path):
+    """SIGKILL at the moment the first activations are being written."""
+    script = """
+import os, signal, pickle
+from kedro.framework.startup import bootstrap_project
+from emotion_circuits.session import StudySession
+bootstrap_project({project!r})
+dump = pickle.dump
+def torn(data, file, **options):
+    file.write(pickle.dumps(data)[:1000]); file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+pickle.dump = torn
+parameters = {parameters!r}
+with StudySession.create({project!r}, env="baseline_smoke", runtime_params=parameters) as session:
+    session.run(pipeline_names=["activations"])
+"""
+    parameters = {"results_root": str(tmp_path), **SMALL}
+    filled = script.format(project=str(project), parameters=parameters)
+    finished = subprocess.run([sys.executable, "-c", filled], check=False, capture_output=True)
+    assert finished.returncode == -9
+    assert not (tmp_path / "baseline_smoke" / "activations" / "tiny_gpt2.pkl").exists()
+    run(project, tmp_path, pipeline_names=["activations"], only_missing_outputs=True)
+    assert (tmp_path / "baseline_smoke" / "activations" / "tiny_llama.pkl").is_file()
+
+
+def test_the_same_run_gives_the_same_numbers(project, tmp_path):
+    for name in ("a", "b"):
+        run(project, tmp_path / name, namespaces=["tiny_gpt2"])
+    for path in ("emotion_vectors/tiny_gpt2_probes.csv", "emotion_vectors/tiny_gpt2_norms.csv"):
+        first, second = ((tmp_path / name / "baseline_smoke" / path).read_bytes() for name in "ab")
+        assert first == second
+
+
+def test_results_follow_the_file_contract(project, tmp_path):
+    run(project, tmp_path, namespaces=["tiny_gpt2"])
+    with StudySession.create(
+        project, env="baseline_smoke", runtime_params={"results_root": str(tmp_path)}
+    ) as session:
+        catalog = session.load_context().catalog
+        activations = catalog.load("tiny_gpt2.activations")
+        vectors = catalog.load("tiny_gpt2.emotion_vectors")
+        subspaces = catalog.load("tiny_gpt2.emotion_subspaces")
+    batch, layers, seq, d_model = activations["resid_post"].shape
+    assert activations["resid_pre"].shape == (batch, layers, seq, d_model)
+    assert activations["token_ids"].shape == activations["attention_mask"].shape == (batch, seq)
+    assert batch == len(activations["prompts"]) == len(activations["labels"]) == 20
+    assert activations["layer_indices"] == [0, 1, 2, 3]
+    assert "source" in activations["metadata"]
+    assert list(vectors["emotion_vectors"]) == ["gratitude", "anger", "apology"]
+    assert vectors["emotion_vectors"]["anger"].shape == (layers, d_model)
+    assert isinstance(vectors["emotion_vectors"]["anger"], np.ndarray)
+    assert vectors["metadata"]["position_strategy"] == "mean_over_tokens"
+    assert list(subspaces["subspaces"]) == ["gratitude", "anger", "apology", "neutral"]
+    entry = subspaces["subspaces"]["apology"][3]
+    assert entry["components"].shape == (2, d_model)
+    assert entry["explained_variance_ratio"].sum() < 1
+
+
+def test_the_command_line_works_and_errors_end_with_one_line(project, tmp_path):
+    kedro = Path(sys.executable).parent / "kedro"
+    environment = {**os.environ, "DO_NOT_TRACK": "1"}
+    parameters = f"results_root={tmp_path},dataset.max_samples_per_emotion=5"
+    command = [str(kedro), "run", "--env=baseline_smoke", f"--params={parameters}"]
+    good = subprocess.run(
+        [*command, "--pipeline=dataset"], capture_output=True, text=True, env=environment
+    )
+    assert good.returncode == 0, good.stderr
+    bad = subprocess.run(
+        [*command, "--namespaces=tiny_gtp2"], capture_output=True, text=True, env=environment
+    )
+    assert bad.returncode == 1
+    last = bad.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: model 'tiny_gtp2' is not in profile 'baseline_smoke'")
+    assert "Traceback" not in bad.stderr
+    listed = subprocess.run(
+        [str(kedro), "registry", "list"], capture_output=True, text=True, env=environment
+    )
+    assert "emotion_vectors" in listed.stdout
+
+
+def test_the_notebook_lines_work(project, tmp_path, monkeypatch):
+    run(project, tmp_path / "results", namespaces=["tiny_gpt2"])
+    script = f"""
+from IPython.testing.globalipapp import start_ipython
+shell = start_ipython()
+shell.run_line_magic("load_ext", "kedro.ipython")
+shell.run_line_magic(
+    "reload_kedro", "--env=baseline_smoke --params=results_root={tmp_path}/results"
+)
+vectors = shell.user_ns["catalog"].load("tiny_gpt2.emotion_vectors")
+assert set(vectors["emotion_vectors"]) == {{"gratitude", "anger", "apology"}}
+model = shell.user_ns["catalog"].load("tiny_gpt2.language_model")
+assert model.n_layers == 4
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=project / "notebooks"
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+
+
+def test_a_model_folder_without_safetensors_is_one_line(project, tmp_path):
+    broken = tmp_path / "conf"
+    shutil.copytree(project / "conf", broken)
+    model = tmp_path / "model"
+    shutil.copytree(project / "data" / "models" / "tiny_gpt2", model)
+    (model / "model.safetensors").unlink()
+    table = broken / "baseline_smoke" / "globals.yml"
+    table.write_text(table.read_text().replace("data/models/tiny_gpt2", str(model)))
+    runtime = {"results_root": str(tmp_path), **SMALL}
+    with (
+        StudySession.create(
+            project, env="baseline_smoke", conf_source=str(broken), runtime_params=runtime
+        ) as session,
+        pytest.raises(click.ClickException, match=r"'tiny_gpt2': folder .* has no \*\.safetensors"),
+    ):
+        session.run()
