@@ -21,9 +21,11 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
 
 # Tests run in several processes; more threads than cores would only slow them down.
 torch.set_num_threads(1)
+threadpool_limits(1)
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Nothing in the tests may reach for the network.
 os.environ["HF_HUB_OFFLINE"] = "1"

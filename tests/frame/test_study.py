@@ -23,12 +23,22 @@ SMALL = {
 }
 
 
-@pytest.fixture
-def project(project_root, monkeypatch):
-    monkeypatch.chdir(project_root)
-    monkeypatch.delenv("KEDRO_ENV", raising=False)
-    bootstrap_project(project_root)
-    return project_root
+@pytest.fixture(scope="module")
+def project(project_root):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project_root)
+        patch.delenv("KEDRO_ENV", raising=False)
+        bootstrap_project(project_root)
+        yield project_root
+
+
+@pytest.fixture(scope="module")
+def finished(project, tmp_path_factory):
+    """Results of one whole run, and how often each model was loaded for it; not to be changed."""
+    results = tmp_path_factory.mktemp("results")
+    before = resident.loads.copy()
+    run(project, results)
+    return results, resident.loads - before
 
 
 def run(project, results, env="baseline_smoke", parameters=None, **arguments):
@@ -52,16 +62,14 @@ def phase_3_files(model):
     }
 
 
-def test_a_full_run_writes_every_file_and_loads_each_model_once(project, tmp_path):
-    before = resident.loads.copy()
-    run(project, tmp_path)
-    loaded = resident.loads - before
+def test_a_full_run_writes_every_file_and_loads_each_model_once(finished):
+    results, loaded = finished
     assert sorted(spec.name for spec in loaded.elements()) == ["tiny_gpt2", "tiny_llama"]
     assert len(resident) == 0
     expected = {"dataset/emotion_dataset.jsonl", "dataset/statistics.json"}
     for model in ("tiny_gpt2", "tiny_llama"):
         expected |= {f"activations/{model}.pkl"} | phase_3_files(model)
-    assert files_of(tmp_path / "baseline_smoke") == expected | {"timing/phase_timings.jsonl"}
+    assert files_of(results / "baseline_smoke") == expected | {"timing/phase_timings.jsonl"}
 
 
 def test_one_model_leaves_memory_before_the_next_is_loaded(project, tmp_path, monkeypatch):
@@ -139,9 +147,9 @@ def test_kedros_own_session_sees_the_same_study(project, tmp_path):
         assert catalog.get("tiny_gpt2.language_model").exists()
 
 
-def test_timings_tell_phase_model_and_memory(project, tmp_path):
-    run(project, tmp_path)
-    lines = (tmp_path / "baseline_smoke" / "timing" / "phase_timings.jsonl").read_text()
+def test_timings_tell_phase_model_and_memory(finished):
+    results, _ = finished
+    lines = (results / "baseline_smoke" / "timing" / "phase_timings.jsonl").read_text()
     events = [json.loads(line) for line in lines.splitlines()]
     assert [(event["phase"], event["model"]) for event in events] == [
         ("dataset", None),
@@ -227,10 +235,9 @@ def test_the_same_run_gives_the_same_numbers(project, tmp_path):
         assert first == second
 
 
-def test_results_follow_the_file_contract(project, tmp_path):
-    run(project, tmp_path, namespaces=["tiny_gpt2"])
+def test_results_follow_the_file_contract(project, finished):
     with StudySession.create(
-        project, env="baseline_smoke", runtime_params={"results_root": str(tmp_path)}
+        project, env="baseline_smoke", runtime_params={"results_root": str(finished[0])}
     ) as session:
         catalog = session.load_context().catalog
         activations = catalog.load("tiny_gpt2.activations")
@@ -274,14 +281,13 @@ def test_the_command_line_works_and_errors_end_with_one_line(project, tmp_path):
     assert "emotion_vectors" in listed.stdout
 
 
-def test_the_notebook_lines_work(project, tmp_path, monkeypatch):
-    run(project, tmp_path / "results", namespaces=["tiny_gpt2"])
+def test_the_notebook_lines_work(project, finished):
     script = f"""
 from IPython.testing.globalipapp import start_ipython
 shell = start_ipython()
 shell.run_line_magic("load_ext", "kedro.ipython")
 shell.run_line_magic(
-    "reload_kedro", "--env=baseline_smoke --params=results_root={tmp_path}/results"
+    "reload_kedro", "--env=baseline_smoke --params=results_root={finished[0]}"
 )
 vectors = shell.user_ns["catalog"].load("tiny_gpt2.emotion_vectors")
 assert set(vectors["emotion_vectors"]) == {{"gratitude", "anger", "apology"}}

@@ -80,21 +80,31 @@ class Manner:
         return f"{self.form}/{self.join if self.second else 'alone'}"
 
 
-def draw_manner(world: World, split: str, companion: Person, rng: Random) -> Manner:
-    """Draw how a situation is told, independently of what happened in it."""
+def draw_manner(
+    world: World, split: str, companion: Person, rng: Random, *, mirrored: bool = False
+) -> Manner:
+    """Draw how a situation is told, independently of what happened in it.
+
+    Args:
+        world: The world.
+        split: Whose combinations a second event may be made of.
+        companion: The person of the text's combination.
+        rng: Source of randomness.
+        mirrored: Whether there must be a second event, with the roles of the first one turned.
+    """
     setting = Setting(
         time=rng.choice(TIMES) if rng.random() < 0.5 else "",
         place=rng.choice(PLACES) if rng.random() < 0.4 else "",
         time_first=rng.random() < 0.5,
     )
     second = None
-    if rng.random() < world.settings.distractor_share:
-        second = _draw_second(world, split, companion, rng)
+    if mirrored or rng.random() < world.settings.distractor_share:
+        second = _draw_second(world, split, companion, rng, 1.0 if mirrored else _MIRROR_SHARE)
     return Manner(rng.choice(FORMS), rng.choice(JOINS), setting, second)
 
 
 def _draw_second(
-    world: World, split: str, companion: Person, rng: Random
+    world: World, split: str, companion: Person, rng: Random, mirror_share: float
 ) -> Callable[[Event], Event]:
     """Draw an event that settles nothing.
 
@@ -104,7 +114,7 @@ def _draw_second(
     """
     mirror_thing = rng.choice(world.things_of(companion, split))
     idle = rng.choice(world.acts("none"))
-    if rng.random() < _MIRROR_SHARE:
+    if rng.random() < mirror_share:
         return lambda event: Event(
             event.owner if event.owner != event.actor else companion,
             idle,

@@ -26,7 +26,9 @@ def emotion_prompts(
     """Draw sets of four situations with the same people, object, time, place and sentence form.
 
     Within a set only who did what to whom differs, so each emotion text has a neutral partner
-    that is as close to it as can be. A text ends with the line break after which the language
+    that is as close to it as can be. Each text tells of two events, the second one with the roles
+    of the first turned round, so that a bag of words holds the same people and owners whoever
+    did the harm. A text ends with the line break after which the language
     models say their reaction.
 
     Args:
@@ -67,7 +69,8 @@ def emotion_prompts(
 
 def _draw_set(world: World, split: str, explicit: bool, rng: Random) -> list[dict[str, Any]]:
     companion, thing = rng.choice(world.combinations(split))
-    manner = draw_manner(world, split, companion, rng)
+    # With a mirrored second event the same words are used whoever did the harm.
+    manner = draw_manner(world, split, companion, rng, mirrored=True)
     rows = []
     for emotion in LABELS:
         event = draw_event(world, emotion, companion, thing, split, rng)

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from emotion_circuits.embedded_world.lexicon import ACTS, OBJECTS, PEOPLE, Act, Person
-from emotion_circuits.errors import unknown_name
+from emotion_circuits.errors import InputError, unknown_name
 
 SPLITS: Final = ("train", "validation", "test")
 
@@ -75,10 +75,15 @@ class World:
         """All combinations of one split.
 
         Raises:
-            InputError: If the split is unknown.
+            InputError: If the split is unknown or empty.
         """
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
+        if not self._by_split[split]:
+            raise InputError(
+                f"the {split} split has none of {len(self.people) * len(self.objects)} "
+                f"combinations; enlarge {split}_share, n_people or n_objects"
+            )
         return self._by_split[split]
 
     @cached_property

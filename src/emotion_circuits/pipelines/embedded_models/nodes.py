@@ -76,21 +76,21 @@ def _train_language_model(name: str, settings: EmbeddedModelSettings) -> Trained
 
 
 def train_sentiment(settings: EmbeddedModelSettings) -> Trained:
-    """Train the sentiment evaluator, whose encoder the other two start from."""
-    return _train_evaluator("sentiment", settings, None)
+    """Train the evaluator of three sentiments."""
+    return _train_evaluator("sentiment", settings)
 
 
-def train_politeness(sentiment: Trained, settings: EmbeddedModelSettings) -> Trained:
-    """Train the politeness evaluator."""
-    return _train_evaluator("politeness", settings, sentiment)
+def train_politeness(settings: EmbeddedModelSettings) -> Trained:
+    """Train the evaluator of four degrees of politeness."""
+    return _train_evaluator("politeness", settings)
 
 
-def train_goemotions(sentiment: Trained, settings: EmbeddedModelSettings) -> Trained:
+def train_goemotions(settings: EmbeddedModelSettings) -> Trained:
     """Train the evaluator of the 28 GoEmotions labels."""
-    return _train_evaluator("goemotions", settings, sentiment)
+    return _train_evaluator("goemotions", settings)
 
 
-def _train_evaluator(name: str, settings: EmbeddedModelSettings, start: Trained | None) -> Trained:
+def _train_evaluator(name: str, settings: EmbeddedModelSettings) -> Trained:
     plan = settings.evaluators
     seed = settings.corpus_seed
     reactions = generate_reactions(
@@ -99,20 +99,14 @@ def _train_evaluator(name: str, settings: EmbeddedModelSettings, start: Trained 
     held_out = generate_reactions(
         settings.world, split="validation", n=settings.n_validation, seed=seed
     )
-    tokenizer = (
-        start.tokenizer
-        if start
-        else train_tokenizer(
-            reactions["text"][:_TOKENIZER_TEXTS],
-            vocab_size=settings.vocab_size,
-            add_bos=True,
-            add_eos=True,
-        )
+    tokenizer = train_tokenizer(
+        reactions["text"][:_TOKENIZER_TEXTS],
+        vocab_size=settings.vocab_size,
+        add_bos=True,
+        add_eos=True,
     )
     device = resolve_device(settings.device)
     model = build_evaluator(name, plan.shape, tokenizer, plan.dropout, plan.seed).to(device)
-    if start:
-        model.roberta.load_state_dict(start.model.roberta.state_dict())
     started = perf_counter()
     progress = train_evaluator(
         model,

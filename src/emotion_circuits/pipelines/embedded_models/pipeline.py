@@ -15,35 +15,22 @@ from emotion_circuits.pipelines.embedded_models.nodes import (
 
 _SETTINGS = "params:embedded_models"
 LANGUAGE_MODELS = {"tiny_gpt2": train_tiny_gpt2, "tiny_llama": train_tiny_llama}
-EVALUATORS = ("sentiment", "politeness", "goemotions")
+EVALUATORS = {
+    "sentiment": train_sentiment,
+    "politeness": train_politeness,
+    "goemotions": train_goemotions,
+}
 
 
 def create_pipeline() -> Pipeline:
     """Train everything the project ships, then judge it."""
     tags = ["embedded_models"]
-    nodes = [Node(write_prompts, _SETTINGS, "embedded_prompts", name="write_prompts", tags=tags)]
-    nodes += [
+    training = [
         Node(train, _SETTINGS, f"trained_{name}", name=f"train_{name}", tags=tags)
-        for name, train in LANGUAGE_MODELS.items()
+        for name, train in {**LANGUAGE_MODELS, **EVALUATORS}.items()
     ]
-    nodes += [
-        Node(train_sentiment, _SETTINGS, "trained_sentiment", name="train_sentiment", tags=tags),
-        Node(
-            train_politeness,
-            ["trained_sentiment", _SETTINGS],
-            "trained_politeness",
-            name="train_politeness",
-            tags=tags,
-        ),
-        Node(
-            train_goemotions,
-            ["trained_sentiment", _SETTINGS],
-            "trained_goemotions",
-            name="train_goemotions",
-            tags=tags,
-        ),
-    ]
-    return Pipeline(nodes) + create_report_pipeline()
+    prompts = Node(write_prompts, _SETTINGS, "embedded_prompts", name="write_prompts", tags=tags)
+    return Pipeline([prompts, *training]) + create_report_pipeline()
 
 
 def create_report_pipeline() -> Pipeline:

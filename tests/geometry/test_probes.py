@@ -1,0 +1,112 @@
+"""Probes see what is there, and nothing where there is nothing."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from emotion_circuits.geometry import cosine_table, emotion_vectors, pool_positions
+from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
+
+
+def table_of(activations, **options):
+    pooled = pool_positions(activations)
+    named = np.array([int(pair[4:]) % 2 == 0 for pair in activations["pair_ids"]])
+    settings = {"n_bootstrap": 200, "n_shuffles": 20, "seed": 0} | options
+    return probe_table(pooled, named, **settings)
+
+
+def test_a_planted_emotion_is_read_and_shuffled_labels_are_not(activations):
+    table = table_of(activations)
+    assert (table[table["probe"] == "residual"]["auroc"] > 0.9).all()
+    shuffled = table[table["probe"] == "residual_shuffled_labels"]
+    assert ((shuffled["ci_lower"] <= 0.5) & (shuffled["ci_upper"] >= 0.5)).mean() > 0.9
+    assert shuffled["auroc"].mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_without_an_emotion_probes_are_at_chance(make_activations):
+    # Topics are shared within a pair, so the contrast of two labels is noise alone.
+    table = table_of(make_activations(strength=0.0))
+    residual = table[(table["probe"] == "residual") & (table["subset"] == "all")]
+    assert residual["auroc"].mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_words_that_are_the_same_for_all_tell_nothing(activations):
+    same = {**activations, "prompts": ["the same words"] * len(activations["prompts"])}
+    words = table_of(same).query("probe == 'bag_of_words' and subset == 'all'")
+    assert (words["auroc"] == 0.5).all()
+
+
+def test_a_probe_is_a_logistic_regression_on_standardised_training_data(make_activations):
+    data = make_activations(strength=0.15, n_pairs=30)
+    pooled = pool_positions(data)
+    seen = table_of(data).query(
+        "probe == 'residual' and layer == 1 and contrast == 'gratitude_vs_anger'"
+        " and subset == 'all'"
+    )
+    rows = {
+        split: np.concatenate([pooled.rows(label, split) for label in ("gratitude", "anger")])
+        for split in ("train", "test")
+    }
+    train, test = (pooled.values[rows[split], 1] for split in ("train", "test"))
+    mean, deviation = train.mean(0), train.std(0)
+    probe = LogisticRegression(C=0.1, max_iter=5000)
+    probe.fit((train - mean) / deviation, pooled.labels[rows["train"]] == "gratitude")
+    scores = probe.decision_function((test - mean) / deviation)
+    wanted = roc_auc_score(pooled.labels[rows["test"]] == "gratitude", scores)
+    assert seen["auroc"].item() == pytest.approx(wanted, abs=1e-9)
+
+
+def test_subsets_split_the_held_out_prompts_by_pair(activations):
+    table = table_of(activations).query("probe == 'residual' and layer == 0")
+    sizes = table.pivot(index="contrast", columns="subset", values="n_test")
+    assert (sizes["implicit"] + sizes["explicit"] == sizes["all"]).all()
+    assert (sizes["implicit"] > 0).all()
+
+
+def test_a_subset_without_a_label_says_why(make_activations):
+    data = make_activations(n_pairs=4)
+    named = np.zeros(len(data["labels"]), dtype=bool)
+    table = probe_table(pool_positions(data), named, n_bootstrap=5, n_shuffles=2, seed=0)
+    explicit = table[table["subset"] == "explicit"]
+    assert explicit["auroc"].isna().all()
+    assert (explicit["reason"] == "a label has no test prompts in this subset").all()
+
+
+def test_same_seed_same_table(activations):
+    first, second = table_of(activations), table_of(activations)
+    assert first.equals(second)
+
+
+def test_a_neutral_text_counts_as_explicit_with_its_pair():
+    named = pairs_named_outright(
+        np.array(["a", "a", "b", "b"]),
+        np.array(["anger", "neutral", "anger", "neutral"]),
+        np.array([True, False, False, False]),
+    )
+    assert named.tolist() == [True, True, False, False]
+
+
+def test_cosines_are_symmetric_and_one_on_the_diagonal(activations):
+    vectors = emotion_vectors(pool_positions(activations))
+    table = cosine_table(vectors, [0, 1, 2])
+    same = table[
+        (table["emotion_a"] == table["emotion_b"]) & (table["layer_a"] == table["layer_b"])
+    ]
+    np.testing.assert_allclose(same["cosine"], 1)
+    turned = table.rename(
+        columns={
+            "emotion_a": "emotion_b",
+            "emotion_b": "emotion_a",
+            "layer_a": "layer_b",
+            "layer_b": "layer_a",
+        }
+    )
+    keys = ["emotion_a", "emotion_b", "layer_a", "layer_b"]
+    merged = table.merge(turned, on=keys, suffixes=("", "_turned"))
+    assert len(merged) == len(table)
+    np.testing.assert_allclose(merged["cosine"], merged["cosine_turned"])
+    one = vectors["anger"][0] @ vectors["apology"][0]
+    one /= np.linalg.norm(vectors["anger"][0]) * np.linalg.norm(vectors["apology"][0])
+    row = table.query("emotion_a == 'anger' and emotion_b == 'apology' and layer_a == 0")
+    assert row["cosine"].item() == pytest.approx(one)
