@@ -1,8 +1,13 @@
 """Kedro's settings for this project; see Kedro's documentation on ``settings.py``."""
 
+import warnings
+
 from emotion_circuits.config import ProfileConfigLoader
 from emotion_circuits.hooks import ModelResidencyHook, PhaseTimingHook
 from emotion_circuits.session import StudySession
+
+# Kedro 1.7 itself still uses OmegaConf's old name; users can do nothing about it.
+warnings.filterwarnings("ignore", message="register_new_resolver", category=UserWarning)
 
 SESSION_CLASS = StudySession
 CONFIG_LOADER_CLASS = ProfileConfigLoader

@@ -142,7 +142,7 @@ def test_no_hook_is_left_even_after_an_exception(loaded, monkeypatch):
     def count():
         return sum(
             len(module._forward_hooks) + len(module._forward_pre_hooks)
-            for module in model.bridge.modules()
+            for module in (*model.bridge.modules(), *model.plain_model.modules())
         )
 
     before = count()
@@ -169,3 +169,17 @@ def test_a_layer_out_of_range_is_one_line(loaded, layer, allowed):
     model, _ = loaded
     with pytest.raises(InputError, match=f"layer {layer} is out of range.*{allowed}"):
         capture_residual(model, encode_prompts(model, CORPUS), layers=[layer])
+
+
+@torch.no_grad()
+def test_the_plain_model_shares_its_weights_and_reads_what_the_hook_points_read(loaded):
+    model, _ = loaded
+    held = {tensor.data_ptr() for tensor in model.bridge.original_model.parameters()}
+    assert {tensor.data_ptr() for tensor in model.plain_model.parameters()} <= held
+    encoded = encode_prompts(model, CORPUS[:1])
+    captured = capture_residual(model, encoded, layers=range(model.n_layers))
+    _, cache = model.bridge.run_with_cache(encoded.token_ids)
+    for point, streams in captured.items():
+        for layer in range(model.n_layers):
+            hooked = cache[f"blocks.{layer}.hook_{point}"][0]
+            torch.testing.assert_close(streams[0, layer], hooked, atol=TOLERANCE, rtol=1e-5)

@@ -37,6 +37,7 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
     tokenizer = _load_tokenizer(spec)
     bos_token_id, adds_bos = bos_convention(spec, tokenizer)
     hf_model = _load_weights(spec).to(device)
+    plain_model = share_weights(hf_model)
     probes = [tokenizer(text).input_ids for text in PROBES]
     expected = plain_logits(hf_model, probes)
     # The bridge sets special tokens on the tokenizer it is given; ours stays as it was saved.
@@ -47,10 +48,26 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
         device=device,
         dtype=spec.torch_dtype,
     )
-    bridge.eval().requires_grad_(False)
+    bridge.eval().requires_grad_(False)  # the plain model shares the weights, so it too
     check_bridge(spec, bridge, probes, expected)
     logger.info("Loaded %s on %s", spec.name, device)
-    return LanguageModel(spec, bridge, tokenizer, bos_token_id, adds_bos)
+    return LanguageModel(spec, bridge, plain_model, tokenizer, bos_token_id, adds_bos)
+
+
+def share_weights(hf_model: Any) -> Any:
+    """Copy a model's modules, but not its weights.
+
+    TransformerLens replaces the modules of the model it is given; the copy stays as
+    `transformers` made it, with its own attention kernel, and costs no memory.
+
+    Args:
+        hf_model: A model that no hook points were put into yet.
+
+    Returns:
+        A model of other modules with the same parameters and buffers.
+    """
+    tensors = [*hf_model.parameters(), *hf_model.buffers()]
+    return copy.deepcopy(hf_model, {id(tensor): tensor for tensor in tensors})
 
 
 def check_source(spec: ModelSpec) -> None:

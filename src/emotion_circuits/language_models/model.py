@@ -19,6 +19,8 @@ class LanguageModel:
     Attributes:
         spec: What it was loaded from.
         bridge: The model with TransformerLens hook points.
+        plain_model: The transformers model as it was loaded, without hook points, on the same
+            weights: faster where nothing inside a block is read or changed.
         tokenizer: A fast tokenizer, as the model's folder has it.
         bos_token_id: The token every text begins with; None where the model has no such token.
         tokenizer_adds_bos: Whether the tokenizer puts it there itself.
@@ -26,6 +28,7 @@ class LanguageModel:
 
     spec: ModelSpec
     bridge: TransformerBridge
+    plain_model: Any
     tokenizer: PreTrainedTokenizerFast
     bos_token_id: int | None
     tokenizer_adds_bos: bool
@@ -39,6 +42,12 @@ class LanguageModel:
     def hf_model(self) -> Any:
         """The transformers model inside; calling it fires the bridge's hooks."""
         return self.bridge.original_model
+
+    @property
+    def plain_blocks(self) -> list[torch.nn.Module]:
+        """The plain model's transformer blocks, in order."""
+        name = self.bridge.adapter.component_mapping["blocks"].name
+        return list(self.plain_model.get_submodule(name))
 
     @property
     def device(self) -> torch.device:
@@ -81,4 +90,5 @@ class LanguageModel:
         """Move the weights to a device, in place, and give the model."""
         if device != self.device:
             self.bridge.to(device)
+            self.plain_model.to(device)  # buffers; the weights are shared and there already
         return self
