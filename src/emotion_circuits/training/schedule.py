@@ -69,7 +69,7 @@ class Progress:
         self.train_losses.append(train)
         self.validation_losses.append(validation)
 
-    def curve(self) -> list[dict[str, float]]:
+    def curve(self) -> list[dict[str, int | float]]:
         """One row a validation: ``step``, ``train_loss``, ``validation_loss``."""
         rows = zip(self.steps, self.train_losses, self.validation_losses, strict=True)
         return [
