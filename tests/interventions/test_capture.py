@@ -97,6 +97,8 @@ def test_layers_come_in_the_order_asked_for(loaded):
     encoded = encode_prompts(model, CORPUS)
     both = capture_residual(model, encoded, layers=[0, 1])
     turned = capture_residual(model, encoded, layers=[1, 0])
+    twice = capture_residual(model, encoded, layers=[1, 1])["resid_pre"]
+    assert torch.equal(twice[:, 0], twice[:, 1])
     for name in both:
         assert torch.equal(both[name].flip(1), turned[name])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import product
 from typing import Any, Final, Literal
 
 import torch
@@ -64,8 +65,8 @@ def capture_residual(
     for rows in tqdm(list(_batches(prompts, batch_size)), desc=f"{model.name} activations"):
         length = int(prompts.lengths[rows].max())
         streams = _forward(model, prompts, rows, length, layers, hook_points)
-        for (point, layer), stream in streams.items():
-            place = list(layers).index(layer)
+        for point, (place, layer) in product(hook_points, enumerate(layers)):
+            stream = streams[point, layer]
             if pooling == "tokens":
                 real = prompts.attention_mask[rows, :length, None]
                 stored[point][rows, place, :length] = stream.to("cpu", dtype) * real
