@@ -143,6 +143,8 @@ class PhaseTimingHook:
         for name, value in inputs.items():
             if name == "prompts":
                 phase.samples = len(value)
+            elif name.endswith(".activations"):
+                phase.samples = len(value["prompts"])
             elif name.endswith(".language_model"):
                 phase.device = str(value.device)
 
