@@ -21,7 +21,7 @@ MapMethod = Literal["procrustes", "ridge", "cca"]
 MapBackend = Literal["torch", "numpy"]
 
 # Ridge penalties to choose from, as multiples of the mean squared singular value of A's rows.
-PENALTIES: Final = tuple(10.0 ** (power / 2) for power in range(-20, 5))
+PENALTIES: Final = tuple(10.0 ** (power / 2) for power in range(-16, 5))
 
 
 @dataclass(frozen=True)
@@ -216,25 +216,25 @@ def canonical_correlations(
             a quarter of the rows.
 
     Returns:
-        Correlations, as many as the rank.
+        Correlations, as many as the smaller of the two ranks.
     """
     bases = [
         maps_numpy.principal_basis(rows - rows.mean(axis=0), whiten=True)
         for rows in (train_a, train_b)
     ]
-    kept = maps_numpy.choose_rank("cca", rank, len(train_a), *(basis.rank for basis in bases))
-    first, second = (basis.truncate(kept) for basis in bases)
+    most = max(1, len(train_a) // 4) if rank is None else rank
+    first, second = (basis.truncate(most) for basis in bases)
     scores_a, scores_b = (
         first.scores(train_a - train_a.mean(axis=0)),
         second.scores(train_b - train_b.mean(axis=0)),
     )
-    left, train, right = np.linalg.svd(scores_b.T @ scores_a)
+    left, train, right = np.linalg.svd(scores_b.T @ scores_a, full_matrices=False)
     if len(test_a) < 3:
-        return CanonicalCorrelations(train.clip(0, 1), np.full(kept, np.nan))
+        return CanonicalCorrelations(train.clip(0, 1), np.full(len(train), np.nan))
     variables_a = first.scores(test_a - train_a.mean(axis=0)) @ right.T
     variables_b = second.scores(test_b - train_b.mean(axis=0)) @ left
     held_out = [
         float(np.corrcoef(variables_a[:, place], variables_b[:, place])[0, 1])
-        for place in range(kept)
+        for place in range(len(train))
     ]
     return CanonicalCorrelations(train.clip(0, 1), np.array(held_out))

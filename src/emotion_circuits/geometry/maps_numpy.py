@@ -58,8 +58,8 @@ def choose_rank(method: str, asked: int | None, n_rows: int, rank_a: int, rank_b
 def choose_penalty(errors: Sequence[float], penalties: Sequence[float], total: float) -> float:
     """Take the penalty of least error; where errors hardly differ, the largest.
 
-    With hardly more prompts than dimensions, left-out errors under the smallest penalties are
-    exact to six digits only.
+    With fewer prompts than dimensions, the shortcut to left-out errors loses digits as the
+    penalty becomes small: half of them at 1e-8.
     """
     least = min(errors)
     return max(

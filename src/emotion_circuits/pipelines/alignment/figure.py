@@ -6,15 +6,17 @@ from plotly.subplots import make_subplots
 
 from emotion_circuits.emotions import EMOTIONS
 
-# Blue, vermilion, green and grey of Okabe and Ito, told apart by colour-blind readers.
-_AFTER, _BEFORE, _CEILING, _NULL = "#0072B2", "#D55E00", "#009E73", "rgba(120, 120, 120, 0.25)"
+# Colours of Okabe and Ito, told apart by colour-blind readers, and grey.
+_AFTER, _BEFORE, _CEILING, _OTHER = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+_NULL = "rgba(120, 120, 120, 0.25)"
 
 
 def draw_overlaps(table: pd.DataFrame) -> go.Figure:
     """Draw overlap against k, a row a pair of layers and a column an emotion.
 
-    The solid line is the overlap after mapping, the dashed one before, the dotted one between
-    two halves of B's own prompts. The grey band reaches up to the 95th percentile of maps of
+    The solid line is the overlap after mapping, the dashed one before, the dash-dotted
+    one after mapping with B's other emotions, the dotted one between two halves of B's own
+    prompts. The grey band reaches up to the 95th percentile of maps of
     shuffled pairs: a method that finds nothing stays in it.
 
     Args:
@@ -58,21 +60,26 @@ def draw_overlaps(table: pd.DataFrame) -> go.Figure:
 
 
 def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
-    sizes = panel["k"].tolist()
+    sizes, null = panel["k"].tolist(), panel["null_p95"].tolist()
+    if not sizes:
+        return []
+    # Half a step wider than the points, to be seen where there is one k only.
+    edges = [sizes[0] - 0.4, *sizes, sizes[-1] + 0.4]
     band = go.Scatter(
-        x=sizes + sizes[::-1],
-        y=panel["null_p95"].tolist() + [0.0] * len(sizes),
+        x=edges + edges[::-1],
+        y=[null[0], *null, null[-1]] + [0.0] * len(edges),
         fill="toself",
         fillcolor=_NULL,
         line={"width": 0},
-        name="shuffled pairs, up to the 95th percentile",
+        name="shuffled pairs, up to 95 %",
         hoverinfo="skip",
         showlegend=legend,
     )
     lines = (
         ("overlap_after", "after mapping", _AFTER, None),
         ("overlap_before", "before", _BEFORE, "dash"),
-        ("ceiling", "B with itself, two halves of the prompts", _CEILING, "dot"),
+        ("overlap_other_emotions", "after, with B's other emotions", _OTHER, "dashdot"),
+        ("ceiling", "two halves of B's prompts", _CEILING, "dot"),
     )
     return [
         band,

@@ -8,22 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.emotions import EMOTIONS, LABELS
-from emotion_circuits.geometry.maps import (
-    LinearMap,
-    canonical_correlations,
-    fit_map,
-    turn_with_shuffled_pairs,
-)
+from emotion_circuits.emotions import LABELS
+from emotion_circuits.geometry.maps import LinearMap, canonical_correlations, fit_map
 from emotion_circuits.geometry.overlaps import Both, Overlaps, measure_overlaps
-from emotion_circuits.geometry.transfer import measure_transfer
 from emotion_circuits.pipelines.alignment.pairing import ModelPair, pair_models
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
 from emotion_circuits.pipelines.alignment.tables import full_result, k_sweep, overlap_table
+from emotion_circuits.pipelines.alignment.transfer import transfer_vectors
 
 logger = logging.getLogger(__name__)
-
-Maps = dict[tuple[int, int], LinearMap]
 
 
 class Alignment(NamedTuple):
@@ -97,7 +90,7 @@ def align_models(
     metadata = {"profile": profile, "model_a": names[0], "model_b": names[1]} | _metadata(
         pair, found, settings
     )
-    mapped, transfer = _transfer(pair, maps, shuffles, settings)
+    mapped, transfer = transfer_vectors(pair, maps, shuffles, settings)
     return Alignment(
         alignment=full_result(table, metadata),
         k_sweep=k_sweep(table, *names),
@@ -141,7 +134,9 @@ def _metadata(
     }
 
 
-def _map_quality(pair: ModelPair, maps: Maps, settings: AlignmentSettings) -> pd.DataFrame:
+def _map_quality(
+    pair: ModelPair, maps: dict[tuple[int, int], LinearMap], settings: AlignmentSettings
+) -> pd.DataFrame:
     """How well each map predicts B's activations, and how much the two models vary together."""
     rows = []
     for layers, fitted in maps.items():
@@ -174,53 +169,3 @@ def _explained(fitted: LinearMap, rows: Both) -> float:
     total = float(((rows.b - fitted.mean_b) ** 2).sum())
     missed = float(((rows.b - fitted.predict(rows.a)) ** 2).sum())
     return 1 - missed / total if total > 0 else float("nan")
-
-
-def _transfer(
-    pair: ModelPair, maps: Maps, shuffles: np.ndarray, settings: AlignmentSettings
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Map A's vectors, and random ones as long, and see whether they read the emotion in B."""
-    rng = np.random.default_rng([settings.seed, 1])
-    options = settings.map_options()
-    rows, mapped, random = [], {}, {}
-    for emotion in EMOTIONS:
-        turned, of_chance = [], []
-        for layers, fitted in maps.items():
-            own = pair.emotion_vectors(layers, emotion)
-            noise = rng.normal(size=(settings.n_random, len(own.a)))
-            noise *= np.linalg.norm(own.a) / np.linalg.norm(noise, axis=1, keepdims=True)
-            turned.append(fitted.turn(own.a))
-            of_chance.append(fitted.turn(noise))
-            activations, positive = pair.emotion_rows(layers[1], emotion)
-            shuffled = turn_with_shuffled_pairs(
-                *pair.neutral(layers, "train"),
-                own.a[None],
-                shuffles,
-                fitted=fitted,
-                options=options,
-            )
-            measured = measure_transfer(
-                activations,
-                positive,
-                mapped=turned[-1],
-                own=own.b,
-                random=of_chance[-1],
-                shuffled=shuffled[:, 0],
-                n_bootstrap=settings.n_bootstrap,
-                rng=rng,
-            )
-            counts = {"n_test": len(positive), "n_random": settings.n_random}
-            place = {"layer_a": layers[0], "layer_b": layers[1], "emotion": emotion}
-            rows.append({**place, **measured._asdict(), **counts})
-        mapped[emotion], random[emotion] = np.stack(turned), np.stack(of_chance, axis=1)
-    vectors = {
-        "emotion_vectors": mapped,
-        "random_vectors": random,
-        "metadata": {
-            "model_name": pair.vectors[1]["metadata"]["model_name"],
-            "source_model": pair.vectors[0]["metadata"]["model_name"],
-            "layer_indices": [layer_b for _, layer_b in maps],
-            "source_layer_indices": [layer_a for layer_a, _ in maps],
-        },
-    }
-    return vectors, pd.DataFrame(rows)
