@@ -70,6 +70,7 @@ def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
         y=[null[0], *null, null[-1]] + [0.0] * len(edges),
         fill="toself",
         fillcolor=_NULL,
+        mode="lines",
         line={"width": 0},
         name="shuffled pairs, up to 95 %",
         hoverinfo="skip",
