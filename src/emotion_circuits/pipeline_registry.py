@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from kedro.pipeline import Pipeline
 
 from emotion_circuits.config import current_config
-from emotion_circuits.pipelines import activations, dataset, embedded_models, emotion_vectors
+from emotion_circuits.pipelines import (
+    activations,
+    dataset,
+    embedded_models,
+    emotion_vectors,
+    statistics,
+)
 from emotion_circuits.study import read_study
 
 # Datasets that all models share; every other name of a model's phase belongs to the model.
@@ -25,6 +34,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "dataset": dataset.create_pipeline(),
         "activations": _for_models(study.models, activations.create_pipeline()),
         "emotion_vectors": _for_models(study.models, emotion_vectors.create_pipeline()),
+        "statistics": statistics.create_pipeline(
+            study.models, study.pairs, mode=_raw(config, "statistics", "mode", "all")
+        ),
     }
     return {
         "__default__": sum(phases.values(), Pipeline([])),
@@ -32,6 +44,12 @@ def register_pipelines() -> dict[str, Pipeline]:
         "embedded_models": embedded_models.create_pipeline(),
         "embedded_models_report": embedded_models.create_report_pipeline(),
     }
+
+
+def _raw(config: Mapping[str, Any], phase: str, name: str, default: Any) -> Any:
+    """Read one parameter as it was given; it is checked later, with the others."""
+    given = config["parameters"].get(phase)
+    return given.get(name, default) if isinstance(given, Mapping) else default
 
 
 def _for_models(models: tuple[str, ...], phase: Pipeline) -> Pipeline:

@@ -76,24 +76,27 @@ def bootstrap_paired(
         clusters: For each pair the number of its cluster; ``bca`` leaves out whole clusters then.
         n_jobs: Threads; no result depends on it.
 
-    Source: Efron 1987, doi:10.1080/01621459.1987.10478410.
+    Source: Efron 1987, doi:10.1080/01621459.1987.10478410; the mean's tails are those of
+    ``expanded_level``.
     """
     mean = differences.mean(axis=1)
     std = differences.std(axis=1, ddof=1)
     z = (differences - mean[:, None]) / std[:, None]
     d, drawn, turned = mean / std, weights.sum(axis=1), np.ascontiguousarray(weights.T)
     left, n_left = leave_one_out(differences.shape[1], clusters)
+    levels = (expanded_level(level, len(n_left) - 1), level)
 
     def work(rows: slice) -> np.ndarray:
         m, v = moments(z[rows], turned, drawn)
         values = (m, effect_sizes(d[rows, None] + m, v))
         estimates = (np.zeros(len(m)), d[rows])
         if method == "percentile":
-            return np.concatenate([percentile_ends(value, level) for value in values])
+            parts = zip(values, levels, strict=True)
+            return np.concatenate([percentile_ends(value, aim) for value, aim in parts])
         m, v = moments(z[rows], left, n_left)
         knives = (m, effect_sizes(d[rows, None] + m, v))
-        parts = zip(values, estimates, knives, strict=True)
-        return np.concatenate([bca_ends(a, b, [knife], level) for a, b, knife in parts])
+        quads = zip(values, estimates, knives, levels, strict=True)
+        return np.concatenate([bca_ends(a, b, [knife], aim) for a, b, knife, aim in quads])
 
     return intervals(map_blocks(work, len(z), n_jobs=n_jobs), mean, std)
 
@@ -131,6 +134,23 @@ def effect_sizes(
     one_value = np.where(np.abs(mean) < np.sqrt(_FLAT), 0.0, np.copysign(np.inf, mean))
     found: np.ndarray = np.where(flat, one_value, d)
     return found
+
+
+def expanded_level(level: float, df: int) -> float:
+    """Give the level at which the interval of a mean has to be read to cover ``level``.
+
+    Resamples scatter by √((n-1)/n) of what they should, and know nothing of t's wider tails, so
+    that at 20 samples a plain interval covers 92 %. The tail is put where the t interval's end
+    would lie if the resamples were normal.
+
+    Args:
+        level: Coverage aimed at.
+        df: Degrees of freedom of the mean's error; n - 1 for one sample.
+
+    Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789.
+    """
+    end = special.stdtrit(df, (1 - level) / 2) * np.sqrt((df + 1) / df)
+    return float(1 - 2 * special.ndtr(end))
 
 
 def leave_one_out(

@@ -10,6 +10,7 @@ from emotion_circuits.statistics.bootstrap import (
     CIMethod,
     bca_ends,
     effect_sizes,
+    expanded_level,
     intervals,
     leave_one_out,
     moments,
@@ -46,16 +47,18 @@ def bootstrap_unpaired(
     d = (patched.mean(axis=1) - center) / std
     z = [(values - center[:, None]) / std[:, None] for values in (baseline, patched)]
     turned = [np.ascontiguousarray(drawn.T) for drawn in weights]
+    levels = (expanded_level(level, n_0 + n_1 - 2), level)
     sizes = [drawn.sum(axis=1) for drawn in weights]
 
     def work(rows: slice) -> np.ndarray:
         sides = [moments(z[side][rows], turned[side], sizes[side]) for side in (0, 1)]
         values = _contrasts(sides[0], sides[1], (n_0, n_1))
         if method == "percentile":
-            return np.concatenate([percentile_ends(value, level) for value in values])
+            pairs = zip(values, levels, strict=True)
+            return np.concatenate([percentile_ends(value, aim) for value, aim in pairs])
         knives = _jackknives(z[0][rows], z[1][rows])
-        parts = zip(values, knives, strict=True)
-        return np.concatenate([bca_ends(value, d[rows], knife, level) for value, knife in parts])
+        parts = zip(values, knives, levels, strict=True)
+        return np.concatenate([bca_ends(value, d[rows], knife, aim) for value, knife, aim in parts])
 
     return intervals(map_blocks(work, len(d), n_jobs=n_jobs), np.zeros(len(d)), std)
 
