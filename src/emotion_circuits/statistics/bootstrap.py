@@ -19,6 +19,8 @@ CIMethod = Literal["percentile", "bca"]
 
 # A resample whose variance is this small against the sample's holds one value only.
 _FLAT: Final = 1e-10
+# Resampled values nearer to the estimate than this are the estimate.
+_TIE: Final = 1e-10
 
 
 class BootstrapIntervals(NamedTuple):
@@ -186,8 +188,11 @@ def bca_ends(
         jackknives: For each sample the values that leave out one of its units.
         level: Coverage aimed at.
     """
-    below = (values < estimate[:, None]).mean(axis=1) / 2
-    below += (values <= estimate[:, None]).mean(axis=1) / 2
+    # A resample that is the sample itself ties with it: of five units that is every 26th. Which
+    # side rounding puts it on must not matter.
+    slack = _TIE * (1 + np.abs(estimate))[:, None]
+    below = (values < estimate[:, None] - slack).mean(axis=1) / 2
+    below += (values <= estimate[:, None] + slack).mean(axis=1) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         bias = special.ndtri(below)[:, None]
         shape = _acceleration(jackknives)[:, None]

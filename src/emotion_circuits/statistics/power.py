@@ -21,17 +21,17 @@ def paired_power(
         n: Numbers of pairs.
         alpha: Level of significance.
     """
-    return np.array([_one_paired(size, k, alpha) for size, k in zip(d, n, strict=True)])
+    good = np.isfinite(d) & (n >= 2)
+    power = np.full(len(d), np.nan)
+    size, number = np.abs(d[good]), n[good].astype(np.float64)
+    found = np.asarray(TTestPower().power(size, number, alpha), dtype=np.float64)
+    for place in np.flatnonzero(~np.isfinite(found)).tolist():
+        found[place] = _power_by_quadrature(float(size[place]), float(number[place]), alpha)
+    power[good] = found
+    return power
 
 
-def _one_paired(d: float, n: int, alpha: float) -> float:
-    if not math.isfinite(d) or n < 2:
-        return math.nan
-    power = float(TTestPower().power(abs(d), n, alpha))
-    return power if math.isfinite(power) else _power_by_quadrature(abs(d), n, alpha)
-
-
-def _power_by_quadrature(d: float, n: int, alpha: float) -> float:
+def _power_by_quadrature(d: float, n: float, alpha: float) -> float:
     """Average over the deviation of a sample, for effects where the noncentral t has no value."""
     df = n - 1
     quantiles = (np.arange(10_000) + 0.5) / 10_000
@@ -101,7 +101,7 @@ def detectable_effect(n: int, *, alpha: float, power: float) -> float:
         return math.nan
 
     def missing(d: float) -> float:
-        return _one_paired(d, n, alpha) - power
+        return float(paired_power(np.array([d]), np.array([n]), alpha=alpha)[0]) - power
 
     upper = 0.25
     while missing(upper) < 0:
