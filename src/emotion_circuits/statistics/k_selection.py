@@ -96,7 +96,8 @@ def select_k(
     rows: list[dict[str, Any]] = []
     for sweep in sorted(sweeps, key=lambda sweep: (sweep["model_a"], sweep["model_b"])):
         names = {"profile": profile, "model_a": sweep["model_a"], "model_b": sweep["model_b"]}
-        by_layer = list(sweep["sweep_results"].values())
+        results = sweep["sweep_results"]
+        by_layer = [results[layer] for layer in sorted(results)]
         found = {emotion for layer in by_layer for emotion in layer}
         for emotion in sorted(found, key=_emotion_order):
             ks = sorted({int(k) for layer in by_layer for k in layer.get(emotion, {})})
