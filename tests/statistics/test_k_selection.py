@@ -63,11 +63,29 @@ def test_the_smallest_k_within_an_error_of_the_best_is_chosen():
         assert rows.loc[rows["selected"], "k"].tolist() == [2]
 
 
-def test_where_overlap_is_chance_no_k_is_chosen():
-    selected = [
-        choose(sweep([0.09] * 4, seed=seed, layers=(0,)))["selected"].any() for seed in range(20)
+def test_where_overlap_is_one_more_draw_of_the_null_k_is_chosen_at_the_rate_of_alpha():
+    rng = np.random.default_rng(0)
+    found = []
+    for seed in range(500):
+        curve = 0.1 + rng.normal(0, 0.02, 4)
+        chosen = choose(sweep(curve, seed=seed, layers=(0,), draws=200))
+        found.append(chosen.loc[chosen["emotion"] == "anger", "selected"].any())
+    assert 0.025 <= np.mean(found) <= 0.08
+
+
+def test_the_correction_for_several_ks_is_by_the_best_of_each_shuffle():
+    given = sweep([0.13, 0.12], layers=(0,), draws=50)
+    leaves = given["sweep_results"][0]["anger"]
+    chosen = choose(given).set_index(["emotion", "k"]).loc["anger"]
+    nulls = np.stack([leaves[k]["overlap_null"] for k in (1, 2)])
+    largest = [
+        max((null[draw] - null.mean()) / null.std(ddof=1) for null in nulls) for draw in range(50)
     ]
-    assert not any(selected)
+    for k, overlap in ((1, 0.13), (2, 0.12)):
+        z = (overlap - nulls[k - 1].mean()) / nulls[k - 1].std(ddof=1)
+        wanted = (1 + sum(value >= z for value in largest)) / 51
+        assert chosen.loc[k, "p_value_corrected"] == pytest.approx(wanted)
+        assert chosen.loc[k, "p_value_corrected"] >= chosen.loc[k, "p_value"]
 
 
 def test_without_a_null_nothing_is_chosen_and_the_interval_is_over_layers():
@@ -91,3 +109,20 @@ def test_the_order_of_sweeps_and_layers_does_not_matter():
     one = select_k([first, second], "p", **settings)
     two = select_k([turned, first], "p", **settings)
     assert one.to_csv() == two.to_csv()
+
+
+def test_where_layers_give_only_their_p_values_the_least_counts_times_their_number():
+    given = sweep([0.4, 0.1], extras=False)
+    for layer, emotions in given["sweep_results"].items():
+        for leaves in emotions.values():
+            for k, leaf in leaves.items():
+                p_value = 0.001 * (layer + 1) if k == 1 else 0.4
+                leaf.update(null_mean=0.1, null_p95=0.15, p_value=p_value)
+    chosen = choose(given)
+    first = chosen[chosen["k"] == 1]
+    np.testing.assert_allclose(first["p_value"], 0.003)
+    np.testing.assert_allclose(first["p_value_corrected"], 0.006)
+    np.testing.assert_allclose(first["excess"], 0.31)
+    assert first["selected"].all()
+    assert not chosen.loc[chosen["k"] == 2, "selected"].any()
+    np.testing.assert_allclose(chosen.loc[chosen["k"] == 2, "p_value"], 1)

@@ -20,16 +20,18 @@ COLUMNS: Final = (
     *("std_overlap", "ci_lower", "ci_upper"),
 )
 MORE_COLUMNS: Final = (
-    *("ci_unit", "null_mean", "null_upper", "excess", "p_value", "p_value_bonferroni"),
+    *("ci_unit", "null_mean", "null_upper", "excess", "p_value", "p_value_corrected"),
     *("selected", "reason"),
 )
 
-# What a k sweep may hold beside its two numbers: the overlap under resampled prompts, and under
-# shuffled pairs of prompts.
+# What a k sweep may hold beside its two numbers: the overlaps under resampled prompts, and those
+# under shuffled pairs of prompts, or of the latter the mean, the 95th percentile and p.
 RESAMPLES: Final = "overlap_bootstrap"
 NULL: Final = "overlap_null"
+NULL_SUMMARY: Final = ("null_mean", "null_p95", "p_value")
 
 NO_NULL: Final = "the sweep holds no overlaps of shuffled pairs"
+NOT_ABOVE: Final = "no k is above the null"
 
 
 def k_sweep_table(sweeps: Iterable[Mapping[str, Any]], profile: str) -> pd.DataFrame:
@@ -76,13 +78,16 @@ def select_k(
     """Average overlaps over layers, compare them with the null, and choose k.
 
     Chosen is the smallest k whose excess over the null is within one standard error of the
-    largest excess, among those whose overlap is above the null after Bonferroni's correction for
-    the number of ks. Where a sweep holds no null nothing is chosen, and where it holds no
-    resamples of prompts the interval is over layers, which are no independent samples.
+    largest excess, among those whose overlap is above the null after correction for the number of
+    ks: by the largest excess of any k under each shuffle, in its own deviations, or by Bonferroni
+    where shuffles are not known. Where a sweep holds no null nothing is chosen, and where it
+    holds no resamples of prompts the interval is over layers, which are no independent samples.
 
     Args:
         sweeps: One for each pair of models, as phase 4 writes them; a leaf may hold
-            ``overlap_bootstrap`` and ``overlap_null``, the same draws in every layer.
+            ``overlap_bootstrap`` and ``overlap_null``, the same draws in every layer, or
+            ``null_mean``, ``null_p95`` and ``p_value`` of its own layer. From the p-values of
+            layers the mean's follows by Bonferroni: the least times their number.
         profile: Name of the profile.
         n_bootstrap: Resamples of layers, where it comes to that.
         alpha: Level of significance; intervals cover 1 - alpha.
@@ -145,14 +150,34 @@ def _average_layers(
         "reason": "",
         "error": error,
     }
+    null = _against_null(leaves, mean, alpha)
+    return row | null if null else row | {"reason": NO_NULL}
+
+
+def _against_null(
+    leaves: list[Mapping[str, Any]], mean: float, alpha: float
+) -> dict[str, Any] | None:
+    """Compare a mean over layers with the null, from its draws or from what layers say of it."""
     null = _draws(leaves, NULL)
-    if null is None:
-        return row | {"reason": NO_NULL}
-    return row | {
-        "null_mean": float(null.mean()),
-        "null_upper": float(np.quantile(null, 1 - alpha)),
-        "excess": mean - float(null.mean()),
-        "p_value": float((1 + (null >= mean).sum()) / (1 + len(null))),
+    if null is not None:
+        return {
+            "null_mean": float(null.mean()),
+            "null_upper": float(np.quantile(null, 1 - alpha)),
+            "excess": mean - float(null.mean()),
+            "p_value": float((1 + (null >= mean).sum()) / (1 + len(null))),
+            "null": null,
+        }
+    if not all(name in leaf for leaf in leaves for name in NULL_SUMMARY):
+        return None
+    means, uppers, p_values = (
+        np.array([leaf[name] for leaf in leaves], dtype=np.float64) for name in NULL_SUMMARY
+    )
+    return {
+        "null_mean": float(means.mean()),
+        # The percentile of a mean is at most the mean of its parts' where they go together.
+        "null_upper": float(uppers.mean()),
+        "excess": mean - float(means.mean()),
+        "p_value": float(min(1.0, p_values.min() * len(leaves))),
     }
 
 
@@ -168,14 +193,31 @@ def _draws(leaves: list[Mapping[str, Any]], name: str) -> np.ndarray | None:
 def _choose(rows: list[dict[str, Any]], alpha: float) -> None:
     """Mark the chosen k of one emotion, if there is one."""
     errors = [row.pop("error") for row in rows]
+    nulls = [row.pop("null", None) for row in rows]
     if any("p_value" not in row for row in rows):
         return
-    for row in rows:
-        row["p_value_bonferroni"] = min(1.0, row["p_value"] * len(rows))
-    above = [place for place, row in enumerate(rows) if row["p_value_bonferroni"] <= alpha]
+    for row, p_value in zip(rows, _correct(rows, nulls), strict=True):
+        row["p_value_corrected"] = p_value
+    above = [place for place, row in enumerate(rows) if row["p_value_corrected"] <= alpha]
     if not above:
+        for row in rows:
+            row["reason"] = NOT_ABOVE
         return
     best = max(above, key=lambda place: rows[place]["excess"])
     slack = errors[best] if np.isfinite(errors[best]) else 0.0
     least = rows[best]["excess"] - slack
     rows[next(place for place in above if rows[place]["excess"] >= least)]["selected"] = True
+
+
+def _correct(rows: list[dict[str, Any]], nulls: list[np.ndarray | None]) -> list[float]:
+    """Correct p for the number of ks."""
+    draws = [null for null in nulls if null is not None]
+    if len(draws) < len(rows) or len({len(null) for null in draws}) > 1:
+        return [min(1.0, row["p_value"] * len(rows)) for row in rows]
+    null = np.stack(draws)
+    center, spread = null.mean(axis=1), null.std(axis=1, ddof=1)
+    # At k = d all subspaces are the same; there the null does not vary and nothing is above it.
+    unit = np.where(spread > 0, spread, np.inf)
+    largest = ((null - center[:, None]) / unit[:, None]).max(axis=0)
+    observed = (np.array([row["mean_overlap"] for row in rows]) - center) / unit
+    return [float((1 + (largest >= value).sum()) / (1 + len(largest))) for value in observed]

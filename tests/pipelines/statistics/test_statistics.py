@@ -376,6 +376,20 @@ def test_a_missing_score_is_a_dropped_pair():
     assert table.loc["goemotions.anger", ["n_effective", "n_nan_dropped"]].tolist() == [5, 1]
 
 
+def test_fluency_beside_the_metrics_is_compared_too():
+    result = residual_sweep("m", n=8)
+    result["baseline"]["fluency"] = {text: 2.0 + 0.1 * n for n, text in enumerate(prompts(8))}
+    for layers in result["sweep_results"].values():
+        for strengths in layers.values():
+            for cell in strengths.values():
+                worse = {text: 2.5 + 0.12 * n for n, text in enumerate(prompts(8))}
+                cell["fluency"] = worse
+    table = estimate(**{"residual_sweep m": result})
+    fluency = table[table["metric_name"] == "fluency.nll"]
+    assert len(fluency) == 3 * 2 * 3
+    np.testing.assert_allclose(fluency["mean_diff"], 0.5 + 0.02 * 3.5)
+
+
 def test_flat_and_nested_metrics_have_the_same_names():
     nested = samples_by_metric([("a", {"goemotions": {"joy": 0.5}})])
     assert nested == samples_by_metric([("a", {"goemotions/joy": 0.5})])

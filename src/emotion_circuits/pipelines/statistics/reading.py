@@ -13,7 +13,8 @@ from emotion_circuits.statistics import (
     average_repeats,
 )
 
-EMPTY: Final = Sample({}, 0)
+# The patched text's negative log-likelihood under the model as it is, nats per token.
+_FLUENCY: Final = "fluency/nll"
 
 
 def samples_by_metric(
@@ -60,11 +61,11 @@ def residual_comparisons(
         profile: Name of the profile.
         model: Name of the model.
     """
-    baseline = samples_by_metric(result["baseline"]["metrics"].items())
+    baseline = _of_cell(result["baseline"])
     for emotion, layers in result["sweep_results"].items():
         for layer, strengths in layers.items():
             for alpha, leaf in strengths.items():
-                patched = samples_by_metric(leaf["metrics"].items())
+                patched = _of_cell(leaf)
                 for name in baseline.keys() & patched.keys():
                     key = ComparisonKey(
                         *(profile, "residual", model, str(emotion), int(layer), None, ""),
@@ -98,8 +99,27 @@ def random_comparisons(result: Mapping[str, Any], profile: str, model: str) -> I
                     yield Comparison(key, average_draws(known), patched, known)
 
 
+def _of_cell(cell: Mapping[str, Any]) -> dict[str, Sample]:
+    """Read metrics by prompt, and fluency where it is beside them."""
+    fluency = cell.get("fluency") or {}
+    return samples_by_metric(
+        (text, {**metrics, **({_FLUENCY: fluency[text]} if text in fluency else {})})
+        for text, metrics in cell["metrics"].items()
+    )
+
+
 def _of_records(records: Iterable[Mapping[str, Any]]) -> dict[str, Sample]:
-    return samples_by_metric((record["prompt"], record["metrics"]) for record in records)
+    """Read a list of records, each with its prompt."""
+    return samples_by_metric(
+        (
+            record["prompt"],
+            {
+                **record["metrics"],
+                **({_FLUENCY: record["fluency"]} if "fluency" in record else {}),
+            },
+        )
+        for record in records
+    )
 
 
 def head_comparisons(result: Mapping[str, Any], profile: str, model: str) -> Iterator[Comparison]:
