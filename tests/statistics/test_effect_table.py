@@ -99,8 +99,12 @@ def test_the_order_of_rows_and_texts_does_not_matter():
 
 
 def csv_hash(seed, n_jobs):
-    table = effect_table(study(150, 20), options(seed=seed, n_jobs=n_jobs))
-    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
+    clusters = {name: str(place // 3) for place, name in enumerate(texts(20))}
+    tables = [
+        effect_table(study(150, 20), options(seed=seed, n_jobs=n_jobs, clusters=given))
+        for given in ({}, clusters)
+    ]
+    return hashlib.sha256(pd.concat(tables).to_csv(index=False).encode()).hexdigest()
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])

@@ -70,7 +70,10 @@ def paired_effects(
     if clusters is not None:
         n_clusters = int(clusters.max()) + 1
         residual = differences - mean[:, None]
-        sums = residual @ np.eye(n_clusters)[clusters]
+        # Not as a product: its last bit may depend on the number of threads.
+        sums = np.stack(
+            [residual[:, clusters == number].sum(axis=1) for number in range(n_clusters)], axis=1
+        )
         df = n_clusters - 1
         correction = n_clusters / df if df else np.nan
         error = np.sqrt(correction * (sums**2).sum(axis=1)) / n

@@ -134,7 +134,7 @@ def _average_layers(
     resampled, unit = _draws(leaves, RESAMPLES), "prompts"
     if resampled is None and n > 1:
         weights = rng.multinomial(n, np.full(n, 1 / n), n_bootstrap)
-        resampled, unit = (weights @ overlaps) / n, "layers"
+        resampled, unit = (weights * overlaps).sum(axis=1) / n, "layers"
     lower = upper = error = float("nan")
     if resampled is not None:
         lower, upper = np.quantile(resampled, [alpha / 2, 1 - alpha / 2]).tolist()
