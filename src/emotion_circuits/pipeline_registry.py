@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 from kedro.pipeline import Pipeline
 
@@ -13,6 +15,7 @@ from emotion_circuits.pipelines import (
     dataset,
     embedded_models,
     emotion_vectors,
+    statistics,
 )
 from emotion_circuits.study import read_study
 
@@ -34,6 +37,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "activations": _for_models(study.models, activations.create_pipeline()),
         "emotion_vectors": _for_models(study.models, emotion_vectors.create_pipeline()),
         "alignment": _for_pairs(study.pairs, alignment.create_pipeline()),
+        "statistics": statistics.create_pipeline(
+            study.models, study.pairs, mode=_raw(config, "statistics", "mode", "all")
+        ),
     }
     return {
         "__default__": sum(phases.values(), Pipeline([])),
@@ -41,6 +47,12 @@ def register_pipelines() -> dict[str, Pipeline]:
         "embedded_models": embedded_models.create_pipeline(),
         "embedded_models_report": embedded_models.create_report_pipeline(),
     }
+
+
+def _raw(config: Mapping[str, Any], phase: str, name: str, default: Any) -> Any:
+    """Read one parameter as it was given; it is checked later, with the others."""
+    given = config["parameters"].get(phase)
+    return given.get(name, default) if isinstance(given, Mapping) else default
 
 
 def _for_models(models: tuple[str, ...], phase: Pipeline) -> Pipeline:

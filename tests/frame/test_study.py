@@ -86,6 +86,13 @@ def test_a_full_run_writes_every_file_and_loads_each_model_once(finished):
     for model in ("tiny_gpt2", "tiny_llama"):
         expected |= {f"activations/{model}.pkl"} | phase_3_files(model)
     expected |= phase_4_files()
+    expected |= {
+        f"statistics/{name}"
+        for name in (
+            *("effect_sizes.csv", "power_analysis.csv", "power_analysis.json"),
+            *("k_sweep_raw.csv", "k_selection.csv"),
+        )
+    }
     assert files_of(results / "baseline_smoke") == expected | {"timing/phase_timings.jsonl"}
 
 
@@ -173,7 +180,9 @@ def test_timings_tell_phase_model_and_memory(finished):
     results, _ = finished
     lines = (results / "baseline_smoke" / "timing" / "phase_timings.jsonl").read_text()
     events = [json.loads(line) for line in lines.splitlines()]
-    assert [(event["phase"], event["model"]) for event in events] == [
+    phases = [(event["phase"], event["model"]) for event in events]
+    phases.remove(("statistics", None))
+    assert phases == [
         ("dataset", None),
         ("activations", "tiny_gpt2"),
         ("emotion_vectors", "tiny_gpt2"),
