@@ -51,12 +51,12 @@ def test_a_pair_that_needs_the_model_in_memory_goes_before_the_next_model():
     def compare(a, b):
         return Pipeline(
             [
-                Node(add, [f"{a}.vectors", f"{b}.vectors"], f"{a}_{b}.map", name=f"align {a} {b}"),
+                Node(add, [f"{a}.vectors", f"{b}.vectors"], f"{a}_{b}.map", name=f"align_{a}_{b}"),
                 Node(
                     add,
                     [f"{a}_{b}.map", f"{b}.language_model"],
                     f"{a}_{b}.steered",
-                    name=f"steer {a} {b}",
+                    name=f"steer_{a}_{b}",
                 ),
             ]
         )

@@ -89,7 +89,7 @@ def _leading_to_models(pipeline: Pipeline) -> dict[str, set[Node]]:
     """Give, for each language model, the nodes that read it or that such a node depends on."""
     needed_by = pipeline.node_dependencies
     found: dict[str, set[Node]] = {}
-    for node in pipeline.nodes:
+    for node in needed_by:
         for model in (name for name in node.inputs if name.endswith(f".{_MODEL}")):
             reached, open_ = found.setdefault(model, set()), [node]
             while open_:
