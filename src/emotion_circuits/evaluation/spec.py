@@ -73,18 +73,20 @@ def check_evaluator(spec: EvaluatorSpec) -> Any:
 
 def _problem_type(spec: EvaluatorSpec, config: Any) -> ProblemType:
     """Settle whether labels exclude each other: never guessed, for it decides what a score is."""
-    own = getattr(config, "problem_type", None)
+    own: Any = getattr(config, "problem_type", None)
+    stated: Any = spec.problem_type if own is None else own
     what = f"evaluator {spec.name!r}: {spec.source!r}"
-    if own is None and spec.problem_type is None:
+    if stated is None:
         raise InputError(
             f"{what} does not say whether several labels may apply; set problem_type in its row "
             f"of the profile's evaluators to one of {', '.join(PROBLEM_TYPES)}"
         )
-    if own is not None and own not in PROBLEM_TYPES:
-        raise InputError(f"{what} has problem_type {own!r}; allowed: {', '.join(PROBLEM_TYPES)}")
-    if own is not None and spec.problem_type not in (None, own):
+    if stated not in PROBLEM_TYPES:
+        raise InputError(f"{what} has problem_type {stated!r}; allowed: {', '.join(PROBLEM_TYPES)}")
+    if spec.problem_type not in (None, stated):
         raise InputError(
-            f"{what} has problem_type {own!r} by its own config.json, but its row in the profile "
+            f"{what} has problem_type {stated!r} by its own config.json, but its row in the profile "
             f"says {spec.problem_type!r}; remove one of them"
         )
-    return own or spec.problem_type  # type: ignore[no-any-return]  # by now one of the two
+    found: ProblemType = stated
+    return found
