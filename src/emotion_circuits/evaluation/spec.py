@@ -85,8 +85,8 @@ def _problem_type(spec: EvaluatorSpec, config: Any) -> ProblemType:
         raise InputError(f"{what} has problem_type {stated!r}; allowed: {', '.join(PROBLEM_TYPES)}")
     if spec.problem_type not in (None, stated):
         raise InputError(
-            f"{what} has problem_type {stated!r} by its own config.json, but its row in the profile "
-            f"says {spec.problem_type!r}; remove one of them"
+            f"{what} has problem_type {stated!r} by its own config.json, but its row in the "
+            f"profile says {spec.problem_type!r}; remove one of them"
         )
     found: ProblemType = stated
     return found
