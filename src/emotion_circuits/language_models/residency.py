@@ -58,7 +58,7 @@ class ResidentPool:
         """Forget an object and give its memory back; unknown keys are ignored."""
         with self._lock:
             if self._held.pop(key, None) is not None:
-                _give_memory_back()
+                give_memory_back()
 
     def clear(self) -> None:
         """Release every object."""
@@ -73,7 +73,8 @@ class ResidentPool:
         return len(self._held)
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
+    """Collect garbage and hand unused accelerator memory back."""
     # Modules and their hooks refer to each other in circles, which only the collector breaks.
     gc.collect()
     if torch.cuda.is_available():
