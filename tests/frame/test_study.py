@@ -23,6 +23,7 @@ from emotion_circuits.session import StudySession
 SMALL = {
     "dataset": {"max_samples_per_emotion": 5},
     "emotion_vectors": {"n_components": 2, "n_bootstrap": 20, "n_shuffles": 2},
+    "alignment": {"n_permutations": 100, "n_bootstrap": 20, "n_random": 5},
     "residual_patching": {
         "max_samples_per_emotion": 3,
         "layers": [1, 3],
@@ -33,6 +34,7 @@ SMALL = {
         "n_bootstrap": 20,
     },
 }
+PAIR = "tiny_gpt2_vs_tiny_llama"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,18 @@ def phase_5_files(model):
     }
 
 
+def phase_4_files():
+    return {
+        f"alignment/{PAIR}_token_based_full.pkl",
+        f"alignment/k_sweep_{PAIR}.pkl",
+        f"alignment/{PAIR}_overlaps.csv",
+        f"alignment/{PAIR}_overlaps.json",
+        f"alignment/{PAIR}_maps.csv",
+        f"alignment/{PAIR}_transfer.csv",
+        f"alignment/{PAIR}_mapped_vectors.pkl",
+    }
+
+
 def test_a_full_run_writes_every_file_and_loads_each_model_once(finished):
     results, loaded = finished
     assert sorted(spec.name for spec in loaded.elements()) == ["tiny_gpt2", "tiny_llama"]
@@ -102,6 +116,14 @@ def test_a_full_run_writes_every_file_and_loads_each_model_once(finished):
     expected = {"dataset/emotion_dataset.jsonl", "dataset/statistics.json"}
     for model in ("tiny_gpt2", "tiny_llama"):
         expected |= {f"activations/{model}.pkl"} | phase_3_files(model) | phase_5_files(model)
+    expected |= phase_4_files()
+    expected |= {
+        f"statistics/{name}"
+        for name in (
+            *("effect_sizes.csv", "power_analysis.csv", "power_analysis.json"),
+            *("k_sweep_raw.csv", "k_selection.csv"),
+        )
+    }
     assert files_of(results / "baseline_smoke") == expected | {"timing/phase_timings.jsonl"}
 
 
@@ -130,6 +152,11 @@ def test_a_phase_alone_computes_what_it_needs_first(project, tmp_path, caplog):
     said = [record.message for record in caplog.records if "computed first" in record.message]
     assert said == ["Missing inputs are computed first: dataset, activations"]
     assert phase_3_files("tiny_llama") <= files_of(tmp_path / "baseline_smoke")
+
+
+def test_a_pair_alone_computes_what_its_models_need_first(project, tmp_path):
+    run(project, tmp_path, pipeline_names=["alignment"], namespaces=[PAIR])
+    assert phase_4_files() <= files_of(tmp_path / "baseline_smoke")
 
 
 def test_what_is_there_is_not_computed_again(project, tmp_path):
@@ -184,7 +211,9 @@ def test_timings_tell_phase_model_and_memory(finished):
     results, _ = finished
     lines = (results / "baseline_smoke" / "timing" / "phase_timings.jsonl").read_text()
     events = [json.loads(line) for line in lines.splitlines()]
-    assert [(event["phase"], event["model"]) for event in events] == [
+    phases = [(event["phase"], event["model"]) for event in events]
+    phases.remove(("statistics", None))
+    assert phases == [
         ("dataset", None),
         ("activations", "tiny_gpt2"),
         ("emotion_vectors", "tiny_gpt2"),
@@ -192,6 +221,7 @@ def test_timings_tell_phase_model_and_memory(finished):
         ("activations", "tiny_llama"),
         ("emotion_vectors", "tiny_llama"),
         ("residual_patching", "tiny_llama"),
+        ("alignment", PAIR),
     ]
     for event in events:
         assert event["samples"] == 20
@@ -212,6 +242,12 @@ def test_timings_tell_phase_model_and_memory(finished):
         ({"activatons": {"batch_size": 2}}, {}, r"'activatons' is unknown; .*nearest: activations"),
         ({}, {"namespaces": ["tiny_gtp2"]}, r"'tiny_gtp2' is not in profile 'baseline_smoke'"),
         ({}, {"pipeline_names": ["activation"]}, r"'activation' is unknown; .*: activations"),
+        ({"alignment": {"method": "svd"}}, {}, r"method is 'svd': .*'ridge'"),
+        (
+            {"alignment": {"layer_matching": [[0, 7]]}},
+            {},
+            r"layer '7' is not in the second model's vectors; known: 0, 1, 2, 3, 4",
+        ),
         ({"activations": {"layers": [9]}}, {}, r"layer 9 is out of range .*0 to 3"),
         ({"dataset": {"input": "none.csv"}}, {}, r"there is no file .*none.csv"),
     ],
@@ -293,6 +329,26 @@ def test_results_follow_the_file_contract(project, finished):
     entry = subspaces["subspaces"]["apology"][3]
     assert entry["components"].shape == (2, d_model)
     assert entry["explained_variance_ratio"].sum() < 1
+
+
+def test_pair_results_follow_the_file_contract(project, finished):
+    with StudySession.create(
+        project, env="baseline_smoke", runtime_params={"results_root": str(finished[0])}
+    ) as session:
+        catalog = session.load_context().catalog
+        full, sweep = catalog.load(f"{PAIR}.alignment"), catalog.load(f"{PAIR}.k_sweep")
+        mapped = catalog.load(f"{PAIR}.mapped_vectors")
+    expected = {"layer", "k", "emotion", "overlap_before", "overlap_after"}
+    assert all(expected <= set(row) for row in full["results"])
+    assert {row["layer"] for row in full["results"]} == {0, 1, 2, 3}
+    assert full["metadata"]["profile"] == "baseline_smoke"
+    assert (full["metadata"]["model_a"], full["metadata"]["model_b"]) == tuple(PAIR.split("_vs_"))
+    assert (sweep["model_a"], sweep["model_b"]) == ("tiny_gpt2", "tiny_llama")
+    # One held-out pair an emotion: one dimension.
+    cell = sweep["sweep_results"][3]["apology"]
+    assert list(cell) == [1]
+    assert {"overlap_cos_squared", "mean_principal_angle"} <= set(cell[1])
+    assert mapped["emotion_vectors"]["anger"].shape == (4, 96)
 
 
 def test_the_command_line_works_and_errors_end_with_one_line(project, tmp_path):
