@@ -15,12 +15,13 @@ from emotion_circuits.pipelines import (
     dataset,
     embedded_models,
     emotion_vectors,
+    residual_patching,
     statistics,
 )
 from emotion_circuits.study import read_study
 
 # Datasets that all models share; every other name of a model's phase belongs to the model.
-SHARED_INPUTS = frozenset({"prompts"})
+SHARED_INPUTS = frozenset({"prompts", "fresh_prompts", "text_evaluator"})
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -37,6 +38,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "activations": _for_models(study.models, activations.create_pipeline()),
         "emotion_vectors": _for_models(study.models, emotion_vectors.create_pipeline()),
         "alignment": _for_pairs(study.pairs, alignment.create_pipeline()),
+        "residual_patching": _for_models(study.models, residual_patching.create_pipeline()),
         "statistics": statistics.create_pipeline(
             study.models, study.pairs, mode=_raw(config, "statistics", "mode", "all")
         ),

@@ -16,6 +16,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from nbclient import NotebookClient
 
+from emotion_circuits.datasets.text_evaluator import resident_evaluators
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.session import StudySession
 
@@ -23,6 +24,15 @@ SMALL = {
     "dataset": {"max_samples_per_emotion": 5},
     "emotion_vectors": {"n_components": 2, "n_bootstrap": 20, "n_shuffles": 2},
     "alignment": {"n_permutations": 100, "n_bootstrap": 20, "n_random": 5},
+    "residual_patching": {
+        "max_samples_per_emotion": 3,
+        "layers": [1, 3],
+        "alphas": [2.0],
+        "sequence_length": 4,
+        "num_random": 1,
+        "num_shuffled": 1,
+        "n_bootstrap": 20,
+    },
 }
 PAIR = "tiny_gpt2_vs_tiny_llama"
 
@@ -40,8 +50,10 @@ def project(project_root):
 def finished(project, tmp_path_factory):
     """Results of one whole run, and how often each model was loaded for it; not to be changed."""
     results = tmp_path_factory.mktemp("results")
-    before = resident.loads.copy()
+    before, evaluators_before = resident.loads.copy(), resident_evaluators.loads.copy()
     run(project, results)
+    assert sum((resident_evaluators.loads - evaluators_before).values()) == 1
+    assert len(resident_evaluators) == 0
     return results, resident.loads - before
 
 
@@ -66,6 +78,25 @@ def phase_3_files(model):
     }
 
 
+def phase_5_files(model):
+    return {
+        *(
+            f"patching/residual/{model}_{name}"
+            for name in (
+                "residual_sweep.pkl",
+                "residual_metrics.csv",
+                "dose_response.csv",
+                "dose_response.json",
+                "specificity.csv",
+                "specificity.json",
+                "selection.csv",
+            )
+        ),
+        f"patching_random/{model}_random_sweep.pkl",
+        f"patching_random/{model}_controls.csv",
+    }
+
+
 def phase_4_files():
     return {
         f"alignment/{PAIR}_token_based_full.pkl",
@@ -84,7 +115,7 @@ def test_a_full_run_writes_every_file_and_loads_each_model_once(finished):
     assert len(resident) == 0
     expected = {"dataset/emotion_dataset.jsonl", "dataset/statistics.json"}
     for model in ("tiny_gpt2", "tiny_llama"):
-        expected |= {f"activations/{model}.pkl"} | phase_3_files(model)
+        expected |= {f"activations/{model}.pkl"} | phase_3_files(model) | phase_5_files(model)
     expected |= phase_4_files()
     expected |= {
         f"statistics/{name}"
@@ -186,8 +217,10 @@ def test_timings_tell_phase_model_and_memory(finished):
         ("dataset", None),
         ("activations", "tiny_gpt2"),
         ("emotion_vectors", "tiny_gpt2"),
+        ("residual_patching", "tiny_gpt2"),
         ("activations", "tiny_llama"),
         ("emotion_vectors", "tiny_llama"),
+        ("residual_patching", "tiny_llama"),
         ("alignment", PAIR),
     ]
     for event in events:
@@ -390,3 +423,84 @@ def test_notebooks_run_from_top_to_bottom(project, finished, notebook):
     client.execute()
     printed = [output for cell in cells.cells for output in cell.get("outputs", [])]
     assert any(output.output_type == "execute_result" for output in printed)
+
+
+def profile_with(project, folder, former, new):
+    """Copy the configuration with one line of the smoke profile's tables changed."""
+    shutil.copytree(project / "conf", folder)
+    table = folder / "baseline_smoke" / "globals.yml"
+    assert former in table.read_text()
+    table.write_text(table.read_text().replace(former, new))
+    return str(folder)
+
+
+def test_a_missing_evaluator_stops_the_run_by_its_name_before_anything_runs(project, tmp_path):
+    source = profile_with(project, tmp_path / "conf", "data/models/politeness", "data/models/no")
+    before = resident.loads.copy()
+    runtime = {"results_root": str(tmp_path / "results"), **SMALL}
+    with (
+        StudySession.create(
+            project, env="baseline_smoke", conf_source=source, runtime_params=runtime
+        ) as session,
+        pytest.raises(click.ClickException, match=r"evaluator 'politeness': there is no folder"),
+    ):
+        session.run(pipeline_names=["residual_patching"])
+    assert not resident.loads - before
+    assert not files_of(tmp_path / "results")
+
+
+def test_a_sweep_that_was_killed_goes_on_to_the_same_result(project, tmp_path):
+    """SIGKILL when two batches of the sweep were saved; the next run redoes no finished row."""
+    script = """
+import os, signal
+from kedro.framework.startup import bootstrap_project
+from emotion_circuits.interventions import Checkpoint
+from emotion_circuits.session import StudySession
+bootstrap_project({project!r})
+begin, add, saved = Checkpoint.open, Checkpoint.add, []
+def save_every_batch(self, model):
+    self.every_seconds = 0.0
+    return begin(self, model)
+Checkpoint.open = save_every_batch
+def add_and_die(self, digests, results):
+    add(self, digests, results)
+    saved.append(len(digests))
+    if len(saved) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.add = add_and_die
+parameters = {parameters!r}
+with StudySession.create({project!r}, env="baseline_smoke", runtime_params=parameters) as session:
+    session.run(pipeline_names=["residual_patching"], namespaces=["tiny_gpt2"])
+"""
+    from emotion_circuits.interventions import engine
+
+    patching = SMALL["residual_patching"] | {"rows": 4}
+    parameters = {**SMALL, "residual_patching": patching, "results_root": str(tmp_path / "killed")}
+    filled = script.format(project=str(project), parameters=parameters)
+    done = subprocess.run([sys.executable, "-c", filled], check=False, capture_output=True)
+    assert done.returncode == -9, done.stderr.decode()[-2000:]
+    folder = tmp_path / "killed" / "baseline_smoke" / "patching" / "residual"
+    assert [path.name for path in folder.iterdir()] == [".tiny_gpt2_residual_sweep.checkpoint"]
+    saved = len((folder / ".tiny_gpt2_residual_sweep.checkpoint").read_text().splitlines()) - 1
+    assert 0 < saved < 3 * 7
+
+    generated = []
+    generate = engine.generate_batch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            engine,
+            "generate_batch",
+            lambda model, rows, *given, **options: (
+                generated.append(len(rows)) or generate(model, rows, *given, **options)
+            ),
+        )
+        only = {"pipeline_names": ["residual_patching"], "namespaces": ["tiny_gpt2"]}
+        run(project, tmp_path / "killed", parameters={"residual_patching": patching}, **only)
+    n_controls = 3 * 2 * 3  # emotions, one random and one shuffled each, prompts
+    assert sum(generated) == 3 * 7 - saved + n_controls
+    run(project, tmp_path / "whole", parameters={"residual_patching": patching}, **only)
+    names = phase_5_files("tiny_gpt2")
+    killed, whole = (tmp_path / name / "baseline_smoke" for name in ("killed", "whole"))
+    for name in names:
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not list(killed.rglob("*.checkpoint"))
