@@ -54,6 +54,8 @@ class Overlaps(NamedTuple):
         after: After A's was mapped into B.
         mean_angle: Mean principal angle after, in radians.
         null: After, by maps of shuffled pairs.
+        resampled: After, with both subspaces fitted to held-out pairs drawn with replacement;
+            NaN where a draw spans too little.
         split: A's of one half of the pairs, mapped, with B's of the other half.
         ceiling: B's of one half with B's of the other.
         other: After, with B's subspaces of the other emotions, averaged.
@@ -66,6 +68,7 @@ class Overlaps(NamedTuple):
     after: Float[np.ndarray, " k"]
     mean_angle: Float[np.ndarray, " k"]
     null: Float[np.ndarray, "shuffle k"]
+    resampled: Float[np.ndarray, "resample k"]
     split: Float[np.ndarray, " k"]
     ceiling: Float[np.ndarray, " k"]
     other: Float[np.ndarray, " k"]
@@ -82,6 +85,7 @@ def measure_overlaps(
     k_max: int,
     center: bool,
     n_splits: int,
+    n_resamples: int,
     seed: int,
     options: MapOptions,
 ) -> dict[str, Overlaps]:
@@ -94,7 +98,8 @@ def measure_overlaps(
         k_max: Most directions of a subspace; fewer where the pairs do not span as many.
         center: Whether subspaces leave out the mean difference.
         n_splits: Random halvings of the pairs.
-        seed: Of the halvings.
+        n_resamples: Bootstrap draws of the pairs; the same for every layer.
+        seed: Of halvings and draws.
         options: How the map was learned.
 
     Returns:
@@ -131,6 +136,15 @@ def measure_overlaps(
             after=overlaps_of(turned, span.b, options),
             mean_angle=mean_angles_of(turned, span.b, options),
             null=overlaps_of(shuffled[:, start:stop], span.b, options),
+            resampled=_resample(
+                layer.differences[label],
+                fitted,
+                size=len(span.a),
+                center=center,
+                rng=np.random.default_rng([seed, place, 1]),
+                n_resamples=n_resamples,
+                options=options,
+            ),
             split=split,
             ceiling=ceiling,
             other=_with_others(label, turned, spans, options),
@@ -232,6 +246,29 @@ def _split_halves(
         split[draw, :kept] = overlaps_of(fitted.turn(first), second, options)
         ceiling[draw, :kept] = overlaps_of(own, second, options)
     return _column_means(split), _column_means(ceiling)
+
+
+def _resample(
+    differences: Both,
+    fitted: LinearMap,
+    *,
+    size: int,
+    center: bool,
+    rng: np.random.Generator,
+    n_resamples: int,
+    options: MapOptions,
+) -> np.ndarray:
+    """Overlaps of subspaces fitted to pairs drawn with replacement, the same for both models."""
+    n_pairs = len(differences.b)
+    found = np.full((n_resamples, size), np.nan)
+    for draw in found:
+        chosen = np.sort(rng.integers(0, n_pairs, n_pairs))
+        rows = [side[chosen] for side in differences]
+        kept = min(size, *(_rank(side, center) for side in rows))
+        if kept:
+            first, second = (_span(side, kept, center, options) for side in rows)
+            draw[:kept] = overlaps_of(fitted.turn(first), second, options)
+    return found
 
 
 def _column_means(rows: np.ndarray) -> np.ndarray:

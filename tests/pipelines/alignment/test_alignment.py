@@ -18,6 +18,7 @@ from emotion_circuits.geometry.overlaps import (
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from emotion_circuits.pipelines.activations.nodes import capture_activations
 from emotion_circuits.pipelines.activations.settings import ActivationSettings
+from emotion_circuits.statistics.k_selection import select_k
 
 METHODS = ("ridge", "procrustes", "cca")
 
@@ -112,6 +113,7 @@ def test_false_alarms_come_at_the_stated_rate(make_model):
             k_max=3,
             center=False,
             n_splits=1,
+            n_resamples=1,
             seed=study,
             options=MapOptions(),
         )["anger"]
@@ -272,6 +274,7 @@ def test_a_map_of_zeros_gives_zero_and_a_right_angle():
         k_max=3,
         center=False,
         n_splits=2,
+        n_resamples=2,
         seed=0,
         options=MapOptions(),
     )["anger"]
@@ -315,3 +318,45 @@ def test_layers_can_be_matched_by_hand(two_models, align):
     pairs = found.overlaps[["layer_a", "layer_b"]].drop_duplicates().to_numpy().tolist()
     assert pairs == [[0, 3], [2, 0]]
     assert found.mapped_vectors["metadata"]["layer_indices"] == [3, 0]
+
+
+def test_resampled_overlaps_are_those_of_subspaces_refitted_to_the_drawn_pairs():
+    rng = np.random.default_rng(3)
+    pairs = Both(rng.normal(size=(12, 6)), rng.normal(size=(12, 5)))
+    neutral = Both(rng.normal(size=(20, 1, 6)), rng.normal(size=(20, 1, 5)))
+    fitted = fit_map(*neutral, MapOptions())
+    found = measure_overlaps(
+        LayerPair(neutral, {"anger": pairs}, {}),
+        fitted,
+        np.arange(20)[None],
+        k_max=2,
+        center=False,
+        n_splits=1,
+        n_resamples=4,
+        seed=9,
+        options=MapOptions(),
+    )["anger"]
+    draws = np.random.default_rng([9, 0, 1])
+    for seen in found.resampled:
+        chosen = draws.integers(0, 12, 12)
+        spans = [np.linalg.svd(side[chosen], full_matrices=False)[2][:2] for side in pairs]
+        turned = spans[0] @ fitted.matrix.T
+        for k in (1, 2):
+            left, right = (np.linalg.qr(rows[:k].T)[0] for rows in (turned, spans[1]))
+            cosines = np.linalg.svd(left.T @ right, compute_uv=False)
+            np.testing.assert_allclose(seen[k - 1], (cosines**2).mean(), atol=1e-8)
+
+
+def test_phase_7_chooses_k_from_the_sweep_where_something_is_shared_and_none_else(
+    make_model, align
+):
+    model = make_model()
+    rotation = ortho_group.rvs(model["metadata"]["d_model"], random_state=0)
+    shared = align(model, turned(model, rotation, 0.5)).k_sweep
+    apart = align(model, shuffled_neutral(turned(model, rotation, 0.5), 1)).k_sweep
+    options = {"n_bootstrap": 100, "alpha": 0.05, "seed": 0}
+    chosen = select_k([shared], "p", **options)
+    assert (chosen["ci_unit"] == "prompts").all()
+    assert chosen.groupby("emotion")["selected"].sum().tolist() == [1, 1, 1]
+    assert (chosen["p_value_corrected"] < 0.05).all()
+    assert not select_k([apart], "p", **options)["selected"].any()

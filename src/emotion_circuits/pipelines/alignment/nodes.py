@@ -80,6 +80,7 @@ def align_models(
             k_max=settings.k_max,
             center=subspaces_b["metadata"]["center"],
             n_splits=settings.n_splits,
+            n_resamples=settings.n_resamples,
             seed=settings.seed,
             options=options,
         )
@@ -93,7 +94,7 @@ def align_models(
     mapped, transfer = transfer_vectors(pair, maps, shuffles, settings)
     return Alignment(
         alignment=full_result(table, metadata),
-        k_sweep=k_sweep(table, *names),
+        k_sweep=k_sweep(table, found, *names),
         overlaps=table.assign(model_a=names[0], model_b=names[1]),
         maps=_map_quality(pair, maps, settings),
         mapped_vectors=mapped | {"metadata": metadata | mapped["metadata"]},

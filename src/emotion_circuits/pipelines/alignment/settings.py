@@ -30,6 +30,9 @@ class AlignmentSettings(PhaseSettings):
     k_max: int = Field(10, ge=1, description="most directions of a subspace to compare")
     n_permutations: int = Field(200, ge=100, description="shuffles of the pairs for the null")
     n_splits: int = Field(20, ge=1, description="halvings of the held-out pairs")
+    n_resamples: int = Field(
+        200, ge=1, description="bootstrap draws of the held-out pairs, to choose k by"
+    )
     n_random: int = Field(100, ge=1, description="random vectors to map")
     n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals of AUROCs")
     backend: Literal["torch", "numpy"] = "torch"

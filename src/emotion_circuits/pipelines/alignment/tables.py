@@ -80,11 +80,27 @@ def full_result(table: pd.DataFrame, metadata: dict[str, Any]) -> dict[str, Any]
     return {"results": ordered.to_dict(orient="records"), "metadata": metadata}
 
 
-def k_sweep(table: pd.DataFrame, model_a: str, model_b: str) -> dict[str, Any]:
-    """Give overlaps after mapping by layer of A, emotion and k."""
-    sweep: dict[int, dict[str, dict[int, dict[str, float]]]] = {}
+def k_sweep(
+    table: pd.DataFrame,
+    found: Mapping[tuple[int, int], Mapping[str, Overlaps]],
+    model_a: str,
+    model_b: str,
+) -> dict[str, Any]:
+    """Give overlaps after mapping by layer of A, emotion and k.
+
+    Each leaf holds the draws that phase 7 chooses k by: ``overlap_null`` (shuffled pairs) and,
+    where every draw spans as many directions, ``overlap_bootstrap`` (resampled pairs). Draws of
+    one number are the same in every layer.
+    """
+    sweep: dict[int, dict[str, dict[int, dict[str, Any]]]] = {}
     for row in table[table["emotion"].isin(EMOTIONS)].to_dict(orient="records"):
-        sweep.setdefault(int(row["layer_a"]), {}).setdefault(row["emotion"], {})[int(row["k"])] = {
+        k = int(row["k"])
+        overlaps = found[row["layer_a"], row["layer_b"]][row["emotion"]]
+        draws = {"overlap_null": overlaps.null[:, k - 1]}
+        if not np.isnan(overlaps.resampled[:, k - 1]).any():
+            draws["overlap_bootstrap"] = overlaps.resampled[:, k - 1]
+        sweep.setdefault(int(row["layer_a"]), {}).setdefault(row["emotion"], {})[k] = {
+            **draws,
             "overlap_cos_squared": row["overlap_after"],
             "mean_principal_angle": row["mean_principal_angle"],
             "chance": row["chance"],
