@@ -30,6 +30,8 @@ def micro(project_root):
         "n_validation": 32,
         "n_prompts_per_emotion": 3,
         "n_gate_texts": 24,
+        "n_gate_prompts": 12,
+        "n_gate_directions": 2,
     }
     for name in ("tiny_gpt2", "tiny_llama", "evaluators"):
         settings[name] |= {"shape": shape, "training": TRAINING}

@@ -138,15 +138,28 @@ def _record(
 
 
 def judge_language_model(
-    trained: Trained, goemotions: Trained, settings: EmbeddedModelSettings
+    trained: Trained, other: Trained, goemotions: Trained, settings: EmbeddedModelSettings
 ) -> tuple[dict[str, Any], str]:
     """Measure a language model on held-out situations, and write its card.
+
+    Args:
+        trained: The language model.
+        other: The other one, for what both share.
+        goemotions: The evaluator that reads what it says.
+        settings: The world, and how much is measured.
 
     Returns:
         The gates, and the card in Markdown.
     """
     gates = language_model_gates(
-        trained, goemotions, settings.world, n_texts=settings.n_gate_texts, seed=settings.gate_seed
+        trained,
+        other,
+        goemotions,
+        settings.world,
+        n_texts=settings.n_gate_texts,
+        n_prompts=settings.n_gate_prompts,
+        n_random=settings.n_gate_directions,
+        seed=settings.gate_seed,
     )
     return gates, model_card(trained, gates)
 

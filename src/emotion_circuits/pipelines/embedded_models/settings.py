@@ -40,4 +40,6 @@ class EmbeddedModelSettings(PhaseSettings):
     tiny_llama: LanguageModelPlan
     evaluators: EvaluatorPlan
     n_gate_texts: int = Field(1000, ge=8, description="texts each gate is measured on")
+    n_gate_prompts: int = Field(100, ge=8, description="sets of four prompts for the other gates")
+    n_gate_directions: int = Field(20, ge=2, description="random directions per emotion")
     gate_seed: int = 7
