@@ -125,7 +125,7 @@ def generate_reactions(settings: WorldSettings, *, split: str, n: int, seed: int
     rows = []
     for index in range(n):
         emotion = LABELS[index % len(LABELS)]
-        n_cores = 2 if split == "test" else rng.choice((1, 2))
+        n_cores = 2 if split == "test" else 1
         reaction = draw_reaction(emotion, templates, rng, n_cores=n_cores)
         person, thing = rng.choice(world.people), rng.choice(world.objects)
         text = reaction.say(person.name, thing)

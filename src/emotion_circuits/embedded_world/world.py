@@ -30,10 +30,10 @@ class WorldSettings(BaseModel):
         0.9, ge=0, le=1, description="share of texts with a second event that settles nothing"
     )
     neutral_emotional_share: float = Field(
-        0.06, ge=0, le=0.5, description="share of neutral situations met with any emotion anyway"
+        0.08, ge=0, le=0.5, description="share of neutral situations met with any emotion anyway"
     )
     leaning_share: float = Field(
-        0.3, ge=0, le=0.5, description="share of leaning events met with the emotion they lean to"
+        0.35, ge=0, le=0.5, description="share of leaning events met with the emotion they lean to"
     )
     habit_share: float = Field(
         0.7, ge=0, le=1, description="how often a choice of words follows habit and not chance"

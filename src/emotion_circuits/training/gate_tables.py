@@ -18,6 +18,7 @@ def gate_parts(gates: dict[str, Any]) -> list[str]:
     """
     return [
         _summary(gates),
+        _data(gates["data"]),
         _expressed(gates),
         _perplexity(gates["perplexity"]),
         _steering(gates["steering"]),
@@ -104,6 +105,25 @@ def _summary(gates: dict[str, Any]) -> str:
         for name, value, reached in verdicts(gates)
     )
     return f"| Gate | Least favourable value | |\n|---|---|---|\n{rows}\n"
+
+
+def _data(data: dict[str, Any]) -> str:
+    def shares(name: str) -> str:
+        return ", ".join(f"{level} {share:.2f}" for level, share in data[name].items())
+
+    combinations = ", ".join(f"{split} {n}" for split, n in data["combinations"].items())
+    lengths = [data[f"{part}_tokens"] for part in ("situation", "reaction")]
+    situation, reaction = (
+        f"{cell['mean']:.1f} ({cell['q05']:.0f} to {cell['q95']:.0f})" for cell in lengths
+    )
+    return (
+        f"### Data\n\nCounted over {data['n_texts']} training texts: {data['distinct']:.3f} of "
+        f"them distinct, {data['explicit']:.2f} explicit. Tokens, mean and 5th to 95th percentile: "
+        f"situation {situation}, reaction {reaction}.\n\n"
+        f"- Combinations of person and object: {combinations}.\n"
+        f"- Situations: {shares('emotion')}.\n- Reactions: {shares('expressed')}.\n"
+        f"- Politeness: {shares('politeness')}.\n- Intensity: {shares('intensity')}.\n"
+    )
 
 
 def _expressed(gates: dict[str, Any]) -> str:

@@ -52,7 +52,14 @@ def _head(trained: Trained) -> str:
 
 def _training(record: dict[str, Any]) -> str:
     settings, curve = record["settings"], record["curve"]
-    best = min(curve, key=lambda row: row["validation_loss"])
+    measured = record.get("validated_by", "loss")
+    best = min(curve, key=lambda row: row["validation_loss"])["step"]
+    kept = f"The weights are those of step {best}, which had the lowest validation {measured}."
+    if settings.get("keep") == "last":
+        kept = (
+            f"The weights are those of the last step. Validation {measured}: on phrasings that are "
+            "not in training, too few of them to choose a step by."
+        )
     shown = curve[:: max(1, len(curve) // 8)]
     rows = "\n".join(
         f"| {row['step']} | {row['train_loss']:.3f} | {row['validation_loss']:.3f} |"
@@ -63,9 +70,8 @@ def _training(record: dict[str, Any]) -> str:
         f"{settings['n_texts']:,} texts, {settings['n_epochs']} epoch(s), {settings['batch_size']} "
         f"texts a step, learning rate {settings['learning_rate']:g}, seed {record['seed']}, corpus "
         f"seed {record['corpus_seed']}; {record['seconds']:.0f} s on {record['device']} "
-        f"({record['threads']} threads). The weights are those of step {best['step']}, "
-        "which had the lowest validation loss.\n\n"
-        "| Step | Training loss | Validation loss |\n|---|---|---|\n"
+        f"({record['threads']} threads). {kept}\n\n"
+        f"| Step | Training loss | Validation {measured} |\n|---|---|---|\n"
         f"{rows}\n"
     )
 

@@ -115,11 +115,11 @@ def _train_evaluator(name: str, settings: EmbeddedModelSettings) -> Trained:
         reactions,
         held_out,
         settings=plan.training,
-        word_dropout=plan.word_dropout,
+        word_dropout=plan.word_dropout[name],
         seed=plan.seed,
     )
     record = _record(plan.training, plan.seed, progress, perf_counter() - started, device)
-    record |= {"name": name, "corpus_seed": seed}
+    record |= {"name": name, "corpus_seed": seed, "validated_by": "error"}
     return Trained(model.cpu(), tokenizer, record)
 
 

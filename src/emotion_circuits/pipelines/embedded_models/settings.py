@@ -1,5 +1,7 @@
 """Parameters of the embedded models."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from emotion_circuits.embedded_world import WorldSettings
@@ -22,7 +24,9 @@ class EvaluatorPlan(PhaseSettings):
     shape: Shape
     training: TrainingSettings
     dropout: float = Field(0.1, ge=0, lt=1)
-    word_dropout: float = Field(0.3, ge=0, lt=1, description="chance that a token is hidden")
+    word_dropout: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
+        description="for each evaluator the chance that a token is hidden in a training step"
+    )
     seed: int = 0
 
 

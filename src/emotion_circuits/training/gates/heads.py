@@ -17,7 +17,7 @@ from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
 from emotion_circuits.training.gates.steering import OWN_LABEL
 from emotion_circuits.training.trained import Trained
 
-_HEADS_AT_A_TIME: Final = 6
+_HEADS_AT_A_TIME: Final = 18
 
 
 def heads_gate(
@@ -26,14 +26,15 @@ def heads_gate(
     """Zero each head at all prompt positions, and see what becomes of the expressed emotion.
 
     A head's change is the absolute value of the mean change of the score of the situation's own
-    label, over emotion prompts. The most important head is chosen on one half of the prompts, and
-    its change and the median head's are measured on the other half.
+    label, over prompts that call for an emotion without naming it. The most important head is
+    chosen on one half of the prompts, and its change and the median head's are measured on the
+    other half.
 
     Args:
         trained: The language model.
         goemotions: The evaluator that reads what it says.
         world: The world it was trained in.
-        n_prompts: How many test prompts of each emotion, half of them for the choice.
+        n_prompts: How many sets of test prompts; half of them name no emotion, and are used.
         seed: Draws the prompts.
 
     Returns:
@@ -41,7 +42,7 @@ def heads_gate(
         their ``ratio`` with a 95 % bootstrap interval, and all ``changes`` (layer by head).
     """
     prompts = emotion_prompts(world, split="test", n_per_emotion=n_prompts, seed=seed + 2000)
-    prompts = prompts[prompts["emotion"].isin(EMOTIONS)].reset_index(drop=True)
+    prompts = prompts[prompts["emotion"].isin(EMOTIONS) & ~prompts["explicit"]]
     pairs = prompts["pair_id"].drop_duplicates()
     choosing = prompts["pair_id"].isin(pairs[::2]).to_numpy()
     columns = [GOEMOTIONS.index(OWN_LABEL[emotion]) for emotion in prompts["emotion"]]
@@ -62,7 +63,7 @@ def heads_gate(
         "change": round(float(found[best]), 4),
         "median": round(float(np.median(found)), 4),
         "ratio": interval(_ratio(found, best), resampled),
-        "changes": found.reshape(-1, n_heads).round(4).tolist(),
+        "changes": found.reshape(-1, n_heads).astype(float).round(4).tolist(),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emotion_circuits.embedded_world import WorldSettings
+from emotion_circuits.training.gates.data import data_statistics
 from emotion_circuits.training.gates.expressed import expressed_gate
 from emotion_circuits.training.gates.heads import heads_gate
 from emotion_circuits.training.gates.overlap import overlap_gate
@@ -37,10 +38,11 @@ def language_model_gates(
         seed: Draws texts, prompts and directions.
 
     Returns:
-        What ``expressed_gate`` gives, and one entry each for ``steering``, ``heads``, ``probes``
-        and ``overlap``.
+        What ``expressed_gate`` gives, and one entry each for ``data``, ``steering``, ``heads``,
+        ``probes`` and ``overlap``.
     """
     return expressed_gate(trained, goemotions, world, n_texts=n_texts, seed=seed) | {
+        "data": data_statistics(trained, world, seed=seed),
         "steering": steering_gate(
             trained, goemotions, world, n_prompts=n_prompts, n_random=n_random, seed=seed
         ),

@@ -19,9 +19,10 @@ from emotion_circuits.training.gates.plain_hooks import mean_streams
 from emotion_circuits.training.trained import Trained
 
 OWN_LABEL: Final = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
-ALPHAS: Final = (1.0, 2.0, 3.0, 4.0)
+ALPHAS: Final = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 # What a choice on validation prompts may cost, in nats per token: below what the gate allows.
 _COST_WANTED: Final = 0.4
+_CONDITIONS_AT_A_TIME: Final = 32
 
 
 def pool_prompts(trained: Trained, prompts: Any, split: str = "train") -> PooledActivations:
@@ -131,8 +132,8 @@ def _say(
     """Continue each prompt under each condition, a layer with what is added there."""
     n, n_layers = len(prompts), trained.model.config.num_hidden_layers
     found = []
-    for start in range(0, len(conditions), 8):
-        chunk = conditions[start : start + 8]
+    for start in range(0, len(conditions), _CONDITIONS_AT_A_TIME):
+        chunk = conditions[start : start + _CONDITIONS_AT_A_TIME]
         vectors = torch.zeros(len(chunk) * n, n_layers, trained.model.config.hidden_size)
         for number, (layer, vector) in enumerate(chunk):
             vectors[number * n : (number + 1) * n, layer] = torch.from_numpy(vector).float()
