@@ -26,7 +26,7 @@ def micro(project_root):
     shape = {"n_layers": 1, "d_model": 16, "n_heads": 2, "d_mlp": 32}
     settings |= {
         "device": "cpu",
-        "vocab_size": 400,
+        "vocab_size": 800,
         "n_validation": 32,
         "n_prompts_per_emotion": 3,
         "n_gate_texts": 24,
