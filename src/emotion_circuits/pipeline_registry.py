@@ -17,6 +17,7 @@ from emotion_circuits.pipelines import (
     emotion_vectors,
     residual_patching,
     statistics,
+    transfer_steering,
 )
 from emotion_circuits.study import read_study
 
@@ -39,6 +40,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "emotion_vectors": _for_models(study.models, emotion_vectors.create_pipeline()),
         "alignment": _for_pairs(study.pairs, alignment.create_pipeline()),
         "residual_patching": _for_models(study.models, residual_patching.create_pipeline()),
+        "transfer_steering": _for_pairs(study.pairs, transfer_steering.create_pipeline()),
         "statistics": statistics.create_pipeline(
             study.models, study.pairs, mode=_raw(config, "statistics", "mode", "all")
         ),
