@@ -214,16 +214,16 @@ def test_timings_tell_phase_model_and_memory(finished):
     events = [json.loads(line) for line in lines.splitlines()]
     phases = [(event["phase"], event["model"]) for event in events]
     phases.remove(("statistics", None))
-    assert phases == [
-        ("dataset", None),
-        ("activations", "tiny_gpt2"),
-        ("emotion_vectors", "tiny_gpt2"),
-        ("residual_patching", "tiny_gpt2"),
-        ("activations", "tiny_llama"),
-        ("emotion_vectors", "tiny_llama"),
-        ("residual_patching", "tiny_llama"),
-        ("alignment", PAIR),
+    # A phase's last node may wait while another phase runs; one model comes after the other.
+    of_models = [
+        (phase, model)
+        for model in ("tiny_gpt2", "tiny_llama")
+        for phase in ("activations", "emotion_vectors", "residual_patching")
     ]
+    assert phases[0] == ("dataset", None)
+    assert sorted(phases[1:4]) == of_models[:3]
+    assert sorted(phases[4:7]) == of_models[3:]
+    assert phases[7:] == [("alignment", PAIR)]
     for event in events:
         assert event["samples"] == 20
         assert event["elapsed_seconds"] > 0

@@ -221,6 +221,18 @@ def test_figures_draw_each_layer_and_each_target(report):
     assert "anger (layer 2, α 1)" in list(heat.y)
 
 
+def test_controls_at_one_strength_are_a_bar(sweep, controls):
+    one = copy.deepcopy(controls)
+    for layers in one["random_results"].values():
+        for alphas in layers[2].values():
+            del alphas[2.0]
+    figure = report_residual_patching(sweep, one, SETTINGS).dose_figure
+    band = next(trace for trace in figure.data if trace.name == "random directions")
+    assert set(band.x) == {1.0}
+    assert band.line.width > 0
+    assert -0.02 < min(band.y) < max(band.y) < 0.02
+
+
 def test_a_target_metric_that_no_evaluator_gives_is_refused(sweep):
     targets = SETTINGS.target_metrics | {"anger": "goemotions/angr"}
     settings = ResidualPatchingSettings(target_metrics=targets)
