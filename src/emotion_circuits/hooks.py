@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
+from kedro.io import MemoryDataset
 
-from emotion_circuits.datasets import LanguageModelDataset
+from emotion_circuits.datasets import LanguageModelDataset, TextEvaluatorDataset
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.memory import PeakMemory
+from emotion_circuits.optional_inputs import required_inputs
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -25,8 +29,37 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class OptionalInputHook:
+    """Gives None to nodes that take what is there, for each input that is not."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Fill in what no node of this run makes, nor needs before it can run."""
+        absent = pipeline.inputs() - required_inputs(pipeline.nodes)
+        with _unremarked():
+            for name in sorted(absent):
+                if not catalog.exists(name):
+                    catalog[name] = MemoryDataset(data=None)
+
+
+@contextmanager
+def _unremarked() -> Iterator[None]:
+    """Keep Kedro from warning of every dataset that is replaced; the node says what it lacks."""
+    catalog_logger = logging.getLogger("kedro.io.data_catalog")
+    level = catalog_logger.level
+    catalog_logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        catalog_logger.setLevel(level)
+
+
 class ModelResidencyHook:
-    """Releases each model after the last node that reads it, and every model when a run ends."""
+    """Releases each model after the last node that reads it, and every model when a run ends.
+
+    Evaluators are models of their own kind: they stay while any node still needs them, however
+    many language models come and go.
+    """
 
     def __init__(self) -> None:
         self._readers_left: Counter[str] = Counter()
@@ -40,12 +73,14 @@ class ModelResidencyHook:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Count who reads which model."""
-        models = {
-            name
-            for name in pipeline.inputs()
-            if isinstance(catalog.get(name), LanguageModelDataset)
-        }
+        """Count who reads which model, and look for the evaluators before anything runs."""
+        models = set()
+        for name in pipeline.inputs():
+            dataset = catalog.get(name)
+            if isinstance(dataset, TextEvaluatorDataset):
+                dataset.check()
+            if isinstance(dataset, LanguageModelDataset | TextEvaluatorDataset):
+                models.add(name)
         self._readers_left = Counter(
             name for node in pipeline.nodes for name in node.inputs if name in models
         )
@@ -141,8 +176,12 @@ class PhaseTimingHook:
         if phase is None:  # a worker process sees nodes, but no pipeline
             return
         for name, value in inputs.items():
+            if value is None:
+                continue
             if name == "prompts":
                 phase.samples = len(value)
+            elif name.endswith(".activations"):
+                phase.samples = len(value["prompts"])
             elif name.endswith(".language_model"):
                 phase.device = str(value.device)
 

@@ -1,5 +1,6 @@
 """Kedro datasets: results written atomically, and models that are loaded once."""
 
+from emotion_circuits.datasets.checkpoint import CheckpointDataset
 from emotion_circuits.datasets.event_log import EventLogDataset
 from emotion_circuits.datasets.language_model import LanguageModelDataset
 from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
@@ -12,8 +13,10 @@ from emotion_circuits.datasets.results import (
     ResultPlotlyDataset,
     ResultTextDataset,
 )
+from emotion_circuits.datasets.text_evaluator import TextEvaluatorDataset
 
 __all__ = [
+    "CheckpointDataset",
     "EventLogDataset",
     "LanguageModelDataset",
     "PretrainedFolderDataset",
@@ -24,4 +27,5 @@ __all__ = [
     "ResultPickleDataset",
     "ResultPlotlyDataset",
     "ResultTextDataset",
+    "TextEvaluatorDataset",
 ]

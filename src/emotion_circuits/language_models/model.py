@@ -75,6 +75,11 @@ class LanguageModel:
         return int(self.bridge.cfg.n_heads)
 
     @property
+    def d_head(self) -> int:
+        """Width of one head's output."""
+        return int(self.bridge.cfg.d_head)
+
+    @property
     def n_ctx(self) -> int:
         """The longest input, in tokens."""
         return int(self.bridge.cfg.n_ctx)

@@ -58,7 +58,7 @@ class ResidentPool:
         """Forget an object and give its memory back; unknown keys are ignored."""
         with self._lock:
             if self._held.pop(key, None) is not None:
-                _give_memory_back()
+                give_memory_back()
 
     def clear(self) -> None:
         """Release every object."""
@@ -73,30 +73,32 @@ class ResidentPool:
         return len(self._held)
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
+    """Collect garbage and hand unused accelerator memory back."""
     # Modules and their hooks refer to each other in circles, which only the collector breaks.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-_ANCHOR: Final = "_emotion_circuits_resident_pool"
-
-
-def _process_pool() -> ResidentPool:
-    """Make this process's pool, emptying the one of an earlier import of the package.
+def process_pool(anchor_name: str, max_resident: int = 1) -> ResidentPool:
+    """Make one of this process's pools, emptying that of an earlier import of the package.
 
     ``%reload_kedro`` imports the package again. Without an anchor outside of it, the models of
     the former import would stay in memory with nobody left to release them.
+
+    Args:
+        anchor_name: Tells the pools of one process apart.
+        max_resident: How many objects it holds at a time.
     """
-    former = sys.modules.get(_ANCHOR)
+    former = sys.modules.get(anchor_name)
     if former is not None:
         former.pool.clear()
-    anchor = ModuleType(_ANCHOR)
-    pool = ResidentPool()
+    anchor = ModuleType(anchor_name)
+    pool = ResidentPool(max_resident)
     anchor.pool = pool  # type: ignore[attr-defined]
-    sys.modules[_ANCHOR] = anchor
+    sys.modules[anchor_name] = anchor
     return pool
 
 
-resident: Final = _process_pool()
+resident: Final = process_pool("_emotion_circuits_resident_pool")

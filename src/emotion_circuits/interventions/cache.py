@@ -1,0 +1,120 @@
+"""Keys and values of a batch, in memory that is reserved once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+
+class ReservedLayer(DynamicLayer):
+    """One layer's keys and values, written into a buffer that never grows.
+
+    Transformers' own layer copies everything for each new token. Here a token is written into
+    place, forgetting the last tokens is a change of ``length``, and reading is a view.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self.length = 0
+        self.buffers: tuple[Tensor, Tensor] | None = None
+
+    def reserve(self, rows: int, like: Float[Tensor, "row head pos d_head"]) -> tuple[Tensor, ...]:
+        """Give the buffers, making them when they are needed first."""
+        if self.buffers is None:
+            shape = (rows, like.shape[1], self.capacity, like.shape[3])
+            self.buffers = (like.new_empty(shape), like.new_empty(shape))
+            self.dtype, self.device, self.is_initialized = like.dtype, like.device, True
+            self._view()
+        return self.buffers
+
+    def update(
+        self,
+        key_states: Float[Tensor, "row head new d_head"],
+        value_states: Float[Tensor, "row head new d_head"],
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Append new tokens, and give all there are."""
+        del args, kwargs
+        keys, values = self.reserve(key_states.shape[0], key_states)
+        end = self.length + key_states.shape[2]
+        keys[:, :, self.length : end] = key_states
+        values[:, :, self.length : end] = value_states
+        self.length = end
+        self._view()
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """Number of tokens held."""
+        return self.length
+
+    def keep(self, length: int) -> None:
+        """Forget all tokens from ``length`` on."""
+        self.length = length
+        self._view()
+
+    def select(self, rows: Int[Tensor, " kept"]) -> None:
+        """Keep some rows only."""
+        if self.buffers is not None:
+            keys, values = self.buffers
+            self.buffers = (keys.index_select(0, rows), values.index_select(0, rows))
+            self._view()
+
+    def _view(self) -> None:
+        if self.buffers is not None:
+            self.keys, self.values = (held[:, :, : self.length] for held in self.buffers)
+
+
+class ReservedCache(Cache):
+    """A cache of reserved layers, for any decoder of ``transformers``.
+
+    Sliding-window layers keep all tokens as well; the model's mask hides those out of reach. That
+    way positions that leave a patch window can be forgotten and computed anew.
+    """
+
+    def __init__(self, n_layers: int, capacity: int) -> None:
+        super().__init__(layers=[ReservedLayer(capacity) for _ in range(n_layers)])
+
+    def keep(self, length: int) -> None:
+        """Forget all tokens from ``length`` on."""
+        for layer in self.layers:
+            layer.keep(length)
+
+    def select(self, rows: Int[Tensor, " kept"]) -> None:
+        """Keep some rows only."""
+        for layer in self.layers:
+            layer.select(rows)
+
+    def spread(self, rows: Int[Tensor, " row"], capacity: int, length: int) -> ReservedCache:
+        """Make a cache in which row r begins with the first tokens of this cache's row ``rows[r]``.
+
+        Args:
+            rows: For each new row a row of this cache.
+            capacity: Tokens the new cache has room for.
+            length: How many tokens to take over.
+        """
+        copy = ReservedCache(len(self.layers), capacity)
+        if length == 0:
+            return copy
+        for old, new in zip(self.layers, copy.layers, strict=True):
+            if old.buffers is None:  # a layer that shares the keys of another
+                continue
+            for source, target in zip(
+                old.buffers, new.reserve(len(rows), old.buffers[0]), strict=True
+            ):
+                target[:, :, :length] = source[:, :, :length].index_select(0, rows)
+            new.keep(length)
+        return copy
+
+
+def reserved_bytes(model_config: Any, capacity: int, dtype: torch.dtype) -> int:
+    """Bytes one row of a cache takes."""
+    config = model_config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * d_head * capacity * dtype.itemsize)

@@ -1,0 +1,100 @@
+"""A sweep's private checkpoint: finished rows, kept until the sweep's results are saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from emotion_circuits.interventions.generation import Generated, Row
+from emotion_circuits.interventions.sampling import Sampling
+from emotion_circuits.language_models import LanguageModel
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """Finished rows in a file of lines, which a killed run leaves behind and the next one reads.
+
+    The first line says of which model the rows are. Each other line holds a row's digest, over
+    everything its text depends on, and its tokens; so rows may come in any order, and a line that
+    was cut off by a kill is computed again.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, every_seconds: float = 20.0) -> None:
+        """Describe a checkpoint without touching the disk.
+
+        Args:
+            path: The file.
+            every_seconds: How much work a kill may cost, beside the batch it interrupts.
+        """
+        self.path = Path(path)
+        self.every_seconds = every_seconds
+
+    def open(self, model: LanguageModel) -> dict[str, tuple[int, ...]]:
+        """Read what is there, or begin anew if it is of another model.
+
+        Returns:
+            Tokens by row digest.
+        """
+        manifest = json.dumps({"model": model_digest(model)})
+        lines = self.path.read_text("utf-8").split("\n") if self.path.is_file() else []
+        if lines[:1] != [manifest]:
+            if lines:
+                logger.warning("%s is of another model or state; it is begun anew", self.path)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(manifest + "\n", encoding="utf-8")
+            return {}
+        done: dict[str, tuple[int, ...]] = {}
+        whole = [manifest]
+        for line in lines[1:-1]:  # what follows the last line break was cut off
+            digest, ids = json.loads(line)
+            done[digest] = tuple(ids)
+            whole.append(line)
+        self.path.write_text("\n".join(whole) + "\n", encoding="utf-8")
+        return done
+
+    def add(self, digests: Sequence[str], results: Sequence[Generated]) -> None:
+        """Append finished rows, and see that they are on the disk."""
+        with self.path.open("a", encoding="utf-8") as file:
+            for digest, result in zip(digests, results, strict=True):
+                file.write(json.dumps([digest, list(result.token_ids)]) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def clear(self) -> None:
+        """Delete it."""
+        self.path.unlink(missing_ok=True)
+
+
+def model_digest(model: LanguageModel) -> str:
+    """Give a digest of a model's name, type and weights."""
+    sums = torch.stack([weight.float().sum() for weight in model.plain_model.parameters()])
+    digest = hashlib.sha256(f"{model.spec.source}@{model.spec.revision}".encode())
+    digest.update(f"{model.dtype}/{model.device.type}".encode())
+    digest.update(_bytes(sums))
+    return digest.hexdigest()
+
+
+def row_digest(row: Row, max_new_tokens: int, sampling: Sampling | None) -> str:
+    """Give a digest of everything a row's text depends on, but the model."""
+    seed = None if sampling is None else row.seed
+    digest = hashlib.sha256(repr((row.prompt_ids, max_new_tokens, sampling, seed)).encode())
+    for item in row.condition.interventions:
+        operator = item.operator
+        digest.update(repr((item.site, item.positions, item.strength, type(operator))).encode())
+        for value in (getattr(operator, field.name) for field in fields(operator)):  # type: ignore[arg-type]
+            digest.update(_bytes(value) if isinstance(value, Tensor) else repr(value).encode())
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> Any:
+    return tensor.detach().cpu().contiguous().numpy().tobytes()

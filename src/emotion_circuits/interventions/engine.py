@@ -1,0 +1,244 @@
+"""Running any table of rows: in groups, in batches that fit into memory, with progress."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, Literal
+
+import psutil
+import torch
+from tqdm.auto import tqdm
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.cache import reserved_bytes
+from emotion_circuits.interventions.checkpoint import Checkpoint, row_digest
+from emotion_circuits.interventions.generation import (
+    Generated,
+    Prefixes,
+    Row,
+    batch_key,
+    check_row,
+    generate_batch,
+)
+from emotion_circuits.interventions.patches import Applied
+from emotion_circuits.interventions.sampling import Sampling
+from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models.residency import give_memory_back
+
+logger = logging.getLogger(__name__)
+
+Rows = int | Literal["auto"]
+# More rows than these gain no speed; what a batch costs when it must be redone only grows.
+_MOST_ROWS: Final = {"cpu": 128, "cuda": 2048, "mps": 256}
+_MEMORY_SHARE: Final = 0.5
+
+
+def generate_rows(
+    model: LanguageModel,
+    rows: Sequence[Row],
+    *,
+    max_new_tokens: int,
+    batch_rows: Rows = "auto",
+    sampling: Sampling | None = None,
+    keep_logits: bool = False,
+    ledger: list[Applied] | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: str | None = None,
+) -> list[Generated]:
+    """Generate rows of any prompts and conditions, as many at a time as fit.
+
+    Rows of the same number of tokens share batches, whatever their conditions. In float32 a
+    row's text depends on nothing but the row: not on the batch, its order or its neighbours.
+
+    Args:
+        model: The model; it has the same hooks afterwards, whatever happens.
+        rows: What to generate.
+        max_new_tokens: At least 1.
+        batch_rows: Rows per forward pass; ``auto`` takes what fits into half of the free memory.
+            Where memory runs out, batches are halved and nothing that is done is lost.
+        sampling: None for greedy decoding.
+        keep_logits: Whether to keep each step's logits; they take much memory.
+        ledger: A list that is given a line for each patched position; ``row`` is the index
+            within ``rows``.
+        checkpoint: Where to keep finished rows, and to find those of a run that was killed.
+        progress: Label of a progress bar; None for no bar.
+
+    Returns:
+        One result a row, in order.
+
+    Raises:
+        InputError: If a site does not exist or a row does not fit into the model's context.
+    """
+    if max_new_tokens < 1:
+        raise InputError(f"max_new_tokens is {max_new_tokens}; allowed are whole numbers from 1")
+    if batch_rows != "auto" and batch_rows < 1:
+        raise InputError(f"batch_rows is {batch_rows}; allowed are auto and whole numbers from 1")
+    if keep_logits and checkpoint is not None:
+        raise InputError("keep_logits with a checkpoint: a checkpoint holds tokens only")
+    for row in rows:
+        check_row(model, row, max_new_tokens)
+    store = _Store(model, rows, max_new_tokens, sampling, checkpoint)
+    with tqdm(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
+        bar.update(len(rows) - len(store.missing))
+        run = _Run(model, rows, max_new_tokens, sampling, keep_logits, ledger, _Meter(bar))
+        for chosen, results in run.batches(store.missing, batch_rows):
+            store.add(chosen, results)
+            bar.update(len(chosen))
+    store.flush()
+    return store.results()
+
+
+@dataclass
+class _Run:
+    """What all batches of one call share."""
+
+    model: LanguageModel
+    rows: Sequence[Row]
+    max_new_tokens: int
+    sampling: Sampling | None
+    keep_logits: bool
+    ledger: list[Applied] | None
+    meter: _Meter
+
+    def batches(
+        self, missing: Sequence[int], batch_rows: Rows
+    ) -> Iterator[tuple[list[int], list[Generated]]]:
+        """Generate batch after batch, halving them where memory runs out."""
+        limit = batch_rows
+        for indices in grouped(self.rows, missing):
+            start = 0
+            while start < len(indices):
+                size = self._fitting(self.rows[indices[0]]) if limit == "auto" else limit
+                chosen = indices[start : start + size]
+                try:
+                    results = self._generate(chosen)
+                except RuntimeError as error:
+                    if not is_out_of_memory(error) or len(chosen) == 1:
+                        raise
+                    limit = len(chosen) // 2
+                else:
+                    yield chosen, results
+                    start += len(chosen)
+                    continue
+                # Outside of the handler, so that the error no longer holds on to tensors.
+                give_memory_back()
+                logger.warning("out of memory with %d rows; on with %d", len(chosen), limit)
+
+    def _generate(self, chosen: list[int]) -> list[Generated]:
+        rows = [self.rows[index] for index in chosen]
+        noted: list[Applied] | None = None if self.ledger is None else []
+        results = generate_batch(
+            self.model,
+            rows,
+            Prefixes(self.model, rows),
+            row_ids=chosen,
+            max_new_tokens=self.max_new_tokens,
+            sampling=self.sampling,
+            keep_logits=self.keep_logits,
+            ledger=noted,
+            count=self.meter.add_tokens,
+        )
+        if self.ledger is not None and noted is not None:
+            self.ledger.extend(noted)
+        return results
+
+    def _fitting(self, row: Row) -> int:
+        """Estimate how many rows fit into a share of the free memory."""
+        device = self.model.device
+        config = self.model.plain_model.config.get_text_config()
+        total = row.n_prompt + self.max_new_tokens
+        read = row.n_prompt - row.clean_prefix + 1
+        # Activations of one layer at a time: some ten vectors a position, the MLP's being wider,
+        # and the attention weights; then the logits, in their own type and as float32.
+        width = 16 * self.model.d_model + self.model.n_heads * total
+        activations = (read * width + 3 * config.vocab_size) * 4
+        each = 2 * reserved_bytes(config, total, self.model.dtype) + activations
+        if device.type == "cuda":
+            free = torch.cuda.mem_get_info(device)[0]
+        else:
+            free = psutil.virtual_memory().available
+        return int(min(max(1, _MEMORY_SHARE * free // each), _MOST_ROWS[device.type]))
+
+
+def grouped(rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
+    """Sort rows into groups that may share batches, the longest first.
+
+    The longest need the most memory; if they do not fit, that shows at once. Within a group rows
+    of one prompt stand together, so that its prefix is computed once.
+    """
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index in indices:
+        groups.setdefault(batch_key(rows[index]), []).append(index)
+    ordered = sorted(groups.items(), key=lambda item: (-rows[item[1][0]].n_prompt, repr(item[0])))
+    return [sorted(group, key=lambda index: rows[index].prompt_ids) for _, group in ordered]
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error says that memory ran out, on an accelerator or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+class _Meter:
+    """Tokens per second, shown at the end of a progress bar."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self._bar = bar
+        self._started = monotonic()
+        self._tokens = 0
+
+    def add_tokens(self, count: int) -> None:
+        """Count the tokens of one step."""
+        self._tokens += count
+        seconds = monotonic() - self._started
+        if seconds > 0:
+            self._bar.set_postfix_str(f"{self._tokens / seconds:.0f} tokens/s", refresh=False)
+
+
+class _Store:
+    """Results so far: those of a former run, and those of this one."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        rows: Sequence[Row],
+        max_new_tokens: int,
+        sampling: Sampling | None,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._found: dict[int, Generated] = {}
+        self._unsaved: list[int] = []
+        self._saved_at = monotonic()
+        self._digests: list[str] = []
+        if checkpoint is not None:
+            done = checkpoint.open(model)
+            self._digests = [row_digest(row, max_new_tokens, sampling) for row in rows]
+            self._found = {
+                index: Generated(done[digest])
+                for index, digest in enumerate(self._digests)
+                if digest in done
+            }
+        self.missing = [index for index in range(len(rows)) if index not in self._found]
+
+    def add(self, indices: list[int], results: list[Generated]) -> None:
+        """Take in a batch, and save now and then."""
+        self._found.update(zip(indices, results, strict=True))
+        self._unsaved += indices
+        wait = 0.0 if self._checkpoint is None else self._checkpoint.every_seconds
+        if monotonic() - self._saved_at >= wait:
+            self.flush()
+
+    def flush(self) -> None:
+        """Save what is not saved yet."""
+        if self._checkpoint is not None and self._unsaved:
+            digests = [self._digests[index] for index in self._unsaved]
+            self._checkpoint.add(digests, [self._found[index] for index in self._unsaved])
+        self._unsaved = []
+        self._saved_at = monotonic()
+
+    def results(self) -> list[Generated]:
+        """Give all results in the order of the rows."""
+        return [self._found[index] for index in range(len(self._found))]

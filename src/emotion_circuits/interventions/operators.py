@@ -1,0 +1,304 @@
+"""What is done to activations at a site: frozen values, applied to many rows at once.
+
+Each operator names its parameters and says, in ``apply``, what it does with them. In ``apply``
+every tensor has a leading axis over entries: one intervention in one row of a batch. Strength 0
+leaves a value exactly as it was, strength 1 applies the operator in full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.sites import Site
+
+Values = Float[Tensor, "entry pos width"]
+Strength = Float[Tensor, "entry pos"]
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """Anything that changes activations at a site.
+
+    Attributes:
+        measured_at: Where its direction was measured; None where that does not matter.
+    """
+
+    @property
+    def measured_at(self) -> Site | None:
+        """Where the direction was measured, or None."""
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        """Give the operator's tensors; entries of one operator type are stacked along a new axis.
+
+        Shorter first axes are padded with zeros.
+        """
+
+    @staticmethod
+    def apply(
+        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+    ) -> Values:
+        """Give new values.
+
+        Args:
+            values: Activations of each entry, from position ``first`` on.
+            strength: How strongly to act on each position.
+            parameters: What ``parameters`` gave, stacked over entries.
+            first: The position of the first value.
+        """
+
+
+def _direction(value: Any, what: str) -> Float[Tensor, " width"]:
+    direction: Tensor = torch.as_tensor(value, dtype=torch.float32).detach()
+    if direction.dim() != 1:
+        raise InputError(f"{what} has shape {tuple(direction.shape)}; it must be one vector")
+    if not bool(torch.isfinite(direction).all()):
+        raise InputError(f"{what} holds NaN or infinite numbers")
+    return direction
+
+
+def _unit(value: Any, what: str) -> Float[Tensor, " width"]:
+    direction = _direction(value, what)
+    norm = direction.norm()
+    if norm == 0:
+        raise InputError(f"{what} is zero; it has no line to act on")
+    unit: Tensor = direction / norm
+    return unit
+
+
+def source_positions(value: Any) -> Float[Tensor, "pos width"]:
+    """Check another run's activations.
+
+    Raises:
+        InputError: If they are no matrix.
+    """
+    source: Tensor = torch.as_tensor(value, dtype=torch.float32).detach()
+    if source.dim() != 2:
+        raise InputError(f"source has shape {tuple(source.shape)}; it must be [pos, width]")
+    return source
+
+
+def _orthonormal(value: Any, what: str) -> Float[Tensor, "k width"]:
+    """Give an orthonormal basis of the span of one direction or of the rows of a matrix."""
+    rows = torch.atleast_2d(torch.as_tensor(value, dtype=torch.float32).detach())
+    if rows.dim() != 2 or not bool(torch.isfinite(rows).all()):
+        raise InputError(f"{what} must be finite, one vector or a matrix of vectors")
+    _, values, components = torch.linalg.svd(rows.cpu().double(), full_matrices=False)
+    rank = int((values > values.max() * 1e-6).sum())
+    if rank == 0:
+        raise InputError(f"{what} is zero; it spans nothing")
+    basis: Tensor = components[:rank].float()
+    return basis
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """Add a direction, times the strength.
+
+    Source: activation addition, Turner et al. 2023, arXiv:2308.10248.
+
+    Attributes:
+        direction: ``[width]``, in the activations' own units.
+    """
+
+    direction: Any
+    measured_at: Site | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "direction", _direction(self.direction, "direction"))
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        """``direction``."""
+        return (self.direction,)
+
+    @staticmethod
+    def apply(
+        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+    ) -> Values:
+        """X + s·d."""
+        del first
+        return values + strength[..., None] * parameters[0][:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class AddInSubspace:
+    """Add the part of a direction that lies in a subspace, times the strength.
+
+    Attributes:
+        direction: ``[width]``.
+        subspace: ``[k, width]``; only its span matters.
+    """
+
+    direction: Any
+    subspace: Any
+    measured_at: Site | None = None
+
+    def __post_init__(self) -> None:
+        direction = _direction(self.direction, "direction")
+        basis = _orthonormal(self.subspace, "subspace").to(direction.device)
+        object.__setattr__(self, "direction", direction)
+        object.__setattr__(self, "subspace", basis)
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        """The projected direction."""
+        return ((self.direction @ self.subspace.T) @ self.subspace,)
+
+    apply = staticmethod(Add.apply)
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectOut:
+    """Remove the component along a direction or within a subspace.
+
+    Source: directional ablation, Arditi et al. 2024, arXiv:2406.11717.
+
+    Attributes:
+        subspace: ``[width]`` or ``[k, width]``; only its span matters.
+    """
+
+    subspace: Any
+    measured_at: Site | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subspace", _orthonormal(self.subspace, "subspace"))
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        """An orthonormal basis ``[k, width]``; rows of zeros in a stack change nothing."""
+        return (self.subspace,)
+
+    @staticmethod
+    def apply(
+        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+    ) -> Values:
+        """X − s·B'Bx."""
+        del first
+        (basis,) = parameters
+        return values - strength[..., None] * ((values @ basis.mT) @ basis)
+
+
+@dataclass(frozen=True, eq=False)
+class SetComponent:
+    """Set the coordinate along a direction to a value.
+
+    Attributes:
+        direction: ``[width]``; only its line and sense matter.
+        value: The coordinate along the unit vector, in the activations' own units.
+    """
+
+    direction: Any
+    value: float
+    measured_at: Site | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "direction", _unit(self.direction, "direction"))
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        """The unit vector and the value."""
+        return self.direction, torch.tensor([float(self.value)])
+
+    @staticmethod
+    def apply(
+        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+    ) -> Values:
+        """X + s·(c − u·x)u."""
+        del first
+        unit, wanted = parameters
+        now = torch.einsum("epw,ew->ep", values, unit)
+        return values + (strength * (wanted - now))[..., None] * unit[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Ablate:
+    """Replace by one value, whatever the position: zero, or a mean over prompts.
+
+    Attributes:
+        value: ``[width]``. ``ablate_zero`` and ``ablate_mean`` say it shorter.
+    """
+
+    value: Any
+    measured_at: Site | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", _direction(self.value, "ablation value"))
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        """``value``."""
+        return (self.value,)
+
+    @staticmethod
+    def apply(
+        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+    ) -> Values:
+        """(1 − s)x + s·v; exactly v at strength 1 and exactly x at 0."""
+        del first
+        target = parameters[0][:, None].expand_as(values)
+        return torch.lerp(values, target, strength[..., None].expand_as(values))
+
+
+def ablate_zero(width: int) -> Ablate:
+    """Replace by zero."""
+    return Ablate(torch.zeros(width))
+
+
+def ablate_mean(mean: Any, measured_at: Site | None = None) -> Ablate:
+    """Replace by a mean over other prompts; it must be of the same site.
+
+    Source: mean ablation, Wang et al. 2022, arXiv:2211.00593.
+    """
+    return Ablate(mean, measured_at)
+
+
+@dataclass(frozen=True, eq=False)
+class Replace:
+    """Replace by the activations of another run, position by position.
+
+    With ``point`` ``z`` this is activation patching of a head's output: its pattern and its
+    values are the other run's. From a run of an unrelated prompt it is resample ablation.
+
+    Source: activation patching, Vig et al. 2020, arXiv:2004.12265; resampling, Chan et al. 2022.
+
+    Attributes:
+        source: ``[pos, width]``: for each position of the row's prompt what to put there. Rows
+            at positions the intervention does not cover are never read.
+    """
+
+    source: Any
+    measured_at: Site | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", source_positions(self.source))
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        """``source``."""
+        return (self.source,)
+
+    @staticmethod
+    def apply(
+        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+    ) -> Values:
+        """(1 − s)x + s·v at each position."""
+        (source,) = parameters
+        source = source[:, first : first + values.shape[1]]
+        known = source.shape[1]  # generated positions lie beyond the source; nothing covers them
+        head, tail = values[:, :known], values[:, known:]
+        weight = strength[:, :known, None].expand_as(head)
+        return torch.cat([torch.lerp(head, source, weight), tail], dim=1)
+
+
+def stack(
+    tensors: list[Tensor], device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "entry ..."]:
+    """Stack parameters over entries, first axes padded with zeros at their end."""
+    if all(tensor.shape == tensors[0].shape for tensor in tensors):
+        return torch.stack(tensors).to(device, dtype)
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(device, dtype)
+
+
+def rows_of(tensor: Tensor, keep: Int[Tensor, " kept"]) -> Tensor:
+    """Select entries."""
+    return tensor.index_select(0, keep.to(tensor.device))

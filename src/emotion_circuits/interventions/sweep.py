@@ -1,0 +1,127 @@
+"""A table of prompts × conditions as texts, and single conditions for those who want just one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.checkpoint import Checkpoint
+from emotion_circuits.interventions.conditions import BASELINE, Condition
+from emotion_circuits.interventions.engine import Rows, generate_rows
+from emotion_circuits.interventions.generation import Row
+from emotion_circuits.interventions.sampling import Sampling
+from emotion_circuits.language_models import LanguageModel
+
+
+def sweep(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    conditions: Sequence[Condition],
+    *,
+    max_new_tokens: int = 30,
+    batch_rows: Rows = "auto",
+    sampling: Sampling | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Continue each prompt under each condition.
+
+    Args:
+        model: The model.
+        prompts: Texts.
+        conditions: With distinct names.
+        max_new_tokens: A text ends earlier where the model ends it.
+        batch_rows: Rows per forward pass, or ``auto``.
+        sampling: None for greedy decoding. A prompt has the same luck under every condition.
+        checkpoint: Finished rows outlive a killed run there.
+        progress: Whether to show a bar with rows and tokens per second and the time left.
+
+    Returns:
+        One row a prompt and condition, conditions of one prompt together, in the order given:
+        ``prompt_index``, ``prompt``, ``condition``, ``text`` (the continuation alone),
+        ``prompt_ids``, ``token_ids`` (new ones, with the end-of-text token where it came).
+
+    Raises:
+        InputError: If names repeat, a site does not exist, or a prompt does not fit.
+    """
+    repeated = [name for name, n in Counter(item.name for item in conditions).items() if n > 1]
+    if repeated:
+        raise InputError(f"conditions must have distinct names; given twice: {repeated[0]!r}")
+    encoded = [tuple(model.encode(prompt)) for prompt in prompts]
+    rows = [
+        Row(ids, condition, seed=text_seed(prompt))
+        for prompt, ids in zip(prompts, encoded, strict=True)
+        for condition in conditions
+    ]
+    results = generate_rows(
+        model,
+        rows,
+        max_new_tokens=max_new_tokens,
+        batch_rows=batch_rows,
+        sampling=sampling,
+        checkpoint=checkpoint,
+        progress=f"{model.name} sweep" if progress else None,
+    )
+    places = [(index, item.name) for index in range(len(prompts)) for item in conditions]
+    return pd.DataFrame(
+        {
+            "prompt_index": [index for index, _ in places],
+            "prompt": [prompts[index] for index, _ in places],
+            "condition": [name for _, name in places],
+            "text": [decode(model, result.token_ids) for result in results],
+            "prompt_ids": [row.prompt_ids for row in rows],
+            "token_ids": [result.token_ids for result in results],
+        }
+    )
+
+
+def generate_with_patching(
+    model: LanguageModel,
+    prompt: str,
+    condition: Condition = BASELINE,
+    *,
+    max_new_tokens: int = 30,
+    sampling: Sampling | None = None,
+) -> str:
+    """Continue one prompt under one condition, and give the continuation."""
+    return generate_with_patching_batch(
+        model, [prompt], condition, max_new_tokens=max_new_tokens, sampling=sampling
+    )[0]
+
+
+def generate_with_patching_batch(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    condition: Condition = BASELINE,
+    *,
+    max_new_tokens: int = 30,
+    batch_rows: Rows = "auto",
+    sampling: Sampling | None = None,
+) -> list[str]:
+    """Continue several prompts under one condition, and give the continuations in order."""
+    table = sweep(
+        model,
+        prompts,
+        [condition],
+        max_new_tokens=max_new_tokens,
+        batch_rows=batch_rows,
+        sampling=sampling,
+        progress=False,
+    )
+    texts: list[str] = table["text"].tolist()
+    return texts
+
+
+def decode(model: LanguageModel, token_ids: Sequence[int]) -> str:
+    """Give the text of new tokens, without special ones."""
+    text: str = model.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+    return text
+
+
+def text_seed(text: str) -> int:
+    """Give a seed that depends on a text alone, so that the order of prompts does not matter."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
