@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 _TAILS = (0.025, 0.975)
+# Scores are float32 probabilities; differences this far apart do not exist.
+_ROUNDING = 1e-9
 
 
 class Effects(NamedTuple):
@@ -71,9 +73,8 @@ def paired_effects(
     squares = counts @ centred**2 / n
     means = mean + shifts
     variances = np.clip(squares - shifts**2, 0, None) * (n / (n - 1) if n > 1 else np.nan)
-    constant = np.isclose(variances, 0, rtol=0, atol=1e-18)
-    deviations = np.sqrt(np.where(constant, 0, variances))
-    deviation = difference.std(axis=0, ddof=1) if n > 1 else np.full_like(mean, np.nan)
+    deviations = _spread(np.sqrt(variances))
+    deviation = _spread(difference.std(axis=0, ddof=1) if n > 1 else np.full_like(mean, np.nan))
     lower, upper = _interval(means)
     d_lower, d_upper = _interval(_ratio(means, deviations))
     return Effects(
@@ -86,6 +87,11 @@ def paired_effects(
         d_lower=d_lower,
         d_upper=d_upper,
     )
+
+
+def _spread(deviation: np.ndarray) -> np.ndarray:
+    """Give standard deviations, exactly zero where they are no more than rounding."""
+    return np.where(deviation < _ROUNDING, 0.0, deviation)
 
 
 def _ratio(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
