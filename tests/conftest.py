@@ -6,6 +6,7 @@ from jaxtyping import install_import_hook
 # in place before the packages are imported first.
 install_import_hook(
     [
+        "emotion_circuits.evaluation",
         "emotion_circuits.geometry",
         "emotion_circuits.interventions",
         "emotion_circuits.language_models",

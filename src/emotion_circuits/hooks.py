@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from emotion_circuits.datasets import LanguageModelDataset
+from emotion_circuits.datasets import LanguageModelDataset, TextEvaluatorDataset
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.memory import PeakMemory
 
@@ -26,7 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 class ModelResidencyHook:
-    """Releases each model after the last node that reads it, and every model when a run ends."""
+    """Releases each model after the last node that reads it, and every model when a run ends.
+
+    Evaluators are models of their own kind: they stay while any node still needs them, however
+    many language models come and go.
+    """
 
     def __init__(self) -> None:
         self._readers_left: Counter[str] = Counter()
@@ -40,12 +44,14 @@ class ModelResidencyHook:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Count who reads which model."""
-        models = {
-            name
-            for name in pipeline.inputs()
-            if isinstance(catalog.get(name), LanguageModelDataset)
-        }
+        """Count who reads which model, and look for the evaluators before anything runs."""
+        models = set()
+        for name in pipeline.inputs():
+            dataset = catalog.get(name)
+            if isinstance(dataset, TextEvaluatorDataset):
+                dataset.check()
+            if isinstance(dataset, LanguageModelDataset | TextEvaluatorDataset):
+                models.add(name)
         self._readers_left = Counter(
             name for node in pipeline.nodes for name in node.inputs if name in models
         )

@@ -12,6 +12,7 @@ from emotion_circuits.datasets.results import (
     ResultPlotlyDataset,
     ResultTextDataset,
 )
+from emotion_circuits.datasets.text_evaluator import TextEvaluatorDataset
 
 __all__ = [
     "EventLogDataset",
@@ -24,4 +25,5 @@ __all__ = [
     "ResultPickleDataset",
     "ResultPlotlyDataset",
     "ResultTextDataset",
+    "TextEvaluatorDataset",
 ]

@@ -12,6 +12,12 @@ from emotion_circuits.language_models import LanguageModel, ModelSpec, load_lang
 from emotion_circuits.language_models.residency import resident
 
 
+def source_in_project(source: str) -> str:
+    """Find a folder of a profile: relative to the project, wherever a notebook lies in it."""
+    root = find_kedro_project(Path.cwd())
+    return str(root / source) if root is not None and (root / source).is_dir() else source
+
+
 class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
     """One language model of the profile.
 
@@ -47,11 +53,7 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
             InputError: If the profile has no such model, or its table is wrong.
         """
         spec = ModelSpec.from_table(self._name, self._models)
-        # Folders in a profile are relative to the project, wherever a notebook lies in it.
-        root = find_kedro_project(Path.cwd())
-        if root is not None and (root / spec.source).is_dir():
-            spec = spec.model_copy(update={"source": str(root / spec.source)})
-        return spec
+        return spec.model_copy(update={"source": source_in_project(spec.source)})
 
     def _describe(self) -> dict[str, Any]:
         return {"name": self._name, **self._models.get(self._name, {})}

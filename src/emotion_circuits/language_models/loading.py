@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 import logging
-from pathlib import Path
 from typing import Any
 
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.device import resolve_device
 from emotion_circuits.language_models.model import LanguageModel
+from emotion_circuits.language_models.pretrained import (
+    check_folder,
+    from_pretrained,
+    load_tokenizer,
+)
 from emotion_circuits.language_models.self_check import PROBES, check_bridge, plain_logits
 from emotion_circuits.language_models.spec import ModelSpec
 
@@ -76,45 +80,22 @@ def check_source(spec: ModelSpec) -> None:
     Raises:
         InputError: If the folder, its configuration, tokenizer or safetensors are missing.
     """
-    folder = Path(spec.source)
-    if not folder.is_dir():
-        if folder.is_absolute() or spec.source.startswith(".") or spec.source.count("/") > 1:
-            raise InputError(
-                f"model {spec.name!r}: there is no folder {spec.source!r}; the embedded models "
-                "are made by `kedro run --pipeline=embedded_models`"
-            )
-        return
-    for pattern in ("config.json", "tokenizer.json", "*.safetensors"):
-        if not any(folder.glob(pattern)):
-            found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
-            raise InputError(
-                f"model {spec.name!r}: folder {spec.source!r} has no {pattern}; it holds {found}"
-            )
+    check_folder(f"model {spec.name!r}", spec.source)
 
 
 def _load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerFast:
-    tokenizer = _from_pretrained(AutoTokenizer, spec)
-    if not tokenizer.is_fast:
-        raise InputError(f"model {spec.name!r}: its tokenizer has no fast version")
-    return tokenizer
+    return load_tokenizer(f"model {spec.name!r}", source=spec.source, revision=spec.revision)
 
 
 def _load_weights(spec: ModelSpec) -> Any:
-    options = {"dtype": spec.torch_dtype, "use_safetensors": True}
-    return _from_pretrained(AutoModelForCausalLM, spec, **options).eval()
-
-
-def _from_pretrained(auto_class: Any, spec: ModelSpec, **options: Any) -> Any:
-    try:
-        return auto_class.from_pretrained(
-            spec.source, revision=spec.revision, trust_remote_code=False, **options
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"model {spec.name!r}: {spec.source!r} (revision {spec.revision}) cannot be loaded: "
-            f"{reason}"
-        ) from error
+    return from_pretrained(
+        AutoModelForCausalLM,
+        f"model {spec.name!r}",
+        source=spec.source,
+        revision=spec.revision,
+        dtype=spec.torch_dtype,
+        use_safetensors=True,
+    ).eval()
 
 
 def bos_convention(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int | None, bool]:

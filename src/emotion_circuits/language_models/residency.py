@@ -81,23 +81,24 @@ def give_memory_back() -> None:
         torch.cuda.empty_cache()
 
 
-_ANCHOR: Final = "_emotion_circuits_resident_pool"
-
-
-def _process_pool() -> ResidentPool:
-    """Make this process's pool, emptying the one of an earlier import of the package.
+def process_pool(anchor_name: str, max_resident: int = 1) -> ResidentPool:
+    """Make one of this process's pools, emptying that of an earlier import of the package.
 
     ``%reload_kedro`` imports the package again. Without an anchor outside of it, the models of
     the former import would stay in memory with nobody left to release them.
+
+    Args:
+        anchor_name: Tells the pools of one process apart.
+        max_resident: How many objects it holds at a time.
     """
-    former = sys.modules.get(_ANCHOR)
+    former = sys.modules.get(anchor_name)
     if former is not None:
         former.pool.clear()
-    anchor = ModuleType(_ANCHOR)
-    pool = ResidentPool()
+    anchor = ModuleType(anchor_name)
+    pool = ResidentPool(max_resident)
     anchor.pool = pool  # type: ignore[attr-defined]
-    sys.modules[_ANCHOR] = anchor
+    sys.modules[anchor_name] = anchor
     return pool
 
 
-resident: Final = _process_pool()
+resident: Final = process_pool("_emotion_circuits_resident_pool")

@@ -1,0 +1,125 @@
+"""One text classifier: loaded as any other model, run in batches of similar length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.evaluation.spec import EvaluatorSpec, ProblemType, check_evaluator
+from emotion_circuits.language_models.pretrained import from_pretrained, load_tokenizer
+
+
+@dataclass(frozen=True)
+class TextScorer:
+    """A classifier in evaluation mode, with float32 weights.
+
+    Attributes:
+        spec: What it was loaded from.
+        model: The transformers model.
+        tokenizer: Its tokenizer.
+        labels: In the order of the model's outputs.
+        problem_type: Whether labels exclude each other (softmax) or not (sigmoid).
+        max_tokens: The longest text it reads, special tokens included.
+    """
+
+    spec: EvaluatorSpec
+    model: Any
+    tokenizer: PreTrainedTokenizerFast
+    labels: tuple[str, ...]
+    problem_type: ProblemType
+    max_tokens: int
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """``metric/label`` for each label."""
+        return tuple(f"{self.spec.name}/{label}" for label in self.labels)
+
+    @torch.no_grad()
+    def score(
+        self, texts: Sequence[str], batch_size: int
+    ) -> tuple[Float[np.ndarray, "text label"], int]:
+        """Score distinct texts.
+
+        Texts of similar length share a batch, the longest first: if it does not fit into memory,
+        that shows at once. Which texts share one follows from the set of texts alone, not from
+        their order.
+
+        Args:
+            texts: Without repetitions; the empty text is a text.
+            batch_size: Texts per forward pass.
+
+        Returns:
+            Probabilities, float64: each label's own for several labels, of all labels together
+            one for exclusive ones. And how many texts were cut at ``max_tokens``.
+        """
+        lengths = [len(self.tokenizer(text, verbose=False)["input_ids"]) for text in texts]
+        n_cut = sum(length > self.max_tokens for length in lengths)
+        order = sorted(range(len(texts)), key=lambda row: (-lengths[row], texts[row]))
+        scores = np.empty((len(texts), len(self.labels)))
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = self.tokenizer(
+                [texts[row] for row in rows],
+                padding=True,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_tensors="pt",
+            )
+            logits = self.model(**batch.to(self.model.device)).logits.float()
+            multi = self.problem_type == "multi_label_classification"
+            scores[rows] = (logits.sigmoid() if multi else logits.softmax(-1)).cpu().numpy()
+        return scores, n_cut
+
+
+def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
+    """Load a classifier from the hub or a folder, from safetensors only.
+
+    Raises:
+        InputError: If it cannot be loaded, does not say what its scores mean, or has weights that
+            its files do not hold: transformers would make a random head for a model without one.
+    """
+    what = f"evaluator {spec.name!r}"
+    config = check_evaluator(spec)
+    tokenizer = load_tokenizer(what, source=spec.source, revision=spec.revision)
+    model, report = from_pretrained(
+        AutoModelForSequenceClassification,
+        what,
+        source=spec.source,
+        revision=spec.revision,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{what}: {spec.source!r} is no trained classifier; its files lack the weights "
+            f"{', '.join(missing)}"
+        )
+    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    if len(set(labels)) < len(labels):
+        raise InputError(f"{what}: {spec.source!r} names a label twice: {', '.join(labels)}")
+    model = model.eval().requires_grad_(False).to(device)
+    return TextScorer(
+        spec, model, tokenizer, labels, config.problem_type, _max_tokens(model, tokenizer)
+    )
+
+
+def _max_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> int:
+    """Give the longest input; RoBERTa's position table begins after the padding's index."""
+    limits = [tokenizer.model_max_length]
+    if getattr(model.config, "max_position_embeddings", None):
+        embeddings = getattr(model.base_model, "embeddings", None)
+        table = getattr(embeddings, "position_embeddings", None)
+        reserved = getattr(table, "padding_idx", None)
+        first = 0 if reserved is None else reserved + 1
+        limits.append(model.config.max_position_embeddings - first)
+    return int(min(limits))

@@ -1,0 +1,92 @@
+"""Which evaluator to load: data from a profile's evaluator table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field
+from transformers import AutoConfig
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.pretrained import check_folder, from_pretrained
+from emotion_circuits.phase_settings import PhaseSettings
+
+ProblemType = Literal["single_label_classification", "multi_label_classification"]
+PROBLEM_TYPES: Final = ("single_label_classification", "multi_label_classification")
+
+
+class EvaluatorSpec(PhaseSettings):
+    """A text classifier of a profile."""
+
+    name: str = Field(
+        pattern=r"^[^./]+$", description="the metric's name; the first part of every key"
+    )
+    source: str = Field(description="a hub id, or a folder written by save_pretrained")
+    revision: str | None = Field(None, description="branch, tag or commit of the hub repository")
+    problem_type: ProblemType | None = Field(
+        None,
+        description="one label a text, or several; null: what the model's own config.json says",
+    )
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Mapping[str, Any]] | None) -> tuple[EvaluatorSpec, ...]:
+        """Read a profile's evaluator table.
+
+        Raises:
+            InputError: If there is none, or a row is wrong.
+        """
+        if not table:
+            raise InputError("the profile has no evaluators; add 'evaluators:' to its globals.yml")
+        specs = []
+        for name, row in table.items():
+            try:
+                specs.append(cls.model_validate({"name": name, **row}))
+            except InputError as error:
+                raise InputError(f"evaluator {name!r}: {error}") from error
+        return tuple(specs)
+
+
+def check_evaluator(spec: EvaluatorSpec) -> Any:
+    """Find out, without its weights, whether an evaluator is there and what its scores mean.
+
+    A folder must hold all its files. Of a hub repository the configuration is fetched, so that a
+    wrong id, a missing licence or no network shows before a run has worked for an hour.
+
+    Returns:
+        The model's configuration, its ``problem_type`` filled in.
+
+    Raises:
+        InputError: If it is not there, or nobody says whether several labels may apply; one line
+            names it.
+    """
+    what = f"evaluator {spec.name!r}"
+    check_folder(what, spec.source)
+    # transformers reads a single name as a repository of its own; a path is meant here.
+    if "/" not in spec.source and not Path(spec.source).is_dir():
+        raise InputError(f"{what}: there is no folder {spec.source!r}, and a hub id has a slash")
+    config = from_pretrained(AutoConfig, what, source=spec.source, revision=spec.revision)
+    config.problem_type = _problem_type(spec, config)
+    return config
+
+
+def _problem_type(spec: EvaluatorSpec, config: Any) -> ProblemType:
+    """Settle whether labels exclude each other: never guessed, for it decides what a score is."""
+    own: Any = getattr(config, "problem_type", None)
+    stated: Any = spec.problem_type if own is None else own
+    what = f"evaluator {spec.name!r}: {spec.source!r}"
+    if stated is None:
+        raise InputError(
+            f"{what} does not say whether several labels may apply; set problem_type in its row "
+            f"of the profile's evaluators to one of {', '.join(PROBLEM_TYPES)}"
+        )
+    if stated not in PROBLEM_TYPES:
+        raise InputError(f"{what} has problem_type {stated!r}; allowed: {', '.join(PROBLEM_TYPES)}")
+    if spec.problem_type not in (None, stated):
+        raise InputError(
+            f"{what} has problem_type {stated!r} by its own config.json, but its row in the "
+            f"profile says {spec.problem_type!r}; remove one of them"
+        )
+    found: ProblemType = stated
+    return found
