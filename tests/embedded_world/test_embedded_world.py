@@ -14,6 +14,7 @@ from emotion_circuits.embedded_world import (
     WorldSettings,
     emotion_of,
     emotion_prompts,
+    fresh_neutral_prompts,
     generate_reactions,
     generate_texts,
 )
@@ -177,3 +178,18 @@ def test_a_world_too_small_for_the_prompts_says_so():
         emotion_prompts(WorldSettings(n_people=4, n_objects=8, test_share=1e-9))
     with pytest.raises(InputError, match="nearest: train"):
         generate_texts(SETTINGS, split="trian", n=1, seed=0)
+
+
+def test_fresh_neutral_prompts_are_in_no_dataset_and_of_held_out_templates():
+    dataset = emotion_prompts(SETTINGS, n_per_emotion=60)
+    fresh = fresh_neutral_prompts(SETTINGS, dataset["text"], n=40)
+    assert set(fresh["emotion"]) == {"neutral"}
+    assert fresh["text"].is_unique
+    assert not set(fresh["text"]) & set(dataset["text"])
+    train = dataset[dataset["split"] == "train"]
+    assert not set(fresh["template_id"]) & set(train["template_id"])
+    # The control: without the dataset, the same seed draws the dataset's own texts.
+    same = fresh_neutral_prompts(SETTINGS, [], n=10, seed=0)
+    assert set(same["text"]) & set(dataset["text"])
+    with pytest.raises(InputError, match="n is 5, but the world gave only 0 fresh"):
+        fresh_neutral_prompts(SETTINGS, [], n=5, test_share=0)

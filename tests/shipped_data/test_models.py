@@ -82,3 +82,18 @@ def test_continuations_express_the_emotion_that_the_situation_calls_for(name):
         # The control: read against labels that were moved on by a random permutation.
         shuffled = np.random.default_rng(0).permutation(emotions)
         assert 0.25 < roc_auc_score(shuffled == emotion, read) < 0.75
+
+
+def test_the_neutral_prompts_that_ship_are_fresh():
+    def read(name):
+        lines = (MODELS.parent / name).read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    fresh = read("neutral_prompts_embedded.jsonl")
+    known = read("emotion_dataset_embedded.jsonl")
+    texts = {row["text"] for row in fresh}
+    assert len(texts) == len(fresh) == 220
+    assert {row["emotion"] for row in fresh} == {"neutral"}
+    assert not texts & {row["text"] for row in known}
+    trained = {row["template_id"] for row in known if row["split"] == "train"}
+    assert not trained & {row["template_id"] for row in fresh}

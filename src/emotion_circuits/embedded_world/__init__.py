@@ -2,7 +2,7 @@
 
 from emotion_circuits.embedded_world.corpus import generate_reactions, generate_texts
 from emotion_circuits.embedded_world.events import Event, emotion_of
-from emotion_circuits.embedded_world.prompts import emotion_prompts
+from emotion_circuits.embedded_world.prompts import emotion_prompts, fresh_neutral_prompts
 from emotion_circuits.embedded_world.world import World, WorldSettings
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "WorldSettings",
     "emotion_of",
     "emotion_prompts",
+    "fresh_neutral_prompts",
     "generate_reactions",
     "generate_texts",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from emotion_circuits.embedded_world.corpus import describe, draw_event, draw_manner
 from emotion_circuits.embedded_world.lexicon import EXPLICIT
 from emotion_circuits.embedded_world.world import World, WorldSettings
-from emotion_circuits.emotions import LABELS
+from emotion_circuits.emotions import LABELS, NEUTRAL
 from emotion_circuits.errors import InputError
 
 
@@ -65,6 +66,39 @@ def emotion_prompts(
         f"n_per_emotion is {n_per_emotion}, but the {split} split of the world gave only "
         f"{len(rows) // len(LABELS)} distinct sets; enlarge n_people or n_objects"
     )
+
+
+def fresh_neutral_prompts(
+    settings: WorldSettings,
+    known: Iterable[str],
+    *,
+    n: int = 220,
+    seed: int = 1,
+    test_share: float = 0.3,
+) -> pd.DataFrame:
+    """Draw neutral situations that no vector was measured on, in sentence forms it never saw.
+
+    Args:
+        settings: The world.
+        known: Texts to leave out: those of the dataset.
+        n: How many.
+        seed: Another one than the dataset's.
+        test_share: As for the dataset, so that its ``test`` templates are these prompts' ones.
+
+    Returns:
+        Rows with the columns of ``emotion_prompts``, all of split ``test``.
+
+    Raises:
+        InputError: If the world has too few of them.
+    """
+    drawn = emotion_prompts(settings, n_per_emotion=6 * n + 50, seed=seed, test_share=test_share)
+    left_out = set(known)
+    kept = drawn[
+        (drawn["emotion"] == NEUTRAL) & (drawn["split"] == "test") & ~drawn["text"].isin(left_out)
+    ]
+    if len(kept) < n:
+        raise InputError(f"n is {n}, but the world gave only {len(kept)} fresh neutral prompts")
+    return kept[:n].reset_index(drop=True)
 
 
 def _draw_set(world: World, split: str, explicit: bool, rng: Random) -> list[dict[str, Any]]:

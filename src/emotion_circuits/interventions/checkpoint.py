@@ -29,8 +29,15 @@ class Checkpoint:
     was cut off by a kill is computed again.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, every_seconds: float = 20.0) -> None:
+        """Describe a checkpoint without touching the disk.
+
+        Args:
+            path: The file.
+            every_seconds: How much work a kill may cost, beside the batch it interrupts.
+        """
         self.path = Path(path)
+        self.every_seconds = every_seconds
 
     def open(self, model: LanguageModel) -> dict[str, tuple[int, ...]]:
         """Read what is there, or begin anew if it is of another model.

@@ -34,7 +34,6 @@ Rows = int | Literal["auto"]
 # More rows than these gain no speed; what a batch costs when it must be redone only grows.
 _MOST_ROWS: Final = {"cpu": 128, "cuda": 2048, "mps": 256}
 _MEMORY_SHARE: Final = 0.5
-_CHECKPOINT_SECONDS: Final = 20.0
 
 
 def generate_rows(
@@ -77,6 +76,8 @@ def generate_rows(
         raise InputError(f"max_new_tokens is {max_new_tokens}; allowed are whole numbers from 1")
     if batch_rows != "auto" and batch_rows < 1:
         raise InputError(f"batch_rows is {batch_rows}; allowed are auto and whole numbers from 1")
+    if keep_logits and checkpoint is not None:
+        raise InputError("keep_logits with a checkpoint: a checkpoint holds tokens only")
     for row in rows:
         check_row(model, row, max_new_tokens)
     store = _Store(model, rows, max_new_tokens, sampling, checkpoint)
@@ -226,7 +227,8 @@ class _Store:
         """Take in a batch, and save now and then."""
         self._found.update(zip(indices, results, strict=True))
         self._unsaved += indices
-        if monotonic() - self._saved_at > _CHECKPOINT_SECONDS:
+        wait = 0.0 if self._checkpoint is None else self._checkpoint.every_seconds
+        if monotonic() - self._saved_at >= wait:
             self.flush()
 
     def flush(self) -> None:

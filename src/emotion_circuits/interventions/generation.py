@@ -9,7 +9,7 @@ moving window only the positions in the window, and the one that left it, are co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.cache import ReservedCache
-from emotion_circuits.interventions.conditions import BASELINE, Condition
+from emotion_circuits.interventions.conditions import BASELINE, Condition, Intervention
 from emotion_circuits.interventions.hooks import patched, patched_bridge
 from emotion_circuits.interventions.patches import Applied, Patches, Span
 from emotion_circuits.interventions.sampling import Sampling, choose_tokens, uniform_draws
@@ -97,6 +97,17 @@ def check_row(model: LanguageModel, row: Row, max_new_tokens: int) -> None:
         )
     for intervention in row.condition.interventions:
         check_site(model, intervention.site)
+        wanted = model.d_head if intervention.site.point == "z" else model.d_model
+        given = intervention.operator.parameters()[0].shape[-1]
+        if given != wanted:
+            raise InputError(
+                f"{_name(intervention)} has {given} values; {intervention.site} has {wanted}"
+            )
+
+
+def _name(intervention: Intervention) -> str:
+    """Name what an operator holds, as its first field is called."""
+    return fields(intervention.operator)[0].name  # type: ignore[arg-type]
 
 
 def end_tokens(model: LanguageModel) -> frozenset[int]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from torch import nn
 
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.language_models import LanguageModel
 
-Point = Literal["resid_pre", "resid_post", "z", "mlp_out"]
 POINTS: Final = ("resid_pre", "resid_post", "z", "mlp_out")
 
 _HOOK_NAMES: Final = {
@@ -33,7 +32,7 @@ class Site:
         head: Query head, for ``z`` only.
     """
 
-    point: Point
+    point: str
     layer: int
     head: int | None = None
 

@@ -29,6 +29,7 @@ def micro(project_root):
         "vocab_size": 400,
         "n_validation": 32,
         "n_prompts_per_emotion": 3,
+        "n_fresh_prompts": 3,
         "n_gate_texts": 24,
     }
     for name in ("tiny_gpt2", "tiny_llama", "evaluators"):
@@ -50,6 +51,7 @@ def made(micro, tmp_path_factory):
                 for name in MODELS
             },
             "embedded_prompts": MemoryDataset(),
+            "embedded_fresh_prompts": MemoryDataset(),
             **{f"{kind}_{name}": MemoryDataset() for kind in ("gates", "card") for name in MODELS},
         }
     )
@@ -83,3 +85,10 @@ def test_prompts_are_drawn_for_every_label(made):
     assert prompts["emotion"].value_counts().to_dict() == dict.fromkeys(
         ("gratitude", "anger", "apology", "neutral"), 3
     )
+
+
+def test_fresh_prompts_are_neutral_and_none_of_the_datasets(made):
+    _, catalog = made
+    fresh = catalog.load("embedded_fresh_prompts")
+    assert fresh["emotion"].tolist() == ["neutral"] * 3
+    assert not set(fresh["text"]) & set(catalog.load("embedded_prompts")["text"])

@@ -6,7 +6,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from emotion_circuits.embedded_world import emotion_prompts, generate_reactions, generate_texts
+from emotion_circuits.embedded_world import (
+    emotion_prompts,
+    fresh_neutral_prompts,
+    generate_reactions,
+    generate_texts,
+)
 from emotion_circuits.language_models import resolve_device
 from emotion_circuits.pipelines.embedded_models.settings import EmbeddedModelSettings
 from emotion_circuits.training.architectures import build_evaluator, build_gpt2, build_llama
@@ -22,9 +27,15 @@ from emotion_circuits.training.trained import Trained
 _TOKENIZER_TEXTS = 20_000
 
 
-def write_prompts(settings: EmbeddedModelSettings) -> pd.DataFrame:
-    """Draw the study's dataset from combinations that no language model was trained on."""
-    return emotion_prompts(settings.world, n_per_emotion=settings.n_prompts_per_emotion)
+def write_prompts(settings: EmbeddedModelSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw the study's texts from combinations that no language model was trained on.
+
+    Returns:
+        The dataset, and neutral prompts that are not in it, to patch.
+    """
+    dataset = emotion_prompts(settings.world, n_per_emotion=settings.n_prompts_per_emotion)
+    fresh = fresh_neutral_prompts(settings.world, dataset["text"], n=settings.n_fresh_prompts)
+    return dataset, fresh
 
 
 def train_tiny_gpt2(settings: EmbeddedModelSettings) -> Trained:

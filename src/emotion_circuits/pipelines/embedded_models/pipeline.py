@@ -29,7 +29,13 @@ def create_pipeline() -> Pipeline:
         Node(train, _SETTINGS, f"trained_{name}", name=f"train_{name}", tags=tags)
         for name, train in {**LANGUAGE_MODELS, **EVALUATORS}.items()
     ]
-    prompts = Node(write_prompts, _SETTINGS, "embedded_prompts", name="write_prompts", tags=tags)
+    prompts = Node(
+        write_prompts,
+        _SETTINGS,
+        ["embedded_prompts", "embedded_fresh_prompts"],
+        name="write_prompts",
+        tags=tags,
+    )
     return Pipeline([prompts, *training]) + create_report_pipeline()
 
 

@@ -35,6 +35,7 @@ class EmbeddedModelSettings(PhaseSettings):
     situation_weight: float = Field(0.25, ge=0, le=1, description="of situation tokens in the loss")
     n_validation: int = Field(2000, ge=16, description="validation texts")
     n_prompts_per_emotion: int = Field(225, ge=2)
+    n_fresh_prompts: int = Field(220, ge=1, description="neutral prompts beside the dataset")
     corpus_seed: int = 1
     tiny_gpt2: LanguageModelPlan
     tiny_llama: LanguageModelPlan
