@@ -5,11 +5,18 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline
 
 from emotion_circuits.config import current_config
-from emotion_circuits.pipelines import activations, dataset, embedded_models, emotion_vectors
+from emotion_circuits.pipelines import (
+    activations,
+    dataset,
+    embedded_models,
+    emotion_vectors,
+    head_patching,
+    head_screening,
+)
 from emotion_circuits.study import read_study
 
 # Datasets that all models share; every other name of a model's phase belongs to the model.
-SHARED_INPUTS = frozenset({"prompts"})
+SHARED_INPUTS = frozenset({"prompts", "text_evaluator"})
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -25,6 +32,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "dataset": dataset.create_pipeline(),
         "activations": _for_models(study.models, activations.create_pipeline()),
         "emotion_vectors": _for_models(study.models, emotion_vectors.create_pipeline()),
+        "head_screening": _for_models(study.models, head_screening.create_pipeline()),
+        "head_patching": _for_models(study.models, head_patching.create_pipeline()),
     }
     return {
         "__default__": sum(phases.values(), Pipeline([])),

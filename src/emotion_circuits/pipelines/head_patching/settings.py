@@ -16,7 +16,7 @@ class HeadPatchingSettings(HeadSettings):
     heads: str = Field("top_k", description="top_k, or heads by hand: 0:0 1:3, 0:0-11, 0:*, all")
     top_k: int = Field(4, ge=1, description="how many heads the screening chooses")
     score: str = Field("drop_mean", description="which column of the screening's table chooses")
-    ablations: list[Literal["zero", "mean", "resample"]] = ["zero", "mean", "resample"]
+    ablations: list[Literal["zero", "mean", "resample"]] = ["mean", "zero", "resample"]
     directions: list[Literal["neutral_to_emotion", "emotion_to_neutral"]] = [
         "emotion_to_neutral",
         "neutral_to_emotion",
