@@ -15,13 +15,12 @@ import logging
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import torch
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from shapes import ROOT, gpt2_small_shape, seconds
 from transformers.utils import logging as transformers_logging
 
 from emotion_circuits.interventions import capture_residual
@@ -33,19 +32,8 @@ from emotion_circuits.language_models import (
     load_language_model,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
 BATCH = 32
 TARGET = 1.15
-
-
-def gpt2_small_shape(folder: Path) -> Path:
-    """Save a randomly initialised model of GPT-2 small's shape, with a small vocabulary."""
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "data/models/tiny_gpt2")
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = GPT2Config(vocab_size=50257, bos_token_id=tokenizer.bos_token_id or 0)
-    GPT2LMHeadModel(config).save_pretrained(folder)
-    return folder
 
 
 @torch.no_grad()
@@ -60,13 +48,6 @@ def plain_pass(model: torch.nn.Module, prompts: EncodedPrompts) -> None:
             use_cache=False,
             logits_to_keep=1,
         )
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Run something once and time it."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def compare(model: LanguageModel, texts: list[str], rounds: int) -> None:

@@ -31,6 +31,10 @@ class PeakMemory:
         self._thread = threading.Thread(target=self._sample, name="peak-memory", daemon=True)
         self._thread.start()
 
+    def now(self) -> float:
+        """Give the present resident set size, in MiB."""
+        return float(self._process.memory_info().rss / 2**20)
+
     def stop(self) -> float:
         """End sampling.
 

@@ -12,11 +12,12 @@ from emotion_circuits.pipelines import (
     emotion_vectors,
     head_patching,
     head_screening,
+    residual_patching,
 )
 from emotion_circuits.study import read_study
 
 # Datasets that all models share; every other name of a model's phase belongs to the model.
-SHARED_INPUTS = frozenset({"prompts", "text_evaluator"})
+SHARED_INPUTS = frozenset({"prompts", "fresh_prompts", "text_evaluator"})
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -32,6 +33,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "dataset": dataset.create_pipeline(),
         "activations": _for_models(study.models, activations.create_pipeline()),
         "emotion_vectors": _for_models(study.models, emotion_vectors.create_pipeline()),
+        "residual_patching": _for_models(study.models, residual_patching.create_pipeline()),
         "head_screening": _for_models(study.models, head_screening.create_pipeline()),
         "head_patching": _for_models(study.models, head_patching.create_pipeline()),
     }

@@ -9,10 +9,12 @@ import weakref
 from pathlib import Path
 
 import click
+import nbformat
 import numpy as np
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from nbclient import NotebookClient
 
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.session import StudySession
@@ -207,6 +209,7 @@ def test_a_killed_run_leaves_no_half_file_and_is_resumed(project, tmp_path):
     script = """
 import os, signal, pickle
 from kedro.framework.startup import bootstrap_project
+from nbclient import NotebookClient
 from emotion_circuits.session import StudySession
 bootstrap_project({project!r})
 dump = pickle.dump
@@ -316,3 +319,18 @@ def test_a_model_folder_without_safetensors_is_one_line(project, tmp_path):
         pytest.raises(click.ClickException, match=r"'tiny_gpt2': folder .* has no \*\.safetensors"),
     ):
         session.run()
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    sorted(Path(__file__).parents[2].glob("notebooks/*.ipynb")),
+    ids=lambda path: path.stem,
+)
+def test_notebooks_run_from_top_to_bottom(project, finished, notebook):
+    results, _ = finished
+    cells = nbformat.read(notebook, as_version=4)
+    cells.cells[1].source += f"\n%reload_kedro --params results_root={results}"
+    client = NotebookClient(cells, timeout=120, resources={"metadata": {"path": project}})
+    client.execute()
+    printed = [output for cell in cells.cells for output in cell.get("outputs", [])]
+    assert any(output.output_type == "execute_result" for output in printed)

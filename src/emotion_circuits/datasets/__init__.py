@@ -1,5 +1,6 @@
 """Kedro datasets: results written atomically, and models that are loaded once."""
 
+from emotion_circuits.datasets.checkpoint import CheckpointDataset
 from emotion_circuits.datasets.event_log import EventLogDataset
 from emotion_circuits.datasets.language_model import LanguageModelDataset
 from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
@@ -15,6 +16,7 @@ from emotion_circuits.datasets.results import (
 from emotion_circuits.datasets.text_evaluator import TextEvaluatorDataset
 
 __all__ = [
+    "CheckpointDataset",
     "EventLogDataset",
     "LanguageModelDataset",
     "PretrainedFolderDataset",

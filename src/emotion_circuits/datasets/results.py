@@ -28,9 +28,21 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
     """
 
     def __init__(
-        self, *, filepath: str | os.PathLike[str], metadata: dict[str, Any] | None = None
+        self,
+        *,
+        filepath: str | os.PathLike[str],
+        checkpoint: str | os.PathLike[str] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
+        """Describe a result.
+
+        Args:
+            filepath: The file.
+            checkpoint: What a killed run would have gone on from; deleted once this is saved.
+            metadata: Ignored here; read by kedro-viz.
+        """
         self._filepath = Path(filepath)
+        self._checkpoint = None if checkpoint is None else Path(checkpoint)
         self.metadata = metadata
 
     def _describe(self) -> dict[str, Any]:
@@ -55,6 +67,8 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
         """Write the object in place of the file's former content."""
         with atomic_path(self._filepath) as path, path.open("wb") as file:
             pickle.dump(data, file, protocol=5)
+        if self._checkpoint is not None:
+            self._checkpoint.unlink(missing_ok=True)
 
 
 class ResultCSVDataset(CSVDataset):

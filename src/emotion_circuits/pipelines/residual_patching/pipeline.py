@@ -1,0 +1,68 @@
+"""Phase 5 as a pipeline; the registry repeats it for each model."""
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.residual_patching.nodes import (
+    report_residual_patching,
+    sweep_controls,
+    sweep_emotions,
+)
+
+_SETTINGS = "params:residual_patching"
+
+
+def create_pipeline() -> Pipeline:
+    """From vectors and neutral prompts to what steering does, against its controls."""
+    tags = ["residual_patching"]
+    return Pipeline(
+        [
+            Node(
+                sweep_emotions,
+                inputs=[
+                    "language_model",
+                    "text_evaluator",
+                    "emotion_vectors",
+                    "emotion_subspaces",
+                    "prompts",
+                    "fresh_prompts",
+                    "residual_checkpoint",
+                    "params:profile",
+                    _SETTINGS,
+                ],
+                outputs="residual_sweep",
+                name="sweep_emotions",
+                tags=tags,
+            ),
+            Node(
+                sweep_controls,
+                inputs=[
+                    "language_model",
+                    "text_evaluator",
+                    "emotion_vectors",
+                    "emotion_subspaces",
+                    "activations",
+                    "residual_sweep",
+                    "random_checkpoint",
+                    _SETTINGS,
+                ],
+                outputs="random_sweep",
+                name="sweep_controls",
+                tags=tags,
+            ),
+            Node(
+                report_residual_patching,
+                inputs=["residual_sweep", "random_sweep", _SETTINGS],
+                outputs=[
+                    "residual_metrics",
+                    "residual_dose_response",
+                    "residual_specificity",
+                    "residual_controls",
+                    "residual_selection",
+                    "residual_dose_figure",
+                    "residual_specificity_figure",
+                ],
+                name="report_residual_patching",
+                tags=tags,
+            ),
+        ]
+    )

@@ -1,0 +1,104 @@
+"""Parameters of phase 5."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, FiniteFloat, NonNegativeInt, field_validator, model_validator
+
+from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.phase_settings import PhaseSettings
+
+_TARGETS = {
+    "gratitude": "goemotions/gratitude",
+    "anger": "goemotions/anger",
+    "apology": "goemotions/remorse",
+}
+
+
+class ResidualPatchingSettings(PhaseSettings):
+    """What is added where, to which prompts, and what it is compared with."""
+
+    split: Literal["test", "train", "all", "fresh"] = Field(
+        "test", description="which neutral prompts: of the dataset, or the profile's fresh ones"
+    )
+    max_samples_per_emotion: int | None = Field(
+        None, ge=2, description="at most so many prompts; null: all"
+    )
+    layers: Literal["all"] | list[NonNegativeInt] = Field(
+        "all", description="of those that have vectors"
+    )
+    alphas: list[FiniteFloat] = Field(
+        [0.5, 1.0, 2.0], min_length=1, description="strengths, in lengths of the emotion vector"
+    )
+    schedule: Literal["constant", "decay", "list"] = "constant"
+    decay_rate: float = Field(0.9, gt=0, le=1, description="decay: factor from step to step")
+    strengths: list[FiniteFloat] = Field(
+        [], description="list: what α is multiplied by at each step; 0 after its end"
+    )
+    window: int | None = Field(
+        None, ge=1, description="patch the last so many positions; null: from the prompt's end on"
+    )
+    new_tokens_only: bool = Field(False, description="with a window: leave the prompt alone")
+    sequence_length: int = Field(30, ge=1, description="new tokens at most")
+    hook_point: Literal["resid_pre", "resid_post"] = Field(
+        "resid_post", description="must be where the vectors were measured"
+    )
+    operator: Literal["vector", "subspace", "project_out"] = "vector"
+    subspace_rank: int = Field(3, ge=1, description="subspace: directions to keep of the vector")
+    num_random: int = Field(20, ge=0, description="random directions per emotion and layer")
+    num_shuffled: int = Field(20, ge=0, description="vectors of shuffled labels, likewise")
+    random_layers: Literal["selected", "all"] | list[NonNegativeInt] = Field(
+        "selected", description="where controls run: at the layer chosen for the emotion, or more"
+    )
+    random_alphas: Literal["selected", "all"] = Field(
+        "all", description="at which strengths controls run"
+    )
+    sampling: Literal["greedy", "temperature"] = "greedy"
+    temperature: float = Field(1.0, gt=0)
+    score: Literal["continuation", "full_text"] = Field(
+        "continuation", description="what evaluators read"
+    )
+    target_metrics: dict[str, str] = Field(
+        _TARGETS, description="metric/label that each emotion is meant to raise"
+    )
+    max_fluency_loss: float = Field(
+        0.5, description="nats per token that a chosen layer and α may cost"
+    )
+    rows: Literal["auto"] | int = Field("auto", description="texts generated at a time")
+    batch_size: int = Field(64, ge=1, description="texts scored at a time")
+    device: str | None = Field(
+        None, description="where to run the model; null: where its row in the profile says"
+    )
+    n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")
+    seed: int = Field(0, ge=0, description="of halves, controls, samples and resamples")
+
+    @field_validator("alphas", "layers", "random_layers")
+    @classmethod
+    def _are_distinct(cls, values: object) -> object:
+        if isinstance(values, list) and len(set(values)) < len(values):
+            raise ValueError("the same value stands twice in the list")
+        return values
+
+    @field_validator("rows")
+    @classmethod
+    def _is_positive(cls, rows: str | int) -> str | int:
+        if isinstance(rows, int) and rows < 1:
+            raise ValueError("allowed are auto and whole numbers from 1")
+        return rows
+
+    @field_validator("target_metrics")
+    @classmethod
+    def _name_every_emotion(cls, targets: dict[str, str]) -> dict[str, str]:
+        if set(targets) != set(EMOTIONS):
+            raise ValueError(f"it must name a metric for each of {', '.join(EMOTIONS)}")
+        return targets
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if (self.schedule == "list") != bool(self.strengths):
+            raise ValueError(
+                f"schedule is {self.schedule!r} and strengths is {self.strengths}: schedule list "
+                "needs strengths, and no other schedule has them"
+            )
+        return self
