@@ -102,15 +102,15 @@ def _at_heads(
 def aligned_positions(first: int, second: int, *, n_special: int) -> int:
     """Say how many last positions of two prompts stand for one another.
 
-    The shorter text's tokens, all of them. BOS stays out: heads do the same there on every prompt,
-    and where lengths differ it would be put in the place of a word.
+    The shorter text's tokens, all of them. Where lengths differ BOS stays out, since it would be
+    put in the place of a word, or a word in its place; where they are equal it stands for itself.
 
     Args:
         first: Tokens of one prompt, BOS included.
         second: Tokens of the other.
         n_special: 1 where prompts begin with BOS, else 0.
     """
-    return min(first, second) - n_special
+    return first if first == second else min(first, second) - n_special
 
 
 def mean_outputs(
