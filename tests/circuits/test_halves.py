@@ -93,5 +93,7 @@ def test_neutral_texts_without_a_partner_are_left_out():
 
 
 def test_too_few_pairs_for_two_halves_are_refused():
-    with pytest.raises(InputError, match=r"1 pair\(s\) in split 'test' .* half B empty; at least two"):
+    with pytest.raises(
+        InputError, match=r"1 pair\(s\) in split 'test' .* half B empty; at least two"
+    ):
         choose_prompts(table(4, n_test=1), split="test", limit=None)

@@ -82,7 +82,9 @@ def test_random_sets_are_spread_over_layers_as_the_set_is():
 def test_other_heads_are_drawn_with_equal_chances():
     counts = dict.fromkeys(EVERY, 0)
     for seed in range(400):
-        for draw in random_heads([(0, 0), (1, 1)], layers=range(3), n_heads=4, n_draws=1, seed=seed):
+        for draw in random_heads(
+            [(0, 0), (1, 1)], layers=range(3), n_heads=4, n_draws=1, seed=seed
+        ):
             for head in draw:
                 counts[head] += 1
     assert counts.pop((0, 0)) == counts.pop((1, 1)) == 0

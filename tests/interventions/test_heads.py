@@ -108,9 +108,7 @@ def test_ablation_at_every_position_is_the_one_written_out(loaded, kind):
     held = values(model) * (kind == "value")
     for heads in sets_of(model):
         condition = ablate_heads("ablated", heads, held)
-        seen = generate_rows(
-            model, [Row(TARGET, condition)], max_new_tokens=4, keep_logits=True
-        )[0]
+        seen = generate_rows(model, [Row(TARGET, condition)], max_new_tokens=4, keep_logits=True)[0]
         ids = list(TARGET)
         for step, token in enumerate(seen.token_ids):
             # Generated positions are ablated as well: the whole text so far is written out anew.
@@ -212,7 +210,9 @@ def test_decoding_goes_on_from_patched_prompt_positions(loaded, mode):
 def test_one_query_heads_values_leave_its_group_as_it_was(loaded):
     """In the written model only the one query head changes; the engine must agree with that."""
     model, plain = loaded
-    shared_by = model.n_heads // (getattr(plain.config, "num_key_value_heads", None) or model.n_heads)
+    shared_by = model.n_heads // (
+        getattr(plain.config, "num_key_value_heads", None) or model.n_heads
+    )
     v = captured(model, EQUAL, "v")["v"]
     for head in range(model.n_heads):
         z_seen = []
@@ -229,7 +229,7 @@ def test_one_query_heads_values_leave_its_group_as_it_was(loaded):
         condition = patch_heads("one", [(0, head)], v, mode="v_only", n_prompt=7, n_aligned=6)
         wanted = written_logits(plain, model.name, TARGET, edit)[-1]
         assert close(logits(model, TARGET, condition)[0], wanted)
-        (before, after), = z_seen
+        ((before, after),) = z_seen
         others = [other for other in range(model.n_heads) if other != head]
         assert torch.equal(before[:, others], after[:, others])
         assert not torch.equal(before[:, head], after[:, head])
@@ -295,7 +295,9 @@ def test_v_only_with_one_token_is_pattern_v(loaded):
         assert torch.equal(own["pattern"], seen["pattern"])
         heads = [(0, 0), (1, 1)]
         by_mode = [
-            logits(model, ids, patch_heads(mode, heads, seen[p], mode=mode, n_prompt=1, n_aligned=1))
+            logits(
+                model, ids, patch_heads(mode, heads, seen[p], mode=mode, n_prompt=1, n_aligned=1)
+            )
             for mode, p in (("pattern_v", "z"), ("v_only", "v"))
         ]
         assert close(by_mode[0], by_mode[1])

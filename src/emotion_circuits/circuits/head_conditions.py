@@ -92,10 +92,7 @@ def _at_heads(
     chosen = sorted({Head(*head) for head in heads})
     return Condition(
         name,
-        tuple(
-            Intervention(Site("z", *head), operator_of(head), positions)
-            for head in chosen
-        ),
+        tuple(Intervention(Site("z", *head), operator_of(head), positions) for head in chosen),
     )
 
 

@@ -52,7 +52,9 @@ def read_logits(
     for length, indices in sorted(by_length.items(), reverse=True):
         indices.sort(key=lambda index: rows[index].prompt_ids)
         for chosen in _chunks(indices, max(1, _TOKENS_PER_PASS // length)):
-            for index, value in _read_group(model, [(index, rows[index]) for index in chosen], read):
+            for index, value in _read_group(
+                model, [(index, rows[index]) for index in chosen], read
+            ):
                 found[index] = value
     return torch.stack(found)
 
@@ -66,7 +68,9 @@ def _read_group(
     model: LanguageModel, group: list[tuple[int, Row]], read: Reader
 ) -> Iterator[tuple[int, Tensor]]:
     """Run rows of one length, those that begin at one layer together."""
-    prompts = {ids: place for place, ids in enumerate(dict.fromkeys(r.prompt_ids for _, r in group))}
+    prompts = {
+        ids: place for place, ids in enumerate(dict.fromkeys(r.prompt_ids for _, r in group))
+    }
     ids = torch.tensor(list(prompts), device=model.device)
     by_layer: dict[int, list[tuple[int, Row]]] = {}
     for index, row in group:

@@ -93,7 +93,8 @@ def head_sets(
     if settings.single_heads and len(chosen.heads) > 1:
         found += [
             HeadSet(
-                str(head), {half: (head,) for half, heads in chosen.of_half.items() if head in heads}
+                str(head),
+                {half: (head,) for half, heads in chosen.of_half.items() if head in heads},
             )
             for head in chosen.heads
         ]

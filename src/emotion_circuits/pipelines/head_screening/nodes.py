@@ -67,9 +67,7 @@ def screen_heads(
         "writes": read_writes(data, site, heads, settings.batch_size),
         "cue_attention_last": last,
         "cue_attention_after": after,
-        "attributions": read_attributions(
-            data, site, marking, values, heads, settings.batch_size
-        ),
+        "attributions": read_attributions(data, site, marking, values, heads, settings.batch_size),
     }
     table = score_table(data, effects, readings, settings)
     table["cue_attention_uniform"] = float(pd.Series(uniform).mean())

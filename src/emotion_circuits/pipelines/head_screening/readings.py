@@ -186,5 +186,3 @@ def _batches(data: HeadPrompts, batch_size: int) -> list[list[int]]:
 def _pick(values: Float[Tensor, "prompt layer head"], heads: list[Head]) -> Reading:
     layers, numbers = zip(*heads, strict=True)
     return values[:, list(layers), list(numbers)].double().numpy()
-
-

@@ -86,7 +86,9 @@ def score_table(
     parts = []
     for emotion, columns in {**each, POOLED: pooled}.items():
         for half in (*HALVES, BOTH):
-            chosen = np.ones(len(columns["half"]), bool) if half == BOTH else columns["half"] == half
+            chosen = (
+                np.ones(len(columns["half"]), bool) if half == BOTH else columns["half"] == half
+            )
             part = {name: values[chosen] for name, values in columns.items() if name != "half"}
             if not chosen.any():
                 continue
