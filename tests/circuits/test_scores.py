@@ -80,7 +80,7 @@ def test_each_heads_write_is_its_own(loaded):
 
 
 def test_the_final_norms_scale_is_that_of_the_stream_it_reads(loaded):
-    model, plain = loaded
+    model, _ = loaded
     scales, centered = final_scales(model, PROMPTS)
     assert centered == (model.name in ("gpt2", "gpt_neox", "gpt_neo"))
     for row, ids in enumerate(PROMPTS):

@@ -99,7 +99,8 @@ def ablation_estimates(
         gradients: Of the target.
         values: What ablation puts in their place: zeros or means.
     """
-    return torch.einsum("rlphk,rlphk->rlh", values[None, :, None] - z, gradients)
+    estimates: Tensor = torch.einsum("rlphk,rlphk->rlh", values[None, :, None] - z, gradients)
+    return estimates
 
 
 def projection_target(directions: Float[Tensor, "row d_model"]) -> Target:
@@ -108,7 +109,8 @@ def projection_target(directions: Float[Tensor, "row d_model"]) -> Target:
 
     def project(stream: Tensor, logits: Tensor) -> Tensor:
         del logits
-        return (stream * units.to(stream.device)).sum(-1)
+        component: Tensor = (stream * units.to(stream.device)).sum(-1)
+        return component
 
     return project
 
@@ -159,4 +161,5 @@ def _by_head(
     model: LanguageModel, tensors: Sequence[Tensor]
 ) -> Float[Tensor, "row layer pos head d_head"]:
     stacked = torch.stack([tensor.float().cpu() for tensor in tensors], dim=1)
-    return stacked.unflatten(-1, (model.n_heads, -1))
+    heads: Tensor = stacked.unflatten(-1, (model.n_heads, -1))
+    return heads

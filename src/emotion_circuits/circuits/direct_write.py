@@ -17,10 +17,11 @@ from emotion_circuits.language_models import LanguageModel
 def output_weights(model: LanguageModel, layer: int) -> Float[Tensor, "head d_head d_model"]:
     """Give W_O of each head of a layer."""
     module = output_projection(model, layer)
-    weight: Tensor = module.weight.detach()  # type: ignore[assignment]
+    weight = module.get_parameter("weight").detach()
     # GPT-2's Conv1D stores [in, out], Linear [out, in].
     matrix = weight.T if isinstance(module, nn.Linear) else weight
-    return matrix.unflatten(0, (model.n_heads, -1))
+    heads: Tensor = matrix.unflatten(0, (model.n_heads, -1))
+    return heads
 
 
 @torch.no_grad()
@@ -93,7 +94,8 @@ def direct_write(
     if centered:
         # Taking the mean off the write is taking it off the direction.
         unit = unit - unit.mean()
-    return (writes @ unit) / scales[:, None, None]
+    written: Tensor = (writes @ unit) / scales[:, None, None]
+    return written
 
 
 def final_norm(model: LanguageModel) -> nn.Module:
@@ -112,10 +114,10 @@ def _following_norm(model: LanguageModel, layer: int) -> nn.Module | None:
 
 def _divisor(norm: nn.Module, stream: Float[Tensor, "row d_model"]) -> Float[Tensor, " row"]:
     wide = stream.float()
-    if isinstance(norm, nn.LayerNorm):
-        return (wide.var(-1, correction=0) + norm.eps).sqrt()
-    eps = getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", 0.0)
-    return (wide.square().mean(-1) + eps).sqrt()
+    centered = isinstance(norm, nn.LayerNorm)
+    mean_square = wide.var(-1, correction=0) if centered else wide.square().mean(-1)
+    eps = getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", None) or 0.0
+    return (mean_square + float(eps)).sqrt()
 
 
 def _frozen_scale(
@@ -138,8 +140,8 @@ def _passes(
     for _, indices in sorted(by_length.items(), reverse=True):
         for start in range(0, len(indices), batch_size):
             rows = indices[start : start + batch_size]
-            ids = torch.tensor([list(prompts[row]) for row in rows], device=model.device)
-            found.append((rows, _record(model, ids)))
+            tokens = torch.tensor([list(prompts[row]) for row in rows], device=model.device)
+            found.append((rows, _record(model, tokens)))
     return found
 
 

@@ -19,9 +19,9 @@ HALVES: Final = ("A", "B")
 def choose_prompts(prompts: pd.DataFrame, *, split: str, limit: int | None) -> pd.DataFrame:
     """Choose pairs of prompts and give each pair a half.
 
-    Several texts of an emotion may share a neutral one. Which half a pair belongs to depends on the whole table alone, not on what is chosen from it.
-    So phases that choose differently still agree, and a pair that served to select heads is never
-    one they are tested on.
+    Several texts of an emotion may share a neutral one. Which half a pair belongs to depends on
+    the whole table alone, not on what is chosen from it. So phases that choose differently still
+    agree, and a pair that served to select heads is never one they are tested on.
 
     Args:
         prompts: Phase 1's table.
@@ -63,7 +63,7 @@ def choose_prompts(prompts: pd.DataFrame, *, split: str, limit: int | None) -> p
         half=chosen["pair_id"].map(half_of),
         pair_rank=chosen["pair_id"].map(_rank),
         label_rank=chosen["emotion"].map(LABELS.index),
-        cue=chosen["cue"] if "cue" in chosen else "",
+        cue=chosen.get("cue", ""),
     ).sort_values(["pair_rank", "label_rank"], kind="stable")
     return table[["text", "emotion", "pair_id", "cue", "half"]].reset_index(drop=True)
 

@@ -61,7 +61,8 @@ def parse_heads(spec: str, *, n_layers: int, n_heads: int) -> tuple[Head, ...]:
         last = n_heads - 1 if match["every"] else int(match["last"] or first)
         if layer >= n_layers:
             raise InputError(
-                f"head spec {item!r}: layer {layer} is out of range; allowed are 0 to {n_layers - 1}"
+                f"head spec {item!r}: layer {layer} is out of range; "
+                f"allowed are 0 to {n_layers - 1}"
             )
         if first > last:
             raise InputError(

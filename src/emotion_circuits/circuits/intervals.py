@@ -18,7 +18,7 @@ class Interval(NamedTuple):
 
 def mean_interval(
     samples: Float[np.ndarray, "... sample"], *, n_bootstrap: int, seed: int
-) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...], Float[np.ndarray, ...]]:
     """Give means over samples with 95 % percentile intervals; all entries share the resamples.
 
     Args:

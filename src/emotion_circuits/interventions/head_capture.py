@@ -69,10 +69,10 @@ def capture_heads(
     for _, indices in sorted(by_length.items(), reverse=True):
         for start in range(0, len(indices), batch_size):
             rows = indices[start : start + batch_size]
-            ids = torch.tensor([list(prompts[row]) for row in rows], device=model.device)
-            seen = _plain_pass(model, ids) if "z" in parts else {}
+            tokens = torch.tensor([list(prompts[row]) for row in rows], device=model.device)
+            seen = _plain_pass(model, tokens) if "z" in parts else {}
             if "v" in parts or "pattern" in parts:
-                seen |= _bridge_pass(model, ids)
+                seen |= _bridge_pass(model, tokens)
             yield HeadActivations(tuple(rows), **{part: seen[part] for part in parts})
 
 

@@ -6,13 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from emotion_circuits.emotions import EMOTIONS, LABELS
-from emotion_circuits.errors import InputError
-from emotion_circuits.interventions import Condition, Everywhere, Intervention, Site, ablate_mean
-from emotion_circuits.pipelines.head_prompts import HeadPrompts
-from emotion_circuits.pipelines.head_screening.ablations import ablation_values
-from emotion_circuits.pipelines.head_screening.nodes import screen_heads
-from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
 from embedded_heads import (
     SILENT,
     load_evaluator,
@@ -20,6 +13,13 @@ from embedded_heads import (
     load_prompts,
     vectors_of,
 )
+from emotion_circuits.emotions import EMOTIONS, LABELS
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions import Condition, Everywhere, Intervention, Site, ablate_mean
+from emotion_circuits.pipelines.head_prompts import HeadPrompts
+from emotion_circuits.pipelines.head_screening.ablations import ablation_values
+from emotion_circuits.pipelines.head_screening.nodes import screen_heads
+from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
 from recomputation import reference_generate
 
 SETTINGS = HeadScreeningSettings(sequence_length=8, n_bootstrap=50, batch_size=7)

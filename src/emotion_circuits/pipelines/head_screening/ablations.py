@@ -19,7 +19,7 @@ from emotion_circuits.interventions.shared_layers import read_logits
 from emotion_circuits.pipelines.head_prompts import HeadPrompts
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
 
-Metrics = dict[str, Float[np.ndarray, "prompt *head"]]
+Metrics = dict[str, Float[np.ndarray, "..."]]
 Values = dict[tuple[str, str], Float[Tensor, "layer head d_head"]]
 
 
@@ -105,7 +105,8 @@ def ablate_each_head(
     scores = evaluator.evaluate_batch(texts, settings.batch_size)
     odds = _read_odds(data, rows, marking)
     patched: dict[str, Metrics] = {}
-    patched_odds, patched_texts = {}, {}
+    patched_odds: dict[str, Float[np.ndarray, "prompt head emotion"]] = {}
+    patched_texts: dict[str, list[list[str]]] = {}
     for place, ablation in enumerate(settings.ablations):
         start = n_prompts * (1 + place * len(heads))
         part = slice(start, start + n_prompts * len(heads))
