@@ -17,9 +17,11 @@ from emotion_circuits.interventions import (
     Row,
     Site,
     generate_rows,
+    shared_prefill,
 )
 from emotion_circuits.interventions.head_capture import capture_heads
 from emotion_circuits.interventions.shared_layers import read_logits
+from emotion_circuits.interventions.shared_prefill import SharedPrefill
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from handwritten import written_heads, written_logits
 
@@ -367,6 +369,36 @@ def test_logits_read_with_shared_layers_are_the_engines(loaded):
     seen = read_logits(model, rows, lambda found: found)
     for row, found in zip(rows, seen, strict=True):
         assert close(found, logits(model, row.prompt_ids, row.condition)[0])
+
+
+def test_prompts_read_from_the_first_changed_layer_on_give_the_same(loaded, monkeypatch):
+    model, _ = loaded
+    held, z = values(model), captured(model, LONGER, "z")["z"]
+    rows = []
+    for ids in (TARGET, LONGER, EQUAL):
+        n = aligned_positions(len(ids), len(LONGER), n_special=1)
+        for heads in [*sets_of(model), [(1, 0)]]:
+            rows.append(Row(ids, ablate_heads("ablated", heads, held)))
+            rows.append(Row(ids, patch_heads("patched", heads, z, n_prompt=len(ids), n_aligned=n)))
+        rows.append(Row(ids, BASELINE))
+
+    def run(least):
+        monkeypatch.setattr(shared_prefill, "_LEAST_OPERATIONS_SAVED", least)
+        ledger = []
+        results = generate_rows(model, rows, max_new_tokens=5, keep_logits=True, ledger=ledger)
+        return results, sorted(ledger)
+
+    parts = []
+    once = SharedPrefill.run
+    monkeypatch.setattr(SharedPrefill, "run", lambda self: parts.append(1) or once(self))
+    whole, planned = run(float("inf"))
+    assert not parts
+    shared, applied = run(-float("inf"))
+    assert parts
+    assert applied == planned
+    for one, other in zip(whole, shared, strict=True):
+        assert one.token_ids == other.token_ids
+        assert close(one.logits, other.logits)
 
 
 def test_a_mode_or_part_that_does_not_exist_is_one_line(loaded):

@@ -7,8 +7,6 @@ So a prompt's stream there is computed once, and a row's pass begins where its c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 
 import torch
@@ -18,6 +16,12 @@ from torch import Tensor
 from emotion_circuits.interventions.conditions import Condition
 from emotion_circuits.interventions.generation import Row, check_row
 from emotion_circuits.interventions.hooks import patched
+from emotion_circuits.interventions.layer_entry import (
+    block_outputs,
+    first_layer,
+    handed_over,
+    select_rows,
+)
 from emotion_circuits.interventions.patches import Patches, Span
 from emotion_circuits.language_models import LanguageModel
 
@@ -88,11 +92,6 @@ def _read_group(
             yield from zip((index for index, _ in part), read(logits).cpu(), strict=True)
 
 
-def first_layer(model: LanguageModel, condition: Condition) -> int:
-    """Give the first layer that does not compute what it does without the condition."""
-    return min((item.site.layer for item in condition.interventions), default=model.n_layers)
-
-
 def last_logits(
     model: LanguageModel,
     ids: Int[Tensor, "row pos"],
@@ -124,62 +123,3 @@ def last_logits(
     with handed_over(model, layer, below), patched(model, patches):
         logits: Tensor = model.plain_model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
     return logits[:, -1].float()
-
-
-@contextmanager
-def handed_over(model: LanguageModel, layer: int, below: Any) -> Iterator[None]:
-    """Do not run the blocks below a layer; the last of them gives what is handed over.
-
-    Args:
-        model: Its plain model is to be called within.
-        layer: The first block that runs.
-        below: A block's output: a tensor, or a tuple that begins with one.
-    """
-    blocks = model.plain_blocks[:layer]
-    try:
-        for block in blocks:
-            block.forward = partial(_hand_over, below)
-        yield
-    finally:
-        for block in blocks:
-            block.__dict__.pop("forward", None)  # what is left is the class's own
-
-
-def _hand_over(below: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001 - a block's signature
-    return below
-
-
-def block_outputs(
-    model: LanguageModel, ids: Int[Tensor, "row pos"], layers: Sequence[int]
-) -> dict[int, Any]:
-    """Run prompts without any change and keep what some blocks give, by layer."""
-    outputs: dict[int, Any] = {}
-    if not layers:
-        return outputs
-    blocks = model.plain_blocks
-    handles = [
-        blocks[layer].register_forward_hook(partial(_keep, outputs, layer)) for layer in layers
-    ]
-    try:
-        model.plain_model(input_ids=ids, use_cache=False, logits_to_keep=1)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return outputs
-
-
-def _keep(
-    outputs: dict[int, Any],
-    layer: int,
-    block: torch.nn.Module,  # noqa: ARG001 - the signature is given
-    args: tuple[Any, ...],  # noqa: ARG001
-    output: Any,
-) -> None:
-    outputs[layer] = output
-
-
-def select_rows(output: Any, rows: Int[Tensor, " row"]) -> Any:
-    """Take some rows of a block's output; what stands beside the stream is dropped."""
-    if isinstance(output, tuple):
-        return (output[0].index_select(0, rows), *(None for _ in output[1:]))
-    return output.index_select(0, rows)
