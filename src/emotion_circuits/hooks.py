@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
+from kedro.io import MemoryDataset
 
 from emotion_circuits.datasets import LanguageModelDataset, TextEvaluatorDataset
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.memory import PeakMemory
+from emotion_circuits.optional_inputs import required_inputs
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -23,6 +27,31 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
 
 logger = logging.getLogger(__name__)
+
+
+class OptionalInputHook:
+    """Gives None to nodes that take what is there, for each input that is not."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Fill in what no node of this run makes, nor needs before it can run."""
+        absent = pipeline.inputs() - required_inputs(pipeline.nodes)
+        with _unremarked():
+            for name in sorted(absent):
+                if not catalog.exists(name):
+                    catalog[name] = MemoryDataset(data=None)
+
+
+@contextmanager
+def _unremarked() -> Iterator[None]:
+    """Keep Kedro from warning of every dataset that is replaced; the node says what it lacks."""
+    catalog_logger = logging.getLogger("kedro.io.data_catalog")
+    level = catalog_logger.level
+    catalog_logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        catalog_logger.setLevel(level)
 
 
 class ModelResidencyHook:
@@ -147,8 +176,12 @@ class PhaseTimingHook:
         if phase is None:  # a worker process sees nodes, but no pipeline
             return
         for name, value in inputs.items():
+            if value is None:
+                continue
             if name == "prompts":
                 phase.samples = len(value)
+            elif name.endswith(".activations"):
+                phase.samples = len(value["prompts"])
             elif name.endswith(".language_model"):
                 phase.device = str(value.device)
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
 from kedro.pipeline import Pipeline
 
 from emotion_circuits.config import current_config
 from emotion_circuits.pipelines import (
     activations,
+    alignment,
     dataset,
     embedded_models,
     emotion_vectors,
     head_patching,
     head_screening,
     residual_patching,
+    statistics,
+    transfer_steering,
 )
 from emotion_circuits.study import read_study
 
@@ -33,9 +40,14 @@ def register_pipelines() -> dict[str, Pipeline]:
         "dataset": dataset.create_pipeline(),
         "activations": _for_models(study.models, activations.create_pipeline()),
         "emotion_vectors": _for_models(study.models, emotion_vectors.create_pipeline()),
+        "alignment": _for_pairs(study.pairs, alignment.create_pipeline()),
         "residual_patching": _for_models(study.models, residual_patching.create_pipeline()),
+        "transfer_steering": _for_pairs(study.pairs, transfer_steering.create_pipeline()),
         "head_screening": _for_models(study.models, head_screening.create_pipeline()),
         "head_patching": _for_models(study.models, head_patching.create_pipeline()),
+        "statistics": statistics.create_pipeline(
+            study.models, study.pairs, mode=_raw(config, "statistics", "mode", "all")
+        ),
     }
     return {
         "__default__": sum(phases.values(), Pipeline([])),
@@ -43,6 +55,12 @@ def register_pipelines() -> dict[str, Pipeline]:
         "embedded_models": embedded_models.create_pipeline(),
         "embedded_models_report": embedded_models.create_report_pipeline(),
     }
+
+
+def _raw(config: Mapping[str, Any], phase: str, name: str, default: Any) -> Any:
+    """Read one parameter as it was given; it is checked later, with the others."""
+    given = config["parameters"].get(phase)
+    return given.get(name, default) if isinstance(given, Mapping) else default
 
 
 def _for_models(models: tuple[str, ...], phase: Pipeline) -> Pipeline:
@@ -56,3 +74,21 @@ def _for_models(models: tuple[str, ...], phase: Pipeline) -> Pipeline:
         ),
         Pipeline([]),
     )
+
+
+def _for_pairs(pairs: tuple[tuple[str, str], ...], phase: Pipeline) -> Pipeline:
+    """Repeat a phase in each pair's namespace; inputs called …_a and …_b are the two models'."""
+    parameters = {name for name in phase.inputs() if name.startswith("params:")}
+    shared = phase.inputs() & SHARED_INPUTS
+    of_models = {name for name in phase.inputs() if name.endswith(("_a", "_b"))}
+    found = []
+    for pair in pairs:
+        models = dict(zip("ab", pair, strict=True))
+        inputs = {name: f"{models[name[-1]]}.{name[:-2]}" for name in of_models}
+        inputs |= {name: name for name in shared}
+        namespace = "_vs_".join(pair)
+        with warnings.catch_warnings():
+            # Inputs from another namespace have a dot in their names; that is Kedro's own way.
+            warnings.filterwarnings("ignore", "One or more dataset names contain", UserWarning)
+            found.append(Pipeline(phase, namespace=namespace, inputs=inputs, parameters=parameters))
+    return sum(found, Pipeline([]))

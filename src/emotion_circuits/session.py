@@ -14,6 +14,7 @@ from kedro.runner import AbstractRunner, SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
 from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.optional_inputs import required_inputs
 from emotion_circuits.runners import ModelMajorRunner
 
 if TYPE_CHECKING:
@@ -92,18 +93,18 @@ def missing_upstream(chosen: Pipeline, study: Pipeline, catalog: CatalogProtocol
 
     Returns:
         The nodes of ``study`` that make missing inputs, and those that make theirs, in the order
-        of the study.
+        of the study. Nothing is made for nodes that take what is there.
     """
     producers = {output: node for node in study.nodes for output in node.outputs}
     found: set[Node] = set()
-    wanted = [name for name in chosen.inputs() if name in producers]
+    wanted = [name for name in chosen.inputs() & required_inputs(chosen.nodes) if name in producers]
     while wanted:
         name = wanted.pop()
         node = producers.get(name)
         if node is None or node in found or catalog.exists(name):
             continue
         found.add(node)
-        wanted.extend(node.inputs)
+        wanted.extend(required_inputs([node]))
     return [node for node in study.nodes if node in found and node not in set(chosen.nodes)]
 
 

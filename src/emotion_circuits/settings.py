@@ -3,11 +3,15 @@
 import warnings
 
 from emotion_circuits.config import ProfileConfigLoader
-from emotion_circuits.hooks import ModelResidencyHook, PhaseTimingHook
+from emotion_circuits.hooks import ModelResidencyHook, OptionalInputHook, PhaseTimingHook
 from emotion_circuits.session import StudySession
 
 # Kedro 1.7 itself still uses OmegaConf's old name; users can do nothing about it.
 warnings.filterwarnings("ignore", message="register_new_resolver", category=UserWarning)
+# A phase over all models takes inputs from their namespaces; that is Kedro's own way to do it.
+warnings.filterwarnings(
+    "ignore", message="One or more dataset names contain '.'", category=UserWarning
+)
 
 SESSION_CLASS = StudySession
 CONFIG_LOADER_CLASS = ProfileConfigLoader
@@ -16,4 +20,4 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "baseline_smoke",
     "merge_strategy": {"parameters": "soft"},
 }
-HOOKS = (ModelResidencyHook(), PhaseTimingHook())
+HOOKS = (OptionalInputHook(), ModelResidencyHook(), PhaseTimingHook())

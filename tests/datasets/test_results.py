@@ -10,6 +10,7 @@ import torch
 from kedro.io import DatasetError
 
 from emotion_circuits.datasets import (
+    CheckpointDataset,
     EventLogDataset,
     ResultCSVDataset,
     ResultJSONDataset,
@@ -67,3 +68,25 @@ def test_the_event_log_only_grows(tmp_path):
     log.save({"phase": "emotion_vectors", "metadata": {}})
     assert list(log.load()["phase"]) == ["activations", "emotion_vectors"]
     assert log.load()["metadata"][0] == {"peak": 1.0}
+
+
+def test_a_saved_result_deletes_the_checkpoint_it_makes_needless(tmp_path):
+    checkpoint = tmp_path / ".rows"
+    dataset = ResultPickleDataset(filepath=str(tmp_path / "r.pkl"), checkpoint=str(checkpoint))
+    checkpoint.write_text("rows")
+    with pytest.raises(DatasetError):
+        dataset.save(Unwritable())
+    assert checkpoint.exists()
+    dataset.save([1])
+    assert not checkpoint.exists()
+    dataset.save([2])
+    assert dataset.load() == [2]
+
+
+def test_a_checkpoint_is_there_before_anything_is_in_it(tmp_path):
+    dataset = CheckpointDataset(filepath=str(tmp_path / "rows"))
+    assert dataset.exists()
+    assert dataset.load().path == tmp_path / "rows"
+    assert not (tmp_path / "rows").exists()
+    with pytest.raises(DatasetError, match="written by its sweep alone"):
+        dataset.save(1)

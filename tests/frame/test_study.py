@@ -16,13 +16,25 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from nbclient import NotebookClient
 
+from emotion_circuits.datasets.text_evaluator import resident_evaluators
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.session import StudySession
 
 SMALL = {
     "dataset": {"max_samples_per_emotion": 5},
     "emotion_vectors": {"n_components": 2, "n_bootstrap": 20, "n_shuffles": 2},
+    "alignment": {"n_permutations": 100, "n_bootstrap": 20, "n_random": 5},
+    "residual_patching": {
+        "max_samples_per_emotion": 3,
+        "layers": [1, 3],
+        "alphas": [2.0],
+        "sequence_length": 4,
+        "num_random": 1,
+        "num_shuffled": 1,
+        "n_bootstrap": 20,
+    },
 }
+PAIR = "tiny_gpt2_vs_tiny_llama"
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +50,10 @@ def project(project_root):
 def finished(project, tmp_path_factory):
     """Results of one whole run, and how often each model was loaded for it; not to be changed."""
     results = tmp_path_factory.mktemp("results")
-    before = resident.loads.copy()
+    before, evaluators_before = resident.loads.copy(), resident_evaluators.loads.copy()
     run(project, results)
+    assert sum((resident_evaluators.loads - evaluators_before).values()) == 1
+    assert len(resident_evaluators) == 0
     return results, resident.loads - before
 
 
@@ -64,13 +78,53 @@ def phase_3_files(model):
     }
 
 
+def phase_5_files(model):
+    return {
+        *(
+            f"patching/residual/{model}_{name}"
+            for name in (
+                "residual_sweep.pkl",
+                "residual_metrics.csv",
+                "dose_response.csv",
+                "dose_response.json",
+                "specificity.csv",
+                "specificity.json",
+                "selection.csv",
+            )
+        ),
+        f"patching_random/{model}_random_sweep.pkl",
+        f"patching_random/{model}_controls.csv",
+    }
+
+
+def phase_4_files():
+    return {
+        f"alignment/{PAIR}_token_based_full.pkl",
+        f"alignment/k_sweep_{PAIR}.pkl",
+        f"alignment/{PAIR}_overlaps.csv",
+        f"alignment/{PAIR}_overlaps.json",
+        f"alignment/{PAIR}_maps.csv",
+        f"alignment/{PAIR}_transfer.csv",
+        f"alignment/{PAIR}_transfer_steering.csv",
+        f"alignment/{PAIR}_mapped_vectors.pkl",
+    }
+
+
 def test_a_full_run_writes_every_file_and_loads_each_model_once(finished):
     results, loaded = finished
     assert sorted(spec.name for spec in loaded.elements()) == ["tiny_gpt2", "tiny_llama"]
     assert len(resident) == 0
     expected = {"dataset/emotion_dataset.jsonl", "dataset/statistics.json"}
     for model in ("tiny_gpt2", "tiny_llama"):
-        expected |= {f"activations/{model}.pkl"} | phase_3_files(model)
+        expected |= {f"activations/{model}.pkl"} | phase_3_files(model) | phase_5_files(model)
+    expected |= phase_4_files()
+    expected |= {
+        f"statistics/{name}"
+        for name in (
+            *("effect_sizes.csv", "power_analysis.csv", "power_analysis.json"),
+            *("k_sweep_raw.csv", "k_selection.csv"),
+        )
+    }
     assert files_of(results / "baseline_smoke") == expected | {"timing/phase_timings.jsonl"}
 
 
@@ -99,6 +153,11 @@ def test_a_phase_alone_computes_what_it_needs_first(project, tmp_path, caplog):
     said = [record.message for record in caplog.records if "computed first" in record.message]
     assert said == ["Missing inputs are computed first: dataset, activations"]
     assert phase_3_files("tiny_llama") <= files_of(tmp_path / "baseline_smoke")
+
+
+def test_a_pair_alone_computes_what_its_models_need_first(project, tmp_path):
+    run(project, tmp_path, pipeline_names=["alignment"], namespaces=[PAIR])
+    assert phase_4_files() <= files_of(tmp_path / "baseline_smoke")
 
 
 def test_what_is_there_is_not_computed_again(project, tmp_path):
@@ -153,13 +212,18 @@ def test_timings_tell_phase_model_and_memory(finished):
     results, _ = finished
     lines = (results / "baseline_smoke" / "timing" / "phase_timings.jsonl").read_text()
     events = [json.loads(line) for line in lines.splitlines()]
-    assert [(event["phase"], event["model"]) for event in events] == [
-        ("dataset", None),
-        ("activations", "tiny_gpt2"),
-        ("emotion_vectors", "tiny_gpt2"),
-        ("activations", "tiny_llama"),
-        ("emotion_vectors", "tiny_llama"),
+    phases = [(event["phase"], event["model"]) for event in events]
+    phases.remove(("statistics", None))
+    # A phase's last node may wait while another phase runs; one model comes after the other.
+    of_models = [
+        (phase, model)
+        for model in ("tiny_gpt2", "tiny_llama")
+        for phase in ("activations", "emotion_vectors", "residual_patching")
     ]
+    assert phases[0] == ("dataset", None)
+    assert sorted(phases[1:4]) == of_models[:3]
+    assert sorted(phases[4:7]) == of_models[3:]
+    assert phases[7:] == [("alignment", PAIR)]
     for event in events:
         assert event["samples"] == 20
         assert event["elapsed_seconds"] > 0
@@ -179,6 +243,12 @@ def test_timings_tell_phase_model_and_memory(finished):
         ({"activatons": {"batch_size": 2}}, {}, r"'activatons' is unknown; .*nearest: activations"),
         ({}, {"namespaces": ["tiny_gtp2"]}, r"'tiny_gtp2' is not in profile 'baseline_smoke'"),
         ({}, {"pipeline_names": ["activation"]}, r"'activation' is unknown; .*: activations"),
+        ({"alignment": {"method": "svd"}}, {}, r"method is 'svd': .*'ridge'"),
+        (
+            {"alignment": {"layer_matching": [[0, 7]]}},
+            {},
+            r"layer '7' is not in the second model's vectors; known: 0, 1, 2, 3, 4",
+        ),
         ({"activations": {"layers": [9]}}, {}, r"layer 9 is out of range .*0 to 3"),
         ({"dataset": {"input": "none.csv"}}, {}, r"there is no file .*none.csv"),
     ],
@@ -262,6 +332,26 @@ def test_results_follow_the_file_contract(project, finished):
     assert entry["explained_variance_ratio"].sum() < 1
 
 
+def test_pair_results_follow_the_file_contract(project, finished):
+    with StudySession.create(
+        project, env="baseline_smoke", runtime_params={"results_root": str(finished[0])}
+    ) as session:
+        catalog = session.load_context().catalog
+        full, sweep = catalog.load(f"{PAIR}.alignment"), catalog.load(f"{PAIR}.k_sweep")
+        mapped = catalog.load(f"{PAIR}.mapped_vectors")
+    expected = {"layer", "k", "emotion", "overlap_before", "overlap_after"}
+    assert all(expected <= set(row) for row in full["results"])
+    assert {row["layer"] for row in full["results"]} == {0, 1, 2, 3}
+    assert full["metadata"]["profile"] == "baseline_smoke"
+    assert (full["metadata"]["model_a"], full["metadata"]["model_b"]) == tuple(PAIR.split("_vs_"))
+    assert (sweep["model_a"], sweep["model_b"]) == ("tiny_gpt2", "tiny_llama")
+    # One held-out pair an emotion: one dimension.
+    cell = sweep["sweep_results"][3]["apology"]
+    assert list(cell) == [1]
+    assert {"overlap_cos_squared", "mean_principal_angle"} <= set(cell[1])
+    assert mapped["emotion_vectors"]["anger"].shape == (4, 96)
+
+
 def test_the_command_line_works_and_errors_end_with_one_line(project, tmp_path):
     kedro = Path(sys.executable).parent / "kedro"
     environment = {**os.environ, "DO_NOT_TRACK": "1"}
@@ -334,3 +424,84 @@ def test_notebooks_run_from_top_to_bottom(project, finished, notebook):
     client.execute()
     printed = [output for cell in cells.cells for output in cell.get("outputs", [])]
     assert any(output.output_type == "execute_result" for output in printed)
+
+
+def profile_with(project, folder, former, new):
+    """Copy the configuration with one line of the smoke profile's tables changed."""
+    shutil.copytree(project / "conf", folder)
+    table = folder / "baseline_smoke" / "globals.yml"
+    assert former in table.read_text()
+    table.write_text(table.read_text().replace(former, new))
+    return str(folder)
+
+
+def test_a_missing_evaluator_stops_the_run_by_its_name_before_anything_runs(project, tmp_path):
+    source = profile_with(project, tmp_path / "conf", "data/models/politeness", "data/models/no")
+    before = resident.loads.copy()
+    runtime = {"results_root": str(tmp_path / "results"), **SMALL}
+    with (
+        StudySession.create(
+            project, env="baseline_smoke", conf_source=source, runtime_params=runtime
+        ) as session,
+        pytest.raises(click.ClickException, match=r"evaluator 'politeness': there is no folder"),
+    ):
+        session.run(pipeline_names=["residual_patching"])
+    assert not resident.loads - before
+    assert not files_of(tmp_path / "results")
+
+
+def test_a_sweep_that_was_killed_goes_on_to_the_same_result(project, tmp_path):
+    """SIGKILL when two batches of the sweep were saved; the next run redoes no finished row."""
+    script = """
+import os, signal
+from kedro.framework.startup import bootstrap_project
+from emotion_circuits.interventions import Checkpoint
+from emotion_circuits.session import StudySession
+bootstrap_project({project!r})
+begin, add, saved = Checkpoint.open, Checkpoint.add, []
+def save_every_batch(self, model):
+    self.every_seconds = 0.0
+    return begin(self, model)
+Checkpoint.open = save_every_batch
+def add_and_die(self, digests, results):
+    add(self, digests, results)
+    saved.append(len(digests))
+    if len(saved) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.add = add_and_die
+parameters = {parameters!r}
+with StudySession.create({project!r}, env="baseline_smoke", runtime_params=parameters) as session:
+    session.run(pipeline_names=["residual_patching"], namespaces=["tiny_gpt2"])
+"""
+    from emotion_circuits.interventions import engine
+
+    patching = SMALL["residual_patching"] | {"rows": 4}
+    parameters = {**SMALL, "residual_patching": patching, "results_root": str(tmp_path / "killed")}
+    filled = script.format(project=str(project), parameters=parameters)
+    done = subprocess.run([sys.executable, "-c", filled], check=False, capture_output=True)
+    assert done.returncode == -9, done.stderr.decode()[-2000:]
+    folder = tmp_path / "killed" / "baseline_smoke" / "patching" / "residual"
+    assert [path.name for path in folder.iterdir()] == [".tiny_gpt2_residual_sweep.checkpoint"]
+    saved = len((folder / ".tiny_gpt2_residual_sweep.checkpoint").read_text().splitlines()) - 1
+    assert 0 < saved < 3 * 7
+
+    generated = []
+    generate = engine.generate_batch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            engine,
+            "generate_batch",
+            lambda model, rows, *given, **options: (
+                generated.append(len(rows)) or generate(model, rows, *given, **options)
+            ),
+        )
+        only = {"pipeline_names": ["residual_patching"], "namespaces": ["tiny_gpt2"]}
+        run(project, tmp_path / "killed", parameters={"residual_patching": patching}, **only)
+    n_controls = 3 * 2 * 3  # emotions, one random and one shuffled each, prompts
+    assert sum(generated) == 3 * 7 - saved + n_controls
+    run(project, tmp_path / "whole", parameters={"residual_patching": patching}, **only)
+    names = phase_5_files("tiny_gpt2")
+    killed, whole = (tmp_path / name / "baseline_smoke" for name in ("killed", "whole"))
+    for name in names:
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not list(killed.rglob("*.checkpoint"))

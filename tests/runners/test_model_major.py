@@ -37,6 +37,42 @@ def test_kedros_own_order_would_hold_all_models_at_once():
     assert order != ["m1"] * 3 + ["m2"] * 3
 
 
+def test_a_pair_that_needs_the_model_in_memory_goes_before_the_next_model():
+    def phase(name):
+        return Pipeline(
+            [
+                Node(add, ["raw", "language_model"], "vectors", name="fit"),
+                Node(add, ["vectors", "language_model"], "sweep", name="sweep"),
+            ],
+            namespace=name,
+            inputs={"raw"},
+        )
+
+    def compare(a, b):
+        return Pipeline(
+            [
+                Node(add, [f"{a}.vectors", f"{b}.vectors"], f"{a}_{b}.map", name=f"align_{a}_{b}"),
+                Node(
+                    add,
+                    [f"{a}_{b}.map", f"{b}.language_model"],
+                    f"{a}_{b}.steered",
+                    name=f"steer_{a}_{b}",
+                ),
+            ]
+        )
+
+    models = ("zebra", "ant", "cat")  # the names' order must not be what does it
+    pipeline = sum((phase(name) for name in models), Pipeline([]))
+    pipeline += compare("ant", "cat") + compare("ant", "zebra") + compare("cat", "zebra")
+    loaded, loads = None, []
+    for node in model_major_order(pipeline):
+        for name in node.inputs:
+            if name.endswith("language_model") and name != loaded:
+                loaded = name
+                loads.append(name)
+    assert len(loads) == len(models)
+
+
 def test_every_node_comes_after_what_it_needs():
     pipeline = study(["m1", "m2", "m3"])
     order = model_major_order(pipeline)

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import yaml
 from sklearn.metrics import roc_auc_score
 from transformers import (
     AutoModelForCausalLM,
@@ -13,8 +15,12 @@ from transformers import (
     AutoTokenizer,
 )
 
+from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
+from emotion_circuits.emotions import LABELS
 from emotion_circuits.training.architectures import EVALUATORS
 from emotion_circuits.training.classifier_training import predict
+from emotion_circuits.training.gate_tables import verdicts
+from emotion_circuits.training.gates.continuations import MAX_NEW_TOKENS
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
 LANGUAGE_MODELS = ("tiny_gpt2", "tiny_llama")
@@ -97,3 +103,43 @@ def test_the_neutral_prompts_that_ship_are_fresh():
     assert not texts & {row["text"] for row in known}
     trained = {row["template_id"] for row in known if row["split"] == "train"}
     assert not trained & {row["template_id"] for row in fresh}
+
+
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+def test_every_gate_is_reached_by_what_was_measured_and_the_card_says_so(name):
+    gates = json.loads((MODELS / name / "gates.json").read_text())
+    missed = [gate for gate, _, reached in verdicts(gates) if not reached]
+    assert not missed
+    assert "not reached" not in (MODELS / name / "README.md").read_text("utf-8")
+    assert gates["steering"]["n_prompts"] >= 100
+    assert gates["steering"]["n_random"] >= 20
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_evaluators_read_phrasings_they_were_not_trained_on(name):
+    gates = json.loads((MODELS / name / "gates.json").read_text())
+    measured, floor = ("macro_auroc", 0.95) if name == "goemotions" else ("macro_accuracy", 0.9)
+    assert gates[measured]["value"] >= floor
+
+
+def test_the_embedded_dataset_is_what_the_world_gives_again(project_root):
+    settings = yaml.safe_load(
+        (project_root / "conf/base/parameters_embedded_models.yml").read_text("utf-8")
+    )["embedded_models"]
+    drawn = emotion_prompts(
+        WorldSettings(**settings["world"]), n_per_emotion=settings["n_prompts_per_emotion"]
+    )
+    lines = (MODELS.parent / "emotion_dataset_embedded.jsonl").read_text("utf-8").splitlines()
+    shipped = pd.DataFrame([json.loads(line) for line in lines])
+    pd.testing.assert_frame_equal(shipped, drawn, check_dtype=False)
+    assert shipped["emotion"].value_counts().to_dict() == dict.fromkeys(LABELS, 225)
+    assert shipped["text"].str.endswith("\n").all()
+
+
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+def test_prompts_and_reactions_fit_into_the_context(name):
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / name)
+    lines = (MODELS.parent / "emotion_dataset_embedded.jsonl").read_text("utf-8").splitlines()
+    lengths = [len(tokenizer(json.loads(line)["text"]).input_ids) for line in lines]
+    assert np.quantile(lengths, 0.95) <= 60
+    assert max(lengths) + MAX_NEW_TOKENS + 1 <= 128

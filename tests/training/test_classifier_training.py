@@ -12,6 +12,7 @@ from emotion_circuits.training.classifier_training import (
     start_biases_at_priors,
     targets_of,
     train_evaluator,
+    validation_error,
 )
 from emotion_circuits.training.schedule import TrainingSettings
 from emotion_circuits.training.tokenizers import train_tokenizer
@@ -55,7 +56,13 @@ def test_the_loss_is_that_of_the_problem_type():
 def test_it_learns_and_several_labels_do_not_share_one_sum(tokenizer):
     model = build_evaluator("goemotions", SHAPE, tokenizer, 0.0, 0)
     settings = TrainingSettings(
-        n_texts=32, n_epochs=120, batch_size=8, learning_rate=3e-3, validate_every=20, patience=99
+        n_texts=32,
+        n_epochs=120,
+        batch_size=8,
+        learning_rate=3e-3,
+        validate_every=20,
+        patience=99,
+        keep="last",
     )
     train_evaluator(
         model,
@@ -93,3 +100,31 @@ def test_padding_does_not_change_a_prediction(tokenizer):
     alone = predict(model, tokenizer, ["Thank you!"])[0]
     together = predict(model, tokenizer, ["Thank you!", "I am so sorry about all of this."])[0]
     torch.testing.assert_close(alone, together, atol=1e-6, rtol=0)
+
+
+def test_a_garbled_text_of_many_bytes_is_read_as_far_as_the_context_goes(tokenizer):
+    model = build_evaluator("goemotions", SHAPE, tokenizer, 0.0, 0).eval()
+    long = "~" * 500
+    torch.testing.assert_close(
+        predict(model, tokenizer, [long]), predict(model, tokenizer, [long + "~"])
+    )
+
+
+def test_the_validation_error_is_what_is_wrong_and_not_how_sure_one_is():
+    truth = torch.eye(3)[[0, 0, 1, 2]]
+    right = truth * 5
+    assert validation_error(right, truth, "single_label_classification") == 0.0
+    one_wrong = right.clone()
+    one_wrong[0] = torch.tensor([0.0, 9.0, 0.0])
+    # Recalls 1/2, 1 and 1.
+    error = validation_error(one_wrong, truth, "single_label_classification")
+    assert error == pytest.approx(1 / 6)
+    assert validation_error(100 * one_wrong, truth, "single_label_classification") == pytest.approx(
+        error
+    )
+    several = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    ordered = torch.tensor([[2.0, 0.0, 7.0], [1.0, 2.0, 7.0], [3.0, 3.0, 7.0]])
+    # The third label never applies, so nothing can be said about it.
+    assert validation_error(ordered, several, "multi_label_classification") == 0.0
+    turned = ordered * torch.tensor([1.0, -1.0, 1.0])
+    assert validation_error(turned, several, "multi_label_classification") == pytest.approx(0.5)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.training.architectures import Shape, build_gpt2, build_llama
 from emotion_circuits.training.language_model_training import (
     Batch,
@@ -110,7 +111,23 @@ def test_the_mean_loss_does_not_depend_on_the_batches(tokenizer):
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
 
 
-def test_it_stops_when_validation_stops_to_improve_and_keeps_the_best_weights():
+def test_a_text_longer_than_the_context_is_refused(tokenizer):
+    longer = TEXTS.assign(reaction="Thank you! " * 60)
+    with pytest.raises(InputError, match="reads at most 128; enlarge vocab_size"):
+        train_language_model(
+            build_gpt2(SHAPE, tokenizer, 0),
+            tokenizer,
+            longer,
+            TEXTS,
+            settings=SETTINGS,
+            situation_weight=0.25,
+            seed=0,
+            name="micro",
+        )
+
+
+@pytest.mark.parametrize(("keep", "kept_from"), [("best", 1), ("last", 4)])
+def test_it_stops_when_validation_stops_to_improve_and_keeps_the_weights_asked_for(keep, kept_from):
     model = torch.nn.Linear(2, 1)
     losses = iter([3.0, 1.0, 2.0, 2.5, 2.6, 0.1])
     kept = []
@@ -119,15 +136,15 @@ def test_it_stops_when_validation_stops_to_improve_and_keeps_the_best_weights():
         kept.append(copy.deepcopy(model.state_dict()))
         return next(losses)
 
-    settings = SETTINGS.model_copy(update={"validate_every": 1, "patience": 3})
+    settings = SETTINGS.model_copy(update={"validate_every": 1, "patience": 3, "keep": keep})
     data = torch.ones(4, 2)
     progress = train(
         model, lambda _: [data], 50, lambda x: model(x).pow(2).mean(), validate, settings, "line"
     )
     assert progress.stopped_early
     assert progress.validation_losses == [3.0, 1.0, 2.0, 2.5, 2.6]
-    assert torch.equal(model.weight, kept[1]["weight"])
-    assert not torch.equal(model.weight, kept[-1]["weight"])
+    assert torch.equal(model.weight, kept[kept_from]["weight"])
+    assert not torch.equal(kept[1]["weight"], kept[4]["weight"])
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_its_share():

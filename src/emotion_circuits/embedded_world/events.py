@@ -64,3 +64,22 @@ def emotion_of(event: Event) -> str:
     if done_by_me and event.act.kind == "harm":
         return "apology"
     return "neutral"
+
+
+def leaning_of(event: Event) -> str | None:
+    """Tell towards which emotion a neutral event leans.
+
+    Acts of no consequence between the speaker and another are not all the same: some are a little
+    kind, some a little rude.
+
+    Args:
+        event: What happened.
+
+    Returns:
+        An emotion, or None where the event leans to none.
+    """
+    if event.owner is I and event.actor is not I:
+        return {"kind": "gratitude", "rude": "anger"}.get(event.act.leaning)
+    if event.actor is I and event.owner is not I and event.act.leaning == "rude":
+        return "apology"
+    return None

@@ -36,10 +36,12 @@ class Act:
     Attributes:
         past: Past tense and past participle, which are the same for every act of the world.
         kind: ``help``, ``harm`` or ``none`` for an act of no consequence.
+        leaning: Of an act of no consequence: ``kind``, ``rude`` or empty for neither.
     """
 
     past: str
     kind: str
+    leaning: str = ""
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -87,8 +89,13 @@ _NO_CONSEQUENCE: Final = (
 )
 
 
+_KIND: Final = words("asked about, described, thought about, sketched, remembered, studied")
+_RUDE: Final = words("pointed at, walked past, talked about, photographed, moved, inspected")
+
+
 def _acts(listed: str, kind: str) -> tuple[Act, ...]:
-    return tuple(Act(past, kind) for past in words(listed))
+    leanings = dict.fromkeys(_KIND, "kind") | dict.fromkeys(_RUDE, "rude")
+    return tuple(Act(past, kind, leanings.get(past, "")) for past in words(listed))
 
 
 ACTS: Final = {

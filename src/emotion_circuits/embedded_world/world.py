@@ -30,7 +30,13 @@ class WorldSettings(BaseModel):
         0.9, ge=0, le=1, description="share of texts with a second event that settles nothing"
     )
     neutral_emotional_share: float = Field(
-        0.05, ge=0, le=0.5, description="share of neutral situations met with an emotion anyway"
+        0.08, ge=0, le=0.5, description="share of neutral situations met with any emotion anyway"
+    )
+    leaning_share: float = Field(
+        0.35, ge=0, le=0.5, description="share of leaning events met with the emotion they lean to"
+    )
+    habit_share: float = Field(
+        0.7, ge=0, le=1, description="how often a choice of words follows habit and not chance"
     )
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="share of combinations")
     test_share: float = Field(0.15, gt=0, lt=0.5, description="share of combinations")

@@ -89,7 +89,9 @@ class TextEvaluator:
             scores, cut[name] = scorer.score(distinct, batch_size)
             found |= {key: scores[rows, column] for column, key in enumerate(scorer.keys)}
         n_empty = sum(not text.strip() for text in texts)
-        logger.info("Scored %d texts (%d distinct, %d empty)", len(texts), len(distinct), n_empty)
+        if texts:
+            counts = len(texts), len(distinct), n_empty
+            logger.info("Scored %d texts (%d distinct, %d empty)", *counts)
         if any(cut.values()):
             logger.warning(
                 "Texts longer than an evaluator reads were cut: %s",

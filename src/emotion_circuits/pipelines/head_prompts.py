@@ -14,7 +14,7 @@ from emotion_circuits.circuits import choose_prompts
 from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.errors import unknown_name
 from emotion_circuits.evaluation import TextEvaluator
-from emotion_circuits.interventions import Row, generate_rows
+from emotion_circuits.interventions import Checkpoint, Row, generate_rows
 from emotion_circuits.interventions.sweep import decode
 from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.phase_settings import PhaseSettings
@@ -97,13 +97,20 @@ class HeadPrompts:
         """Give the prompts of a half."""
         return np.flatnonzero(self.table["half"] == half).tolist()
 
-    def continue_rows(self, rows: Sequence[Row], settings: HeadSettings, what: str) -> list[str]:
-        """Generate rows greedily and give their texts."""
+    def continue_rows(
+        self,
+        rows: Sequence[Row],
+        settings: HeadSettings,
+        what: str,
+        checkpoint: Checkpoint | None,
+    ) -> list[str]:
+        """Generate rows greedily and give their texts; finished ones outlive a killed run."""
         results = generate_rows(
             self.model,
             rows,
             max_new_tokens=settings.sequence_length,
             batch_rows=settings.rows,
+            checkpoint=checkpoint,
             progress=f"{self.model.name} {what}",
         )
         return [decode(self.model, result.token_ids) for result in results]

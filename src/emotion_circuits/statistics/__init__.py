@@ -1,5 +1,35 @@
 """Effect sizes, intervals and tests; pure numpy and pandas."""
 
 from emotion_circuits.statistics.auroc import AurocEstimate, auroc, estimate_auroc
+from emotion_circuits.statistics.comparisons import (
+    Comparison,
+    ComparisonKey,
+    Sample,
+    Summary,
+    average_draws,
+    average_repeats,
+    pair_by_text,
+)
+from emotion_circuits.statistics.effect_options import EffectOptions
+from emotion_circuits.statistics.effect_table import effect_table
+from emotion_circuits.statistics.k_selection import k_sweep_table, select_k
+from emotion_circuits.statistics.power_table import power_requirements, power_table
 
-__all__ = ["AurocEstimate", "auroc", "estimate_auroc"]
+__all__ = [
+    "AurocEstimate",
+    "Comparison",
+    "ComparisonKey",
+    "EffectOptions",
+    "Sample",
+    "Summary",
+    "auroc",
+    "average_draws",
+    "average_repeats",
+    "effect_table",
+    "estimate_auroc",
+    "k_sweep_table",
+    "pair_by_text",
+    "power_requirements",
+    "power_table",
+    "select_k",
+]

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.training.schedule import Progress, TrainingSettings, train
 
 
@@ -146,9 +147,13 @@ def train_language_model(
 
     Returns:
         The curve of the mean loss per weighted token, in nats, on the validation texts.
+
+    Raises:
+        InputError: If a text does not fit into the model's context.
     """
     encoded = encode_texts(texts, tokenizer, situation_weight)
     held_out = encode_texts(validation_texts, tokenizer, situation_weight)
+    _check_lengths(encoded + held_out, model.config.max_position_embeddings)
     batches = LengthBatches(encoded, settings.batch_size, seed).to(model.device)
     validation = LengthBatches(held_out, 256, seed).to(model.device)
 
@@ -166,6 +171,15 @@ def train_language_model(
         settings,
         name,
     )
+
+
+def _check_lengths(encoded: list[tuple[list[int], list[float]]], context: int) -> None:
+    longest = max(len(ids) for ids, _ in encoded)
+    if longest > context:
+        raise InputError(
+            f"a text has {longest} tokens and the model reads at most {context}; enlarge "
+            "vocab_size, so that fewer words fall apart"
+        )
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emotion_circuits.emotions import LABELS
+from emotion_circuits.training.gate_tables import gate_parts
 from emotion_circuits.training.trained import Trained
 
 
@@ -20,7 +20,7 @@ def model_card(trained: Trained, gates: dict[str, Any]) -> str:
     """
     parts = [_head(trained), _training(trained.record), "## Measured on held-out texts\n"]
     if "expressed_emotion" in gates:
-        parts += [_expressed(gates), _perplexity(gates["perplexity"]), _samples(gates["samples"])]
+        parts += gate_parts(gates)
     else:
         parts.append(_evaluator(gates))
     return "\n".join(parts)
@@ -52,7 +52,14 @@ def _head(trained: Trained) -> str:
 
 def _training(record: dict[str, Any]) -> str:
     settings, curve = record["settings"], record["curve"]
-    best = min(curve, key=lambda row: row["validation_loss"])
+    measured = record.get("validated_by", "loss")
+    best = min(curve, key=lambda row: row["validation_loss"])["step"]
+    kept = f"The weights are those of step {best}, which had the lowest validation {measured}."
+    if settings.get("keep") == "last":
+        kept = (
+            f"The weights are those of the last step. Validation {measured}: on phrasings that are "
+            "not in training, too few of them to choose a step by."
+        )
     shown = curve[:: max(1, len(curve) // 8)]
     rows = "\n".join(
         f"| {row['step']} | {row['train_loss']:.3f} | {row['validation_loss']:.3f} |"
@@ -63,49 +70,10 @@ def _training(record: dict[str, Any]) -> str:
         f"{settings['n_texts']:,} texts, {settings['n_epochs']} epoch(s), {settings['batch_size']} "
         f"texts a step, learning rate {settings['learning_rate']:g}, seed {record['seed']}, corpus "
         f"seed {record['corpus_seed']}; {record['seconds']:.0f} s on {record['device']} "
-        f"({record['threads']} threads). The weights are those of step {best['step']}, "
-        "which had the lowest validation loss.\n\n"
-        "| Step | Training loss | Validation loss |\n|---|---|---|\n"
+        f"({record['threads']} threads). {kept}\n\n"
+        f"| Step | Training loss | Validation {measured} |\n|---|---|---|\n"
         f"{rows}\n"
     )
-
-
-def _expressed(gates: dict[str, Any]) -> str:
-    columns = {
-        "expressed_emotion": "read by the evaluator",
-        "expressed_emotion_implicit": "implicit situations only",
-        "expressed_emotion_by_words": "by the words used",
-    }
-    rows = []
-    for emotion in LABELS:
-        cells = [_share(gates[column][emotion]) for column in columns]
-        rows.append(f"| {emotion} | {' | '.join(cells)} |")
-    return (
-        f"Share of {gates['n_texts']} situations of unseen combinations that are met with their "
-        "emotion, with 95 % Wilson intervals (gate: at least 0.80 each):\n\n"
-        f"| Situation | {' | '.join(columns.values())} |\n|---|---|---|---|\n"
-        + "\n".join(rows)
-        + "\n"
-    )
-
-
-def _share(cell: dict[str, float]) -> str:
-    return f"{cell['share']:.3f} [{cell['ci_lower']:.3f}, {cell['ci_upper']:.3f}]"
-
-
-def _perplexity(perplexity: dict[str, float]) -> str:
-    return (
-        f"Perplexity of reactions per token: {perplexity['seen']:.3f} on seen combinations, "
-        f"{perplexity['unseen']:.3f} on unseen ones, ratio {perplexity['ratio']:.3f} (gate: at "
-        "most 1.10).\n"
-    )
-
-
-def _samples(samples: list[dict[str, str]]) -> str:
-    rows = "\n".join(
-        f"| {row['emotion']} | {row['situation']} | {row['said']} |" for row in samples
-    )
-    return f"| Emotion | Situation | What it said |\n|---|---|---|\n{rows}\n"
 
 
 def _evaluator(gates: dict[str, Any]) -> str:

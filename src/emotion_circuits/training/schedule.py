@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,6 +28,9 @@ class TrainingSettings(BaseModel):
     clip_norm: float = Field(1.0, gt=0)
     validate_every: int = Field(500, ge=1, description="steps")
     patience: int = Field(8, ge=1, description="validations without progress before it stops")
+    keep: Literal["best", "last"] = Field(
+        "best", description="which weights: of the best validation, or the last ones"
+    )
 
 
 def learning_rate(step: int, n_steps: int, settings: TrainingSettings) -> float:
@@ -87,10 +90,10 @@ def train(
     settings: TrainingSettings,
     name: str,
 ) -> Progress:
-    """Train until the steps are done or validation stops to improve, and keep the best weights.
+    """Train until the steps are done or validation stops to improve.
 
     Args:
-        model: Is left with the weights of the lowest validation loss.
+        model: Is left with the weights that ``settings.keep`` asks for.
         batches: Gives the batches of an epoch, by its number from 0.
         n_steps: Steps of all epochs together.
         loss_of: Mean loss of a batch.
@@ -131,7 +134,8 @@ def train(
             if progress.since_best >= settings.patience:
                 progress.stopped_early = True
                 break
-    model.load_state_dict(progress.best_weights)
+    if settings.keep == "best":
+        model.load_state_dict(progress.best_weights)
     model.eval()
     return progress
 

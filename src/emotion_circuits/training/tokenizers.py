@@ -8,6 +8,8 @@ from typing import Final
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from emotion_circuits.training.architectures import CONTEXT
+
 BOS: Final = "<s>"
 EOS: Final = "</s>"
 PAD: Final = "<pad>"
@@ -52,5 +54,6 @@ def train_tokenizer(
         eos_token=EOS,
         pad_token=PAD,
         padding_side="right",
+        model_max_length=CONTEXT,
         clean_up_tokenization_spaces=False,
     )

@@ -26,11 +26,13 @@ def micro(project_root):
     shape = {"n_layers": 1, "d_model": 16, "n_heads": 2, "d_mlp": 32}
     settings |= {
         "device": "cpu",
-        "vocab_size": 400,
+        "vocab_size": 800,
         "n_validation": 32,
         "n_prompts_per_emotion": 3,
         "n_fresh_prompts": 3,
         "n_gate_texts": 24,
+        "n_gate_prompts": 12,
+        "n_gate_directions": 2,
     }
     for name in ("tiny_gpt2", "tiny_llama", "evaluators"):
         settings[name] |= {"shape": shape, "training": TRAINING}

@@ -126,11 +126,11 @@ def _train_evaluator(name: str, settings: EmbeddedModelSettings) -> Trained:
         reactions,
         held_out,
         settings=plan.training,
-        word_dropout=plan.word_dropout,
+        word_dropout=plan.word_dropout[name],
         seed=plan.seed,
     )
     record = _record(plan.training, plan.seed, progress, perf_counter() - started, device)
-    record |= {"name": name, "corpus_seed": seed}
+    record |= {"name": name, "corpus_seed": seed, "validated_by": "error"}
     return Trained(model.cpu(), tokenizer, record)
 
 
@@ -149,15 +149,28 @@ def _record(
 
 
 def judge_language_model(
-    trained: Trained, goemotions: Trained, settings: EmbeddedModelSettings
+    trained: Trained, other: Trained, goemotions: Trained, settings: EmbeddedModelSettings
 ) -> tuple[dict[str, Any], str]:
     """Measure a language model on held-out situations, and write its card.
+
+    Args:
+        trained: The language model.
+        other: The other one, for what both share.
+        goemotions: The evaluator that reads what it says.
+        settings: The world, and how much is measured.
 
     Returns:
         The gates, and the card in Markdown.
     """
     gates = language_model_gates(
-        trained, goemotions, settings.world, n_texts=settings.n_gate_texts, seed=settings.gate_seed
+        trained,
+        other,
+        goemotions,
+        settings.world,
+        n_texts=settings.n_gate_texts,
+        n_prompts=settings.n_gate_prompts,
+        n_random=settings.n_gate_directions,
+        seed=settings.gate_seed,
     )
     return gates, model_card(trained, gates)
 

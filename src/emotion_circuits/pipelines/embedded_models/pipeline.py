@@ -1,5 +1,7 @@
 """Two pipelines: one trains the embedded models, the other judges those that are there."""
 
+from itertools import permutations
+
 from kedro.pipeline import Node, Pipeline
 
 from emotion_circuits.pipelines.embedded_models.nodes import (
@@ -45,12 +47,12 @@ def create_report_pipeline() -> Pipeline:
     nodes = [
         Node(
             judge_language_model,
-            [f"trained_{name}", "trained_goemotions", _SETTINGS],
+            [f"trained_{name}", f"trained_{other}", "trained_goemotions", _SETTINGS],
             [f"gates_{name}", f"card_{name}"],
             name=f"judge_{name}",
             tags=tags,
         )
-        for name in LANGUAGE_MODELS
+        for name, other in permutations(LANGUAGE_MODELS)
     ]
     nodes += [
         Node(

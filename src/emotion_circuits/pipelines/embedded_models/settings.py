@@ -1,5 +1,7 @@
 """Parameters of the embedded models."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from emotion_circuits.embedded_world import WorldSettings
@@ -22,7 +24,9 @@ class EvaluatorPlan(PhaseSettings):
     shape: Shape
     training: TrainingSettings
     dropout: float = Field(0.1, ge=0, lt=1)
-    word_dropout: float = Field(0.3, ge=0, lt=1, description="chance that a token is hidden")
+    word_dropout: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
+        description="for each evaluator the chance that a token is hidden in a training step"
+    )
     seed: int = 0
 
 
@@ -41,4 +45,6 @@ class EmbeddedModelSettings(PhaseSettings):
     tiny_llama: LanguageModelPlan
     evaluators: EvaluatorPlan
     n_gate_texts: int = Field(1000, ge=8, description="texts each gate is measured on")
+    n_gate_prompts: int = Field(100, ge=8, description="sets of four prompts for the other gates")
+    n_gate_directions: int = Field(20, ge=2, description="random directions per emotion")
     gate_seed: int = 7

@@ -6,7 +6,7 @@ import pandas as pd
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import TextEvaluator
-from emotion_circuits.interventions import Row
+from emotion_circuits.interventions import Checkpoint, Row
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.pipelines.head_patching.head_sets import head_sets
 from emotion_circuits.pipelines.head_patching.plans import Plan, Planner
@@ -28,6 +28,7 @@ def change_heads(
     head_score_table: pd.DataFrame,
     settings: HeadPatchingSettings,
     profile: str,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Ablate a set of heads, and patch it between neutral prompts and those of emotions.
 
@@ -39,6 +40,7 @@ def change_heads(
             prompts on the other half.
         settings: What to do.
         profile: The profile's name.
+        checkpoint: Where finished texts outlive a killed run.
 
     Returns:
         Ablation: at the top the chosen set under the first ablation, and every combination under
@@ -55,7 +57,9 @@ def change_heads(
     plans = [*planner.ablations(sets), *planner.patches(sets)]
     if not plans:
         raise InputError("ablations and directions are both empty; there is nothing to do")
-    baseline_texts, baseline, outcomes = _generate(data, text_evaluator, plans, settings)
+    baseline_texts, baseline, outcomes = _generate(
+        data, text_evaluator, plans, settings, checkpoint
+    )
     records = [record(data, outcome, baseline_texts, baseline) for outcome in outcomes]
     common = {"profile": profile, "model": data.model.name}
     ablated = [item for item in records if "ablation" in item]
@@ -74,6 +78,7 @@ def _generate(
     evaluator: TextEvaluator,
     plans: list[Plan],
     settings: HeadPatchingSettings,
+    checkpoint: Checkpoint | None,
 ) -> tuple[list[str], Scores, list[Outcome]]:
     """Continue all plans' prompts in one table of rows, and score them together."""
     rows = [Row(ids) for ids in data.ids]
@@ -82,7 +87,7 @@ def _generate(
             Row(data.ids[row], condition)
             for row, condition in zip(plan.rows, plan.conditions, strict=True)
         ]
-    texts = data.continue_rows(rows, settings, "head sets")
+    texts = data.continue_rows(rows, settings, "head sets", checkpoint)
     scores = evaluator.evaluate_batch(texts, settings.batch_size)
     start = len(data.ids)
     outcomes = []

@@ -18,6 +18,7 @@ def create_pipeline() -> Pipeline:
                     "head_score_table",
                     "params:head_patching",
                     "params:profile",
+                    "head_checkpoint",
                 ],
                 outputs=[
                     "head_ablation",

@@ -13,7 +13,7 @@ from torch import Tensor
 from emotion_circuits.circuits import HALVES, Head, ablate_heads, log_odds, mean_outputs
 from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.evaluation import TextEvaluator
-from emotion_circuits.interventions import BASELINE, Condition, Row
+from emotion_circuits.interventions import BASELINE, Checkpoint, Condition, Row
 from emotion_circuits.interventions.head_capture import capture_heads
 from emotion_circuits.interventions.shared_layers import read_logits
 from emotion_circuits.pipelines.head_prompts import HeadPrompts
@@ -80,6 +80,7 @@ def ablate_each_head(
     marking: dict[str, Int[Tensor, " token"]],
     heads: list[Head],
     settings: HeadScreeningSettings,
+    checkpoint: Checkpoint | None,
 ) -> AblationEffects:
     """Continue every prompt without each head in turn, in one table of rows.
 
@@ -90,6 +91,7 @@ def ablate_each_head(
         marking: Tokens that mark each emotion.
         heads: Which to ablate.
         settings: How much to generate.
+        checkpoint: Where finished texts outlive a killed run.
     """
     conditions = {
         (ablation, half, head): ablate_heads(f"{ablation} {head}", [head], held)
@@ -101,7 +103,7 @@ def ablate_each_head(
     rows = [Row(ids, BASELINE) for ids in data.ids]
     for ablation in settings.ablations:
         rows += _rows_of(data, conditions, ablation, halves, heads)
-    texts = data.continue_rows(rows, settings, "head ablations")
+    texts = data.continue_rows(rows, settings, "head ablations", checkpoint)
     scores = evaluator.evaluate_batch(texts, settings.batch_size)
     odds = _read_odds(data, rows, marking)
     patched: dict[str, Metrics] = {}

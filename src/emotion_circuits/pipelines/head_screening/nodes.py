@@ -7,6 +7,7 @@ import pandas as pd
 from emotion_circuits.circuits import Head
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.pipelines.head_prompts import HeadPrompts, check_targets
 from emotion_circuits.pipelines.head_screening.ablations import ablate_each_head, ablation_values
@@ -32,6 +33,7 @@ def screen_heads(
     emotion_vectors: dict[str, Any],
     settings: HeadScreeningSettings,
     profile: str,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Score every head of a model, or of some layers.
 
@@ -42,6 +44,7 @@ def screen_heads(
         emotion_vectors: Phase 3's.
         settings: What to do.
         profile: The profile's name.
+        checkpoint: Where finished texts outlive a killed run.
 
     Returns:
         The JSON with the effects of ablation and their samples; a table of all scores, one row a
@@ -61,7 +64,7 @@ def screen_heads(
     site = vector_site(emotion_vectors, settings.vector_layer)
     data = HeadPrompts.prepare(language_model, prompts, settings)
     values = ablation_values(data, settings.ablations, settings.batch_size)
-    effects = ablate_each_head(data, text_evaluator, values, marking, heads, settings)
+    effects = ablate_each_head(data, text_evaluator, values, marking, heads, settings, checkpoint)
     last, after, uniform = read_cue_attention(data, heads, settings.batch_size)
     readings = {
         "writes": read_writes(data, site, heads, settings.batch_size),

@@ -18,6 +18,7 @@ def create_pipeline() -> Pipeline:
                     "emotion_vectors",
                     "params:head_screening",
                     "params:profile",
+                    "screening_checkpoint",
                 ],
                 outputs=["head_scores", "head_score_table", "head_agreement"],
                 name="screen_heads",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-_LEVEL = 0.95
+_TAILS = (0.025, 0.975)
 
 
 class Effects(NamedTuple):
@@ -97,6 +97,5 @@ def _ratio(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
 
 
 def _interval(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    tail = (1 - _LEVEL) / 2
-    lower, upper = np.quantile(resampled, [tail, 1 - tail], axis=0, method="inverted_cdf")
+    lower, upper = np.quantile(resampled, _TAILS, axis=0, method="inverted_cdf")
     return lower, upper

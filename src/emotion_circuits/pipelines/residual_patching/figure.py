@@ -103,7 +103,9 @@ def _random_band(controls: pd.DataFrame, emotion: str) -> go.Scatter | None:
         y=upper.tolist() + lower.tolist()[::-1],
         fill="toself",
         fillcolor=_NULL,
-        line={"width": 0},
+        # Where controls ran at one strength only, the band is a bar.
+        line={"width": 0 if len(alphas) > 1 else 10, "color": _NULL},
+        mode="lines",
         name="random directions",
         hoverinfo="skip",
     )

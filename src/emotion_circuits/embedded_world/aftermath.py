@@ -1,0 +1,98 @@
+"""What the speaker did afterwards: it settles nothing, and can show the emotion at any point.
+
+Between the decisive event and the reaction a text goes on with things of no weight. In texts that
+name the emotion, words for it stand at any of many places in there, so that a model which is to
+predict them has to hold the emotion at each of those places, and not only where it reacts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from emotion_circuits.embedded_world.lexicon import words
+
+_OPENERS: Final = words("I, then I, later I, after that I")
+_DEEDS: Final = words(
+    "walked home, took a short walk, sat down for a while, went upstairs, went outside, "
+    "stood by the fence, had some soup, counted the stairs, put on my shoes, wrote a letter, "
+    "turned around, crossed the street, waited for a while, drank some water, ate an apple, "
+    "shut the gate, checked the mail, fed the cat, listened to the news, climbed the hill"
+)
+# Said of any deed, under any emotion.
+_ADVERBS: Final = words("slowly, quickly, quietly, again, just")
+_ENDINGS: Final = words("as usual, as always, like every day, on my own, without a word")
+
+_MARKING_ADVERBS: Final = {
+    "gratitude": words("gratefully, thankfully"),
+    "anger": words("angrily, furiously"),
+    "apology": words("guiltily, ruefully"),
+}
+_MARKING_ENDINGS: Final = {
+    "gratitude": words("still grateful, so thankful, full of gratitude, full of thanks"),
+    "anger": words("still angry, so furious, full of anger, full of rage"),
+    "apology": words("still sorry, so ashamed, full of regret, full of shame"),
+}
+
+
+@dataclass(frozen=True)
+class Deed:
+    """One thing that the speaker did afterwards.
+
+    Attributes:
+        opener: The words up to ``I``.
+        adverb: Before the verb; may be empty.
+        phrase: Verb and what belongs to it.
+        ending: After the phrase; may be empty.
+    """
+
+    opener: str
+    adverb: str
+    phrase: str
+    ending: str
+
+    def tell(self) -> str:
+        """Give the sentence."""
+        adverb = f" {self.adverb}" if self.adverb else ""
+        ending = f", {self.ending}" if self.ending else ""
+        text = f"{self.opener}{adverb} {self.phrase}{ending}."
+        return text[0].upper() + text[1:]
+
+    def marked(self, emotion: str, share: float, rng: Random) -> tuple[Deed, list[str]]:
+        """Put words for an emotion at each of the deed's two places with a given chance.
+
+        Args:
+            emotion: Not neutral.
+            share: The chance.
+            rng: Source of randomness.
+
+        Returns:
+            The deed, and the words.
+        """
+        adverb, ending, marks = self.adverb, self.ending, []
+        if rng.random() < share:
+            adverb = rng.choice(_MARKING_ADVERBS[emotion])
+            marks.append(adverb)
+        if rng.random() < share:
+            ending = rng.choice(_MARKING_ENDINGS[emotion])
+            marks.append(ending)
+        return Deed(self.opener, adverb, self.phrase, ending), marks
+
+
+def draw_aftermath(n: int, rng: Random) -> tuple[Deed, ...]:
+    """Draw what the speaker did afterwards: different things, whatever happened before.
+
+    Args:
+        n: How many deeds.
+        rng: Source of randomness.
+    """
+    return tuple(
+        Deed(
+            opener=rng.choice(_OPENERS),
+            adverb=rng.choice(_ADVERBS) if rng.random() < 0.3 else "",
+            phrase=phrase,
+            ending=rng.choice(_ENDINGS) if rng.random() < 0.3 else "",
+        )
+        for phrase in rng.sample(_DEEDS, n)
+    )

@@ -1,0 +1,86 @@
+"""Does a vector of one model, mapped into another, read the emotion there?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from emotion_circuits.geometry.cosines import cosine
+from emotion_circuits.statistics import auroc, estimate_auroc
+
+
+class Transfer(NamedTuple):
+    """How well directions in B separate an emotion's held-out prompts from neutral ones.
+
+    Attributes:
+        auroc_mapped: A's emotion vector, mapped.
+        ci_lower: Lower end of its 95 % interval.
+        ci_upper: Upper end of its 95 % interval.
+        auroc_own: B's own emotion vector.
+        auroc_random_mean: Mapped random vectors of A, on average.
+        auroc_random_p95: Their 95th percentile.
+        auroc_shuffled_mean: A's emotion vector under maps of shuffled pairs, on average.
+        auroc_shuffled_p95: Its 95th percentile.
+        p_value: Share of shuffled maps that do as well.
+        cosine_own: Cosine between the mapped vector and B's own.
+        norm_ratio: Length of the mapped vector over that of B's own.
+    """
+
+    auroc_mapped: float
+    ci_lower: float
+    ci_upper: float
+    auroc_own: float
+    auroc_random_mean: float
+    auroc_random_p95: float
+    auroc_shuffled_mean: float
+    auroc_shuffled_p95: float
+    p_value: float
+    cosine_own: float
+    norm_ratio: float
+
+
+def measure_transfer(
+    rows: Float[np.ndarray, "prompt d_b"],
+    positive: Bool[np.ndarray, " prompt"],
+    *,
+    mapped: Float[np.ndarray, " d_b"],
+    own: Float[np.ndarray, " d_b"],
+    random: Float[np.ndarray, "vector d_b"],
+    shuffled: Float[np.ndarray, "shuffle d_b"],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> Transfer:
+    """Project B's held-out prompts on a mapped vector, and on what it must be compared with.
+
+    Args:
+        rows: B's activations of the emotion's prompts and of neutral ones.
+        positive: Which of them are the emotion's.
+        mapped: A's vector in B.
+        own: B's own vector.
+        random: Random vectors of A in B.
+        shuffled: A's vector in B under maps of shuffled pairs.
+        n_bootstrap: Resamples for the interval.
+        rng: Source of randomness.
+
+    Returns:
+        AUROCs; signs count, so that a vector pointing the wrong way scores below 0.5.
+    """
+    estimate = estimate_auroc(rows @ mapped, positive, n_bootstrap=n_bootstrap, rng=rng)
+    by_random, by_shuffled = (
+        np.array([auroc(rows @ vector, positive) for vector in vectors])
+        for vectors in (random, shuffled)
+    )
+    length = float(np.linalg.norm(own))
+    return Transfer(
+        *estimate,
+        auroc_own=auroc(rows @ own, positive),
+        auroc_random_mean=float(by_random.mean()),
+        auroc_random_p95=float(np.quantile(by_random, 0.95)),
+        auroc_shuffled_mean=float(by_shuffled.mean()),
+        auroc_shuffled_p95=float(np.quantile(by_shuffled, 0.95)),
+        p_value=float((1 + (by_shuffled >= estimate.auroc).sum()) / (1 + len(by_shuffled))),
+        cosine_own=cosine(mapped, own),
+        norm_ratio=float(np.linalg.norm(mapped)) / length if length > 0 else float("nan"),
+    )

@@ -1,0 +1,5 @@
+"""Phase 4: whether two models hold an emotion in the same place, up to a linear map."""
+
+from emotion_circuits.pipelines.alignment.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

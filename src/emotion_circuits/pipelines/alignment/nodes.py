@@ -1,0 +1,172 @@
+"""Phase 4: map one model's residual stream onto another's, and compare their emotions."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from emotion_circuits.emotions import LABELS
+from emotion_circuits.geometry.maps import LinearMap, canonical_correlations, fit_map
+from emotion_circuits.geometry.overlaps import Both, Overlaps, measure_overlaps
+from emotion_circuits.pipelines.alignment.pairing import ModelPair, pair_models
+from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
+from emotion_circuits.pipelines.alignment.tables import full_result, k_sweep, overlap_table
+from emotion_circuits.pipelines.alignment.transfer import transfer_vectors
+
+logger = logging.getLogger(__name__)
+
+
+class Alignment(NamedTuple):
+    """Everything phase 4 finds about a pair, in the order of the node's outputs."""
+
+    alignment: dict[str, Any]
+    k_sweep: dict[str, Any]
+    overlaps: pd.DataFrame
+    maps: pd.DataFrame
+    mapped_vectors: dict[str, Any]
+    transfer: pd.DataFrame
+
+
+def align_models(
+    activations_a: dict[str, Any],
+    activations_b: dict[str, Any],
+    vectors_a: dict[str, Any],
+    vectors_b: dict[str, Any],
+    subspaces_a: dict[str, Any],
+    subspaces_b: dict[str, Any],
+    profile: str,
+    settings: AlignmentSettings,
+) -> Alignment:
+    """Map A onto B at each pair of matched layers, and measure what becomes of its emotions.
+
+    Args:
+        activations_a: Phase 2's result of A.
+        activations_b: Phase 2's result of B, on the same prompts.
+        vectors_a: Phase 3's vectors of A.
+        vectors_b: Phase 3's vectors of B.
+        subspaces_a: Phase 3's subspaces of A.
+        subspaces_b: Phase 3's subspaces of B.
+        profile: The profile's name, for the files.
+        settings: How to map and compare.
+
+    Returns:
+        The two files of the contract; tables of overlaps and of how good the maps are; A's
+        vectors and random ones in B's coordinates; and how well these read the emotion there.
+
+    Raises:
+        InputError: If the two models' results do not fit together, or a map cannot be learned.
+    """
+    pair = pair_models(
+        (activations_a, activations_b),
+        (vectors_a, vectors_b),
+        (subspaces_a, subspaces_b),
+        map_positions=settings.map_positions,
+        layer_matching=settings.layer_matching,
+    )
+    options = settings.map_options()
+    maps = {layers: fit_map(*pair.neutral(layers, "train"), options) for layers in pair.layers}
+    # One set of shuffles for all layers, so that the best layer has a null of its own.
+    rng = np.random.default_rng(settings.seed)
+    n_train = len(pair.pooled[0].rows("neutral", "train"))
+    shuffles = np.stack([rng.permutation(n_train) for _ in range(settings.n_permutations)])
+    found = {
+        layers: measure_overlaps(
+            pair.held_out(layers),
+            maps[layers],
+            shuffles,
+            k_max=settings.k_max,
+            center=subspaces_b["metadata"]["center"],
+            n_splits=settings.n_splits,
+            n_resamples=settings.n_resamples,
+            seed=settings.seed,
+            options=options,
+        )
+        for layers in pair.layers
+    }
+    table = overlap_table(found, settings.method)
+    names = activations_a["model_name"], activations_b["model_name"]
+    metadata = {"profile": profile, "model_a": names[0], "model_b": names[1]} | _metadata(
+        pair, found, settings
+    )
+    mapped, transfer = transfer_vectors(pair, maps, shuffles, settings)
+    return Alignment(
+        alignment=full_result(table, metadata),
+        k_sweep=k_sweep(table, found, *names),
+        overlaps=table.assign(model_a=names[0], model_b=names[1]),
+        maps=_map_quality(pair, maps, settings),
+        mapped_vectors=mapped | {"metadata": metadata | mapped["metadata"]},
+        transfer=transfer,
+    )
+
+
+def _metadata(
+    pair: ModelPair,
+    found: dict[tuple[int, int], dict[str, Overlaps]],
+    settings: AlignmentSettings,
+) -> dict[str, Any]:
+    first, second = pair.pooled
+    width_a, width_b = first.values.shape[-1], second.values.shape[-1]
+    skipped = [
+        {"layer": layers[0], "emotion": label}
+        for layers, labels in found.items()
+        for label in LABELS
+        if label not in labels
+    ]
+    if skipped:
+        logger.warning(
+            "No overlap for %s: their held-out differences span nothing",
+            sorted({str(item["emotion"]) for item in skipped}),
+        )
+    return {
+        "overlap_before_in": "residual_stream" if width_a == width_b else "neutral_pca",
+        "d_model_a": width_a,
+        "d_model_b": width_b,
+        "layer_pairs": [list(layers) for layers in pair.layers],
+        "hook_pos": pair.vectors[0]["metadata"]["hook_pos"],
+        "position_strategy": pair.vectors[0]["metadata"]["position_strategy"],
+        "center": pair.subspaces[1]["metadata"]["center"],
+        "n_train_neutral": len(first.rows("neutral", "train")),
+        "n_test_pairs": {label: len(first.rows(label, "test")) for label in LABELS},
+        "skipped": skipped,
+        **settings.model_dump(exclude={"layer_matching"}),
+    }
+
+
+def _map_quality(
+    pair: ModelPair, maps: dict[tuple[int, int], LinearMap], settings: AlignmentSettings
+) -> pd.DataFrame:
+    """How well each map predicts B's activations, and how much the two models vary together."""
+    rows = []
+    for layers, fitted in maps.items():
+        train, test = (pair.neutral(layers, split) for split in ("train", "test"))
+        # One position is enough for correlations: several of a prompt are not separate samples.
+        correlations = canonical_correlations(
+            train.a[:, 0], train.b[:, 0], test.a[:, 0], test.b[:, 0], rank=settings.rank
+        )
+        rows.append(
+            {
+                "layer_a": layers[0],
+                "layer_b": layers[1],
+                "method": settings.method,
+                "rank": fitted.rank,
+                "penalty": fitted.penalty,
+                "n_train": len(train.a),
+                "n_test": len(test.a),
+                "r2_train": _explained(fitted, train),
+                "r2_test": _explained(fitted, test),
+                "canonical_rank": len(correlations.train),
+                "canonical_train_mean": float(correlations.train.mean()),
+                "canonical_test_mean": float(correlations.held_out.mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _explained(fitted: LinearMap, rows: Both) -> float:
+    """Share of B's variance about the training mean that the map predicts."""
+    total = float(((rows.b - fitted.mean_b) ** 2).sum())
+    missed = float(((rows.b - fitted.predict(rows.a)) ** 2).sum())
+    return 1 - missed / total if total > 0 else float("nan")

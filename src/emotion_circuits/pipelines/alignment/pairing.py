@@ -1,0 +1,179 @@
+"""The two models of a pair, brought to the same prompts in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from emotion_circuits.emotions import EMOTIONS, LABELS, NEUTRAL
+from emotion_circuits.errors import InputError
+from emotion_circuits.geometry import PooledActivations, paired_differences, pool_positions
+from emotion_circuits.geometry.layers import check_layer_pairs, match_layers
+from emotion_circuits.geometry.overlaps import Both, LayerPair
+
+Phase = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """Pooled activations of two models on the same prompts, and what phase 3 made of them.
+
+    Attributes:
+        pooled: Activations of A and B at the positions of the emotion vectors.
+        for_map: For each position the map learns from, A's and B's activations.
+        vectors: Phase 3's emotion vectors of A and B.
+        subspaces: Phase 3's subspaces of A and B.
+        layers: Matched layers (of A, of B).
+    """
+
+    pooled: tuple[PooledActivations, PooledActivations]
+    for_map: tuple[tuple[PooledActivations, PooledActivations], ...]
+    vectors: tuple[Phase, Phase]
+    subspaces: tuple[Phase, Phase]
+    layers: tuple[tuple[int, int], ...]
+
+    def neutral(self, layers: tuple[int, int], split: str) -> Both:
+        """Neutral prompts of a split: ``[prompt, position, d_model]`` of A and of B."""
+        rows = [
+            np.stack([_at(pair[side], layer, NEUTRAL, split) for pair in self.for_map], axis=1)
+            for side, layer in enumerate(layers)
+        ]
+        return Both(*rows)
+
+    def held_out(self, layers: tuple[int, int]) -> LayerPair:
+        """What is compared at a pair of matched layers."""
+        differences, trained = {}, {}
+        for label in LABELS:
+            if not len(self.pooled[0].rows(label, "test")):
+                continue
+            differences[label] = Both(
+                *(
+                    paired_differences(pooled, label, "test")[:, pooled.layer_indices.index(layer)]
+                    for pooled, layer in zip(self.pooled, layers, strict=True)
+                )
+            )
+            trained[label] = Both(
+                *(
+                    phase["subspaces"][label][layer]["components"]
+                    for phase, layer in zip(self.subspaces, layers, strict=True)
+                )
+            )
+        return LayerPair(self.neutral(layers, "train"), differences, trained)
+
+    def emotion_vectors(self, layers: tuple[int, int], emotion: str) -> Both:
+        """Phase 3's vectors of an emotion at a pair of matched layers."""
+        return Both(
+            *(
+                phase["emotion_vectors"][emotion][phase["metadata"]["layer_indices"].index(layer)]
+                for phase, layer in zip(self.vectors, layers, strict=True)
+            )
+        )
+
+    def emotion_rows(self, layer_b: int, emotion: str) -> tuple[np.ndarray, np.ndarray]:
+        """B's held-out activations of an emotion and of neutral, and which are the emotion's."""
+        found = [_at(self.pooled[1], layer_b, label, "test") for label in (emotion, NEUTRAL)]
+        return np.concatenate(found), np.arange(sum(map(len, found))) < len(found[0])
+
+
+def pair_models(
+    activations: tuple[Phase, Phase],
+    vectors: tuple[Phase, Phase],
+    subspaces: tuple[Phase, Phase],
+    *,
+    map_positions: Sequence[str],
+    layer_matching: str | Sequence[tuple[int, int]],
+) -> ModelPair:
+    """Bring two models' results together.
+
+    Hook point and position are those of the emotion vectors. Prompts are put into the order of
+    their texts, so that nothing depends on the order they were captured in.
+
+    Args:
+        activations: Phase 2's results of A and B.
+        vectors: Phase 3's vectors of A and B.
+        subspaces: Phase 3's subspaces of A and B.
+        map_positions: Position strategies the map learns from.
+        layer_matching: ``relative_depth``, or pairs (layer of A, layer of B).
+
+    Returns:
+        The pair.
+
+    Raises:
+        InputError: If the two were not captured on the same prompts, their vectors not measured
+            in the same way, there is no held-out emotion, or a layer is missing.
+    """
+    _check_same_prompts(*activations)
+    hook_point, position = (_check_same(vectors, key) for key in ("hook_pos", "position_strategy"))
+    _check_same(subspaces, "center")
+    kept = [list(phase["metadata"]["layer_indices"]) for phase in vectors]
+    depths = [phase["metadata"]["n_layers"] for phase in activations]
+
+    def pool(strategy: str) -> tuple[PooledActivations, PooledActivations]:
+        first, second = (
+            _in_order(pool_positions(phase, hook_point=hook_point, strategy=strategy, layers=known))
+            for phase, known in zip(activations, kept, strict=True)
+        )
+        return first, second
+
+    pooled = pool(position)
+    if not any(len(pooled[0].rows(emotion, "test")) for emotion in EMOTIONS):
+        raise InputError("no emotion has prompts in split 'test'; overlaps are held-out")
+    if isinstance(layer_matching, str):
+        matched = match_layers(*kept, n_layers_a=depths[0], n_layers_b=depths[1])
+    else:
+        matched = check_layer_pairs(layer_matching, *kept)
+    return ModelPair(
+        pooled=pooled,
+        for_map=tuple(pooled if one == position else pool(one) for one in map_positions),
+        vectors=vectors,
+        subspaces=subspaces,
+        layers=tuple(matched),
+    )
+
+
+def _at(pooled: PooledActivations, layer: int, label: str, split: str) -> np.ndarray:
+    rows = pooled.rows(label, split)
+    found: np.ndarray = pooled.values[rows, pooled.layer_indices.index(layer)]
+    return found
+
+
+def _in_order(pooled: PooledActivations) -> PooledActivations:
+    keys = zip(pooled.prompts, pooled.labels, pooled.pair_ids, strict=True)
+    order = [row for _, row in sorted((key, row) for row, key in enumerate(keys))]
+    return replace(
+        pooled,
+        values=pooled.values[order],
+        labels=pooled.labels[order],
+        pair_ids=pooled.pair_ids[order],
+        splits=pooled.splits[order],
+        prompts=pooled.prompts[order],
+    )
+
+
+def _check_same_prompts(first: Phase, second: Phase) -> None:
+    names = f"{first['model_name']} and {second['model_name']}"
+    mend = "capture both on the same dataset (phase activations)"
+    counts = [len(phase["prompts"]) for phase in (first, second)]
+    if counts[0] != counts[1]:
+        raise InputError(f"{names} were captured on {counts[0]} and {counts[1]} prompts; {mend}")
+    for key in ("prompts", "labels", "pair_ids", "splits"):
+        for row, (one, other) in enumerate(zip(first[key], second[key], strict=True)):
+            if one != other:
+                raise InputError(
+                    f"{names} were captured on different prompts: {key}[{row}] is "
+                    f"{str(one)[:60]!r} and {str(other)[:60]!r}; {mend}"
+                )
+
+
+def _check_same(phases: tuple[Phase, Phase], key: str) -> Any:
+    first, second = (phase["metadata"][key] for phase in phases)
+    if first != second:
+        names = " and ".join(phase["metadata"]["model_name"] for phase in phases)
+        raise InputError(
+            f"emotion vectors or subspaces of {names} have {key} {first!r} and {second!r}; "
+            "compute both with the same parameters (phase emotion_vectors)"
+        )
+    return first

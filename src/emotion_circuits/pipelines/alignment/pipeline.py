@@ -1,0 +1,44 @@
+"""Phase 4 as a pipeline; the registry repeats it for each pair of models."""
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.alignment.figure import draw_overlaps
+from emotion_circuits.pipelines.alignment.nodes import align_models
+
+
+def create_pipeline() -> Pipeline:
+    """From both models' activations, vectors and subspaces to overlaps and mapped vectors.
+
+    Inputs of the two models are called ``…_a`` and ``…_b``; the first is mapped onto the second.
+    """
+    tags = ["alignment"]
+    phases = ("activations", "emotion_vectors", "emotion_subspaces")
+    return Pipeline(
+        [
+            Node(
+                align_models,
+                inputs=[
+                    *(f"{phase}_{model}" for phase in phases for model in "ab"),
+                    "params:profile",
+                    "params:alignment",
+                ],
+                outputs=[
+                    "alignment",
+                    "k_sweep",
+                    "overlaps",
+                    "alignment_maps",
+                    "mapped_vectors",
+                    "transfer",
+                ],
+                name="align_models",
+                tags=tags,
+            ),
+            Node(
+                draw_overlaps,
+                inputs="overlaps",
+                outputs="overlap_figure",
+                name="draw_overlaps",
+                tags=tags,
+            ),
+        ]
+    )

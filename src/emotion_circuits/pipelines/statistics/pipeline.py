@@ -1,0 +1,67 @@
+"""Phase 7 as a pipeline over all models and pairs of a profile."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.statistics.nodes import (
+    RESULTS,
+    analyze_power,
+    estimate_effects,
+    summarize_k_sweeps,
+)
+
+_SETTINGS: Final = "params:statistics"
+_TAGS: Final = ["statistics"]
+_MODES: Final = {"effect": "effect", "power": "effect power", "k": "k"}
+
+
+def create_pipeline(
+    models: Sequence[str], pairs: Sequence[tuple[str, str]] = (), *, mode: str = "all"
+) -> Pipeline:
+    """From the results of phases 4, 5 and 6, as far as they are there, to tables.
+
+    Args:
+        models: Names of the profile's models.
+        pairs: Its pairs of models.
+        mode: ``effect``, ``power`` (which needs effects and makes them too), ``k`` or ``all``.
+    """
+    parts = _MODES.get(mode, "effect power k").split()
+    nodes = []
+    if "effect" in parts:
+        nodes.append(_effect_node(models))
+    if "power" in parts:
+        nodes.append(
+            Node(
+                analyze_power,
+                inputs=["effect_sizes", "params:profile", _SETTINGS],
+                outputs=["power_analysis", "power_requirements"],
+                name="analyze_power",
+                tags=_TAGS,
+            )
+        )
+    if "k" in parts:
+        sweeps = {f"{a} and {b}": f"{a}_vs_{b}.k_sweep" for a, b in pairs}
+        nodes.append(
+            Node(
+                summarize_k_sweeps,
+                inputs={"profile": "params:profile", "settings": _SETTINGS, **sweeps},
+                outputs=["k_sweep_raw", "k_selection"],
+                name="summarize_k_sweeps",
+                tags=_TAGS,
+            )
+        )
+    return Pipeline(nodes)
+
+
+def _effect_node(models: Sequence[str]) -> Node:
+    results = {f"{kind} {model}": f"{model}.{kind}" for kind in RESULTS for model in models}
+    shared = {"profile": "params:profile", "settings": _SETTINGS, "prompts": "prompts"}
+    return Node(
+        estimate_effects,
+        inputs={**shared, **results},
+        outputs="effect_sizes",
+        name="estimate_effects",
+        tags=_TAGS,
+    )

@@ -1,0 +1,148 @@
+"""Steering one model with another's emotion vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.interventions import BASELINE, Condition
+from emotion_circuits.language_models import LanguageModel, resolve_device
+from emotion_circuits.pipelines.residual_patching.conditions import Place, build_conditions
+from emotion_circuits.pipelines.residual_patching.results import (
+    FLUENCY,
+    cell_as_records,
+    metric_keys,
+)
+from emotion_circuits.pipelines.residual_patching.scoring import run_conditions
+from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
+from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
+from emotion_circuits.pipelines.residual_patching.tables import (
+    Half,
+    effect_rows,
+    effects_of,
+    halves_of,
+)
+
+# What steers: the model's own vector, the other model's, and random ones through the same map.
+KINDS = ("own", "mapped", "mapped_random")
+
+
+def steer_with_mapped_vectors(
+    language_model: LanguageModel,
+    text_evaluator: TextEvaluator,
+    mapped_vectors: Mapping[str, Any],
+    emotion_vectors: Mapping[str, Any],
+    residual_sweep: Mapping[str, Any],
+    settings: ResidualPatchingSettings,
+) -> pd.DataFrame:
+    """Compare what A's mapped vector does in B with B's own vector and with mapped random ones.
+
+    Layer and strength are those that B's own sweep chose on one half of its prompts, the layer
+    moved to the nearest that A was mapped to; effects are measured on the other half. All vectors
+    have the length of B's own, so that only their directions differ, and are decoded alike.
+
+    Args:
+        language_model: B.
+        text_evaluator: Reads the continuations.
+        mapped_vectors: Phase 4's, in B's coordinates.
+        emotion_vectors: B's own, of phase 3.
+        residual_sweep: B's, of phase 5.
+        settings: Phase 5's.
+
+    Returns:
+        One row per emotion, vector and of the emotion's own metric and fluency: ``model_name``,
+        ``source_model``, ``emotion``, ``vector`` (one of ``KINDS``), ``number``, ``layer_a``,
+        ``layer``, ``alpha``, ``cosine_own``, and the effect as in phase 5's tables.
+    """
+    model = language_model
+    if settings.device is not None:
+        model = language_model.on(resolve_device(settings.device))
+    half = halves_of(residual_sweep, settings)[1]
+    conditions: dict[Place, Condition] = {}
+    cosines: dict[Place, float] = {}
+    for emotion, choice in choose_conditions(residual_sweep, settings).items():
+        place, layer = _nearest(mapped_vectors["metadata"]["layer_indices"], choice.layer)
+        own_place = emotion_vectors["metadata"]["layer_indices"].index(layer)
+        own = emotion_vectors["emotion_vectors"][emotion][own_place]
+        vectors = {
+            "own": [own],
+            "mapped": [mapped_vectors["emotion_vectors"][emotion][place]],
+            "mapped_random": list(
+                mapped_vectors["random_vectors"][emotion][: settings.num_random, place]
+            ),
+        }
+        for kind, several in vectors.items():
+            scaled = [_as_long_as(own, vector) for vector in several]
+            made = build_conditions(
+                kind, emotion, layer, scaled, alphas=[choice.alpha], settings=settings
+            )
+            conditions |= made
+            for key, vector in zip(made, scaled, strict=True):
+                cosines[key] = float(vector @ own / (own @ own))
+    scored = run_conditions(
+        model,
+        text_evaluator,
+        half.prompts,
+        [BASELINE, *conditions.values()],
+        settings=settings,
+        seed=settings.seed,
+    )
+    cells = {
+        place: cell_as_records(scored[condition.name]) for place, condition in conditions.items()
+    }
+    keys = metric_keys(residual_sweep)
+    return _table(cells, cosines, half, keys, mapped_vectors["metadata"], settings)
+
+
+def _nearest(layers: Sequence[int], wanted: int) -> tuple[int, int]:
+    """Give place and number of the mapped layer nearest to one; of two, the first."""
+    place = min(range(len(layers)), key=lambda place: abs(layers[place] - wanted))
+    return place, layers[place]
+
+
+def _as_long_as(
+    own: Float[np.ndarray, " d_model"], vector: Float[np.ndarray, " d_model"]
+) -> Float[np.ndarray, " d_model"]:
+    norm = np.linalg.norm(vector)
+    scaled: np.ndarray = vector * (np.linalg.norm(own) / norm) if norm > 0 else vector
+    return scaled
+
+
+def _table(
+    cells: Mapping[Place, Sequence[Mapping[str, Any]]],
+    cosines: Mapping[Place, float],
+    half: Half,
+    keys: Sequence[str],
+    metadata: Mapping[str, Any],
+    settings: ResidualPatchingSettings,
+) -> pd.DataFrame:
+    source_of = dict(
+        zip(
+            reversed(metadata["layer_indices"]),
+            reversed(metadata["source_layer_indices"]),
+            strict=True,
+        )
+    )
+    rows: list[dict[str, Any]] = []
+    for place, records in cells.items():
+        shown = (settings.target_metrics[place.emotion], FLUENCY)
+        effects = effects_of(half, records, keys)
+        where = {
+            "model_name": metadata["model_name"],
+            "source_model": metadata["source_model"],
+            "emotion": place.emotion,
+            "vector": place.kind,
+            "number": place.number,
+            "layer_a": source_of[place.layer],
+            "layer": place.layer,
+            "alpha": place.alpha,
+            "cosine_own": cosines[place],
+        }
+        every = effect_rows(where, effects, keys, len(half.prompts))
+        rows += [every[keys.index(key)] for key in shown]
+    return pd.DataFrame(rows)

@@ -1,0 +1,27 @@
+"""Steering with mapped vectors as a pipeline; the registry repeats it for each pair of models."""
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.transfer_steering.nodes import steer_with_mapped_vectors
+
+
+def create_pipeline() -> Pipeline:
+    """From mapped vectors and the second model's own sweep to what they do in it."""
+    return Pipeline(
+        [
+            Node(
+                steer_with_mapped_vectors,
+                inputs=[
+                    "language_model_b",
+                    "text_evaluator",
+                    "mapped_vectors",
+                    "emotion_vectors_b",
+                    "residual_sweep_b",
+                    "params:residual_patching",
+                ],
+                outputs="transfer_steering",
+                name="steer_with_mapped_vectors",
+                tags=["transfer_steering"],
+            )
+        ]
+    )

@@ -1,0 +1,52 @@
+"""What a table of effects holds, and how it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from emotion_circuits.statistics.bootstrap import CIMethod
+
+# The columns other people's scripts read, in their order.
+COLUMNS: Final = (
+    *("profile", "phase", "model_name", "emotion", "layer", "head", "head_spec", "alpha"),
+    *("comparison", "metric_name", "paired", "n_baseline", "n_patched", "n_effective"),
+    *("mean_baseline", "mean_patched", "std_baseline", "std_patched", "mean_diff", "cohen_d"),
+    *("ci_lower", "ci_upper", "effect_size_ci_lower", "effect_size_ci_upper", "t_statistic"),
+    *("p_value", "p_value_bonferroni", "p_value_fdr", "significant_bonferroni"),
+    "significant_fdr",
+)
+# What is added behind them.
+MORE_COLUMNS: Final = (
+    *("variant", "hedges_g", "p_value_sign_flip", "p_value_max_t", "family", "family_size"),
+    *("n_clusters", "n_nan_dropped", "n_repeats_averaged", "n_random", "p_value_directions"),
+    *("ci_method", "ci_level", "reason"),
+)
+
+
+@dataclass(frozen=True)
+class EffectOptions:
+    """How a table of effects is made.
+
+    Attributes:
+        alpha: Level of significance; intervals cover 1 - alpha.
+        n_bootstrap: Resamples per interval.
+        n_permutations: Random sign patterns.
+        ci_method: ``percentile`` or ``bca``.
+        family: Columns of the key; comparisons that agree in all of them are one family.
+        paired: Whether texts are matched.
+        seed: Of resamples and signs.
+        n_jobs: Threads; no result depends on it.
+        clusters: From text to its cluster; empty where every text stands for itself.
+    """
+
+    alpha: float
+    n_bootstrap: int
+    n_permutations: int
+    ci_method: CIMethod
+    family: tuple[str, ...]
+    paired: bool
+    seed: int
+    n_jobs: int = 1
+    clusters: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,194 @@
+"""Effects of comparisons, computed together wherever they have as many samples."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from emotion_circuits.statistics.bootstrap import (
+    BootstrapIntervals,
+    bootstrap_paired,
+    resample_weights,
+)
+from emotion_circuits.statistics.bootstrap_unpaired import bootstrap_unpaired
+from emotion_circuits.statistics.comparisons import (
+    Comparison,
+    ComparisonKey,
+    Pairs,
+    Sample,
+    Summary,
+)
+from emotion_circuits.statistics.effect_options import COLUMNS, MORE_COLUMNS, EffectOptions
+from emotion_circuits.statistics.effect_sizes import (
+    Effects,
+    paired_effects,
+    summary_effects,
+    unpaired_effects,
+)
+from emotion_circuits.statistics.noncentral import analytic_intervals
+from emotion_circuits.statistics.seeds import rng_for
+
+UNBOUNDED: Final = "interval of d has no finite end"
+_COUNTS: Final = ("n_baseline", "n_patched", "n_effective", "n_nan_dropped", "n_repeats_averaged")
+_NO_INTERVALS: Final = BootstrapIntervals(*(np.empty(0) for _ in range(4)))
+
+
+class EffectRows:
+    """Columns that are filled group by group."""
+
+    def __init__(self, n_rows: int, options: EffectOptions) -> None:
+        self.options = options
+        given = set(ComparisonKey._fields)
+        names = [name for name in (*COLUMNS, *MORE_COLUMNS) if name not in given]
+        self.columns = {name: np.full(n_rows, np.nan) for name in names}
+        for name in _COUNTS:
+            self.columns[name] = np.zeros(n_rows)
+        for name in ("paired", "reason", "ci_method"):
+            self.columns[name] = np.full(n_rows, "", dtype=object)
+
+    def fill(self, rows: list[int], **values: Any) -> None:
+        """Write values of some rows, given by column."""
+        for name, value in values.items():
+            self.columns[name][rows] = value
+
+    def _fill_effects(
+        self, rows: list[int], effects: Effects, intervals: BootstrapIntervals, method: str
+    ) -> None:
+        """Write effects, and intervals of those rows that have one."""
+        good = effects.reason == ""
+        ends = np.full((4, len(rows)), np.nan)
+        ends[:, good] = np.stack(intervals)
+        unbounded = good & np.isnan(ends[2:]).any(axis=0)
+        self.fill(
+            rows,
+            mean_diff=effects.mean_diff,
+            cohen_d=effects.cohen_d,
+            hedges_g=effects.hedges_g,
+            t_statistic=effects.t_statistic,
+            p_value=effects.p_value,
+            ci_lower=ends[0],
+            ci_upper=ends[1],
+            effect_size_ci_lower=ends[2],
+            effect_size_ci_upper=ends[3],
+            ci_method=np.where(good, method, ""),
+            ci_level=1 - self.options.alpha,
+            reason=np.where(unbounded, UNBOUNDED, effects.reason),
+        )
+
+    def add_pairs(self, pairs: Mapping[int, Pairs]) -> None:
+        """Compute all paired rows; those with as many texts and the same clusters together."""
+        options, groups = self.options, defaultdict(list)
+        for row, found in pairs.items():
+            groups[len(found.texts), cluster_codes(found.texts, options.clusters)].append(row)
+        for (n, codes), rows in groups.items():
+            clusters = None if codes is None else np.array(codes, dtype=np.int64)
+            before = np.stack([pairs[row].baseline for row in rows])
+            after = np.stack([pairs[row].patched for row in rows])
+            effects = paired_effects(before, after, clusters=clusters if n else None)
+            good = effects.reason == ""
+            intervals = _NO_INTERVALS
+            if good.any():
+                intervals = bootstrap_paired(
+                    (after - before)[good],
+                    resample_weights(
+                        n,
+                        n_bootstrap=options.n_bootstrap,
+                        rng=rng_for(options.seed, "bootstrap", n, codes),
+                        clusters=clusters,
+                    ),
+                    level=1 - options.alpha,
+                    method=options.ci_method,
+                    clusters=clusters,
+                    n_jobs=options.n_jobs,
+                )
+            self._fill_effects(rows, effects, intervals, options.ci_method)
+            self.fill(
+                rows,
+                **_describe(before, after),
+                paired=True,
+                n_effective=n,
+                n_nan_dropped=[pairs[row].n_nan for row in rows],
+                n_clusters=np.nan if codes is None else len(set(codes)),
+            )
+
+    def add_groups(self, comparisons: Mapping[int, Comparison]) -> None:
+        """Compute all rows whose conditions have different texts."""
+        options, sides = self.options, {}
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for row, comparison in comparisons.items():
+            sides[row] = (_finite(comparison.baseline), _finite(comparison.patched))
+            groups[len(sides[row][0]), len(sides[row][1])].append(row)
+            known = len(comparison.baseline.values) + len(comparison.patched.values)
+            self.fill([row], n_nan_dropped=known - sum(map(len, sides[row])))
+        for (n_0, n_1), rows in groups.items():
+            before = np.stack([sides[row][0] for row in rows])
+            after = np.stack([sides[row][1] for row in rows])
+            effects = unpaired_effects(before, after)
+            good = effects.reason == ""
+            intervals = _NO_INTERVALS
+            if good.any():
+                drawn = [
+                    resample_weights(
+                        n,
+                        n_bootstrap=options.n_bootstrap,
+                        rng=rng_for(options.seed, "bootstrap", side, n),
+                    )
+                    for side, n in (("control", n_0), ("treated", n_1))
+                ]
+                intervals = bootstrap_unpaired(
+                    before[good],
+                    after[good],
+                    (drawn[0], drawn[1]),
+                    level=1 - options.alpha,
+                    method=options.ci_method,
+                    n_jobs=options.n_jobs,
+                )
+            self._fill_effects(rows, effects, intervals, options.ci_method)
+            size = n_0 * n_1 / (n_0 + n_1) if n_0 + n_1 else 0
+            self.fill(rows, **_describe(before, after), paired=False, n_effective=size)
+
+    def add_summaries(self, summaries: Mapping[int, Summary]) -> None:
+        """Compute all rows of which only mean, deviation and number are known."""
+        if not summaries:
+            return
+        rows, items = list(summaries), list(summaries.values())
+        mean = np.array([item.delta_mean for item in items], dtype=np.float64)
+        std = np.array([item.delta_std for item in items], dtype=np.float64)
+        n = np.array([item.n_samples for item in items], dtype=np.int64)
+        effects = summary_effects(mean, std, n)
+        good = effects.reason == ""
+        level = 1 - self.options.alpha
+        intervals = analytic_intervals(mean[good], std[good], n[good], level=level)
+        self._fill_effects(rows, effects, intervals, "noncentral_t")
+        self.fill(rows, paired=True, n_baseline=n, n_patched=n, n_effective=n)
+
+
+def cluster_codes(texts: Sequence[str], clusters: Mapping[str, str]) -> tuple[int, ...] | None:
+    """Number the clusters of texts from 0; None where every text stands for itself.
+
+    A text that belongs to no cluster is one of its own.
+    """
+    if not clusters:
+        return None
+    names = [clusters.get(text, f"text {text}") for text in texts]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    return tuple(numbers[name] for name in names)
+
+
+def _finite(sample: Sample) -> np.ndarray:
+    values = np.array(list(sample.values.values()), dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def _describe(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
+    """Means, deviations and numbers of both conditions."""
+    described: dict[str, Any] = {}
+    for name, values in (("baseline", before), ("patched", after)):
+        n = values.shape[1]
+        described[f"n_{name}"] = n
+        described[f"mean_{name}"] = values.mean(axis=1) if n else np.nan
+        described[f"std_{name}"] = values.std(axis=1, ddof=1) if n > 1 else np.nan
+    return described

@@ -1,0 +1,168 @@
+"""Size and t-test of many comparisons at once: paired, unpaired, or from mean and deviation."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from scipy import special
+
+# Evaluators score in float32. Differences that vary less than its resolution, relative to the
+# values, are rounding, and dividing by their deviation would make an effect of it.
+RESOLUTION: Final = float(np.finfo(np.float32).eps)
+
+TOO_FEW: Final = "fewer than 2 samples"
+ALL_ZERO: Final = "all differences are zero"
+NO_VARIANCE: Final = "values do not vary"
+
+
+class Effects(NamedTuple):
+    """Effects of many comparisons; what cannot be computed is NaN, and ``reason`` says why.
+
+    Attributes:
+        mean_diff: Mean of patched minus baseline, in the metric's units.
+        std_diff: What ``cohen_d`` divides by: the deviation of the differences, or pooled.
+        cohen_d: Effect size.
+        hedges_g: The same, corrected for the bias of small samples.
+        t_statistic: Of the test that the mean difference is zero.
+        p_value: Two-sided.
+        reason: Why numbers are missing; empty where none is.
+    """
+
+    mean_diff: Float[np.ndarray, " row"]
+    std_diff: Float[np.ndarray, " row"]
+    cohen_d: Float[np.ndarray, " row"]
+    hedges_g: Float[np.ndarray, " row"]
+    t_statistic: Float[np.ndarray, " row"]
+    p_value: Float[np.ndarray, " row"]
+    reason: Shaped[np.ndarray, " row"]
+
+
+def paired_effects(
+    baseline: Float[np.ndarray, "row pair"],
+    patched: Float[np.ndarray, "row pair"],
+    *,
+    clusters: Int[np.ndarray, " pair"] | None = None,
+) -> Effects:
+    """Compare conditions pair by pair.
+
+    d is the mean difference over the standard deviation of the differences (d_z), t is d √n with
+    n - 1 degrees of freedom. With clusters, d stays and t is cluster-robust: the error of the
+    mean is computed from sums over clusters (CR1), with clusters - 1 degrees of freedom.
+
+    Args:
+        baseline: Values under the one condition.
+        patched: Values of the same texts under the other.
+        clusters: For each pair the number of its cluster, from 0 without gaps.
+
+    Source: Cohen 1988; Lakens 2013, doi:10.3389/fpsyg.2013.00863; Cameron and Miller 2015.
+    """
+    differences = patched - baseline
+    n = differences.shape[1]
+    if n < 2:
+        return _no_effects(differences.mean(axis=1) if n else np.full(len(baseline), np.nan))
+    mean, std = differences.mean(axis=1), differences.std(axis=1, ddof=1)
+    scale = np.maximum(np.abs(baseline), np.abs(patched)).max(axis=1)
+    reason = _reasons(mean, std, scale)
+    error = std / np.sqrt(n)
+    df = n - 1
+    if clusters is not None:
+        n_clusters = int(clusters.max()) + 1
+        residual = differences - mean[:, None]
+        # Not as a product: its last bit may depend on the number of threads.
+        sums = np.stack(
+            [residual[:, clusters == number].sum(axis=1) for number in range(n_clusters)], axis=1
+        )
+        df = n_clusters - 1
+        correction = n_clusters / df if df else np.nan
+        error = np.sqrt(correction * (sums**2).sum(axis=1)) / n
+    return _effects(mean, std, error, n - 1, np.full(len(mean), df), reason)
+
+
+def unpaired_effects(
+    baseline: Float[np.ndarray, "row control"], patched: Float[np.ndarray, "row treated"]
+) -> Effects:
+    """Compare conditions whose texts differ: pooled d, Welch's t.
+
+    Args:
+        baseline: Values under the one condition.
+        patched: Values of other texts under the other.
+
+    Source: Cohen 1988; Welch 1947.
+    """
+    n_0, n_1 = baseline.shape[1], patched.shape[1]
+    if min(n_0, n_1) < 2:
+        known = min(n_0, n_1) > 0
+        difference = patched.mean(axis=1) - baseline.mean(axis=1) if known else None
+        return _no_effects(np.full(len(baseline), np.nan) if difference is None else difference)
+    mean = patched.mean(axis=1) - baseline.mean(axis=1)
+    v_0, v_1 = baseline.var(axis=1, ddof=1), patched.var(axis=1, ddof=1)
+    pooled = np.sqrt(((n_0 - 1) * v_0 + (n_1 - 1) * v_1) / (n_0 + n_1 - 2))
+    scale = np.maximum(np.abs(baseline).max(axis=1), np.abs(patched).max(axis=1))
+    e_0, e_1 = v_0 / n_0, v_1 / n_1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = (e_0 + e_1) ** 2 / (e_0**2 / (n_0 - 1) + e_1**2 / (n_1 - 1))
+    reason = _reasons(mean, pooled, scale)
+    return _effects(mean, pooled, np.sqrt(e_0 + e_1), n_0 + n_1 - 2, df, reason)
+
+
+def summary_effects(
+    mean: Float[np.ndarray, " row"], std: Float[np.ndarray, " row"], n: Int[np.ndarray, " row"]
+) -> Effects:
+    """Compute paired effects of which only mean, deviation and number of pairs are known.
+
+    Args:
+        mean: Mean of the differences.
+        std: Their sample standard deviation.
+        n: How many pairs there are.
+    """
+    few = n < 2
+    reason = _reasons(mean, std, np.abs(mean))
+    reason[few] = TOO_FEW
+    size = np.where(few, 2, n)
+    return _effects(mean, std, std / np.sqrt(size), size - 1, size - 1, reason)
+
+
+def hedges_correction(df: Shaped[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
+    """Give the factor that takes the bias of small samples from d; NaN below 2 degrees of freedom.
+
+    Source: Hedges 1981, J(m) = Γ(m/2) / (√(m/2) Γ((m-1)/2)).
+    """
+    m = np.where(df < 2, np.nan, df).astype(np.float64)
+    factor: np.ndarray = np.exp(special.gammaln(m / 2) - special.gammaln((m - 1) / 2))
+    return factor / np.sqrt(m / 2)
+
+
+def _effects(
+    mean: np.ndarray,
+    std: np.ndarray,
+    error: np.ndarray,
+    df_of_d: int | np.ndarray,
+    df: np.ndarray,
+    reason: np.ndarray,
+) -> Effects:
+    """Divide where that is allowed."""
+    bad = reason != ""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        d = np.where(bad, np.nan, mean / std)
+        t = np.where(bad, np.nan, mean / error)
+    t = np.where(np.isfinite(t), t, np.nan)
+    correction = hedges_correction(np.broadcast_to(df_of_d, mean.shape))
+    p = 2 * special.stdtr(np.asarray(df, dtype=np.float64), -np.abs(t))
+    return Effects(mean, std, d, d * correction, t, p, reason)
+
+
+def _no_effects(mean: np.ndarray) -> Effects:
+    nothing = np.full(len(mean), np.nan)
+    reason = np.full(len(mean), TOO_FEW, dtype=object)
+    return Effects(mean, nothing, nothing, nothing, nothing, nothing, reason)
+
+
+def _reasons(mean: np.ndarray, std: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Say of each row why its deviation cannot be divided by; empty where it can."""
+    reason = np.full(len(mean), "", dtype=object)
+    flat = ~(std > RESOLUTION * scale)
+    reason[flat] = NO_VARIANCE
+    reason[flat & (np.abs(mean) <= RESOLUTION * scale)] = ALL_ZERO
+    return reason

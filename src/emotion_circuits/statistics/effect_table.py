@@ -1,0 +1,138 @@
+"""The table of effects: one row per comparison, with its size, intervals and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.statistics.comparisons import (
+    Comparison,
+    ComparisonKey,
+    Pairs,
+    Summary,
+    pair_by_text,
+)
+from emotion_circuits.statistics.directions import compare_with_directions
+from emotion_circuits.statistics.effect_options import COLUMNS, MORE_COLUMNS, EffectOptions
+from emotion_circuits.statistics.effect_rows import EffectRows, cluster_codes
+from emotion_circuits.statistics.multiplicity import correct_family
+from emotion_circuits.statistics.permutation import sign_flip_test, sign_flips
+from emotion_circuits.statistics.seeds import rng_for
+
+_SIGN_FLIP: Final = ["p_value_sign_flip", "p_value_max_t"]
+_INTEGERS: Final = (
+    *("layer", "head", "n_baseline", "n_patched", "n_clusters", "n_nan_dropped"),
+    *("n_repeats_averaged", "n_random", "family_size"),
+)
+
+
+def effect_table(
+    comparisons: Iterable[Comparison | Summary], options: EffectOptions
+) -> pd.DataFrame:
+    """Give every comparison its effect size, intervals and p-values.
+
+    Args:
+        comparisons: In any order; the table has its own.
+        options: How to compute.
+
+    Returns:
+        One row per comparison, with ``COLUMNS`` and ``MORE_COLUMNS``.
+
+    Raises:
+        InputError: If two comparisons have the same key.
+    """
+    ordered = sorted(comparisons, key=lambda comparison: comparison.key.order())
+    _check_distinct([comparison.key for comparison in ordered])
+    rows = EffectRows(len(ordered), options)
+    pairs: dict[int, Pairs] = {}
+    unmatched: dict[int, Comparison] = {}
+    summaries: dict[int, Summary] = {}
+    for row, item in enumerate(ordered):
+        if isinstance(item, Summary):
+            summaries[row] = item
+            continue
+        repeated = item.baseline.n_repeated + item.patched.n_repeated
+        rows.fill([row], n_repeats_averaged=repeated)
+        found = pair_by_text(item.baseline, item.patched)
+        if options.paired and (found.texts or found.n_nan):
+            pairs[row] = found
+        else:
+            unmatched[row] = item
+        if options.paired and item.draws:
+            n_random, p_value = compare_with_directions(found, item.draws)
+            rows.fill([row], n_random=n_random, p_value_directions=p_value)
+    rows.add_pairs(pairs)
+    rows.add_groups(unmatched)
+    rows.add_summaries(summaries)
+    keys = pd.DataFrame([item.key for item in ordered], columns=list(ComparisonKey._fields))
+    table = pd.concat([keys, pd.DataFrame(rows.columns)], axis=1)
+    return _tidy(_with_corrections(table, pairs, options))
+
+
+def _check_distinct(keys: list[ComparisonKey]) -> None:
+    """Two rows of one key would be one comparison counted twice."""
+    for former, key in pairwise(keys):
+        if former == key:
+            raise InputError(f"two results stand for the same comparison: {key._asdict()}")
+
+
+def _with_corrections(
+    table: pd.DataFrame, pairs: Mapping[int, Pairs], options: EffectOptions
+) -> pd.DataFrame:
+    """Correct the p-values of each family."""
+    names = table[list(options.family)].astype(str) if options.family else None
+    family = pd.Series("all", index=table.index)
+    if names is not None and len(table):
+        family = names.agg("/".join, axis=1)
+    table = table.assign(family=family, significant_bonferroni=False, significant_fdr=False)
+    for name, members in table.groupby("family").groups.items():
+        corrected = correct_family(table.loc[members, "p_value"].to_numpy(), alpha=options.alpha)
+        for column, values in corrected._asdict().items():
+            table.loc[members, column] = values
+        table.loc[members, "family_size"] = len(members)
+        known = np.isfinite(table.loc[members, "cohen_d"].to_numpy(dtype=np.float64))
+        tested = [row for row in members[known] if row in pairs]
+        if tested:
+            found = {row: pairs[row] for row in tested}
+            table.loc[tested, _SIGN_FLIP] = _sign_flip_family(found, str(name), options)
+    return table
+
+
+def _sign_flip_family(
+    pairs: Mapping[int, Pairs], family: str, options: EffectOptions
+) -> Float[np.ndarray, "row 2"]:
+    """Turn the signs of a family's texts, all comparisons of a text together."""
+    texts = sorted({text for found in pairs.values() for text in found.texts})
+    places = {text: place for place, text in enumerate(texts)}
+    differences = np.full((len(pairs), len(texts)), np.nan)
+    for row, found in enumerate(pairs.values()):
+        columns = [places[text] for text in found.texts]
+        differences[row, columns] = found.patched - found.baseline
+    codes = cluster_codes(texts, options.clusters)
+    flips = sign_flips(
+        len(texts),
+        n_permutations=options.n_permutations,
+        rng=rng_for(options.seed, "sign_flip", family),
+        clusters=None if codes is None else np.array(codes, dtype=np.int64),
+    )
+    return np.stack(sign_flip_test(differences, flips, n_jobs=options.n_jobs), axis=1)
+
+
+def _tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Order columns, and write whole numbers as such."""
+    tidy = table[[*COLUMNS, *MORE_COLUMNS]].copy()
+    for name in _INTEGERS:
+        tidy[name] = tidy[name].astype("Int64")
+    # A pair is a whole one; two groups of 5 and 7 count as 2.92 pairs.
+    if (tidy["n_effective"] % 1 == 0).all():
+        tidy["n_effective"] = tidy["n_effective"].astype("Int64")
+    for name in ("paired", "significant_bonferroni", "significant_fdr"):
+        tidy[name] = tidy[name].astype(bool)
+    tidy["alpha"] = tidy["alpha"].astype("float64")
+    return tidy

@@ -1,0 +1,122 @@
+"""How likely an effect of a given size is found, and how many samples that takes."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from scipy import optimize, special, stats
+from statsmodels.stats.power import TTestIndPower, TTestPower
+
+
+def paired_power(
+    d: Float[np.ndarray, " row"], n: Shaped[np.ndarray, " row"], *, alpha: float
+) -> Float[np.ndarray, " row"]:
+    """Give the power of a two-sided paired t-test; NaN where d is NaN or n below 2.
+
+    Args:
+        d: Effect sizes, mean over deviation of the differences.
+        n: Numbers of pairs.
+        alpha: Level of significance.
+    """
+    good = np.isfinite(d) & (n >= 2)
+    power = np.full(len(d), np.nan)
+    size, number = np.abs(d[good]), n[good].astype(np.float64)
+    found = np.asarray(TTestPower().power(size, number, alpha), dtype=np.float64)
+    for place in np.flatnonzero(~np.isfinite(found)).tolist():
+        found[place] = _power_by_quadrature(float(size[place]), float(number[place]), alpha)
+    power[good] = found
+    return power
+
+
+def _power_by_quadrature(d: float, n: float, alpha: float) -> float:
+    """Average over the deviation of a sample, for effects where the noncentral t has no value."""
+    df = n - 1
+    quantiles = (np.arange(10_000) + 0.5) / 10_000
+    bound = stats.t.isf(alpha / 2, df) * np.sqrt(stats.chi2.ppf(quantiles, df) / df)
+    shift = d * math.sqrt(n)
+    return float((special.ndtr(shift - bound) + special.ndtr(-shift - bound)).mean())
+
+
+def unpaired_power(
+    d: Float[np.ndarray, " row"],
+    n_control: Shaped[np.ndarray, " row"],
+    n_treatment: Shaped[np.ndarray, " row"],
+    *,
+    alpha: float,
+) -> Float[np.ndarray, " row"]:
+    """Give the power of a two-sided t-test of two groups; NaN where it is undefined."""
+    return np.array(
+        [
+            TTestIndPower().power(abs(size), control, alpha, ratio=treated / control)
+            if math.isfinite(size) and min(control, treated) >= 2
+            else math.nan
+            for size, control, treated in zip(d, n_control, n_treatment, strict=True)
+        ]
+    )
+
+
+@lru_cache(maxsize=4096)
+def required_pairs(d: float, *, alpha: float, power: float) -> int:
+    """Give the least number of pairs that finds d with the power asked for.
+
+    Args:
+        d: Effect size, not 0.
+        alpha: Level of significance.
+        power: Between alpha and 1.
+    """
+    n = TTestPower().solve_power(effect_size=d, nobs=None, alpha=alpha, power=power)
+    return max(2, math.ceil(float(np.squeeze(n)) - 1e-9))
+
+
+@lru_cache(maxsize=4096)
+def required_groups(d: float, *, alpha: float, power: float, ratio: float) -> tuple[int, int]:
+    """Give the least sizes of control and treatment group that find d.
+
+    Args:
+        d: Effect size, not 0.
+        alpha: Level of significance.
+        power: Between alpha and 1.
+        ratio: Treatment samples per control sample.
+    """
+    n = TTestIndPower().solve_power(
+        effect_size=d, nobs1=None, alpha=alpha, power=power, ratio=ratio
+    )
+    control = max(2, math.ceil(float(np.squeeze(n)) - 1e-9))
+    return control, max(2, math.ceil(control * ratio - 1e-9))
+
+
+@lru_cache(maxsize=4096)
+def detectable_effect(n: int, *, alpha: float, power: float) -> float:
+    """Give the smallest d that n pairs find with the power asked for; NaN below 2 pairs.
+
+    Args:
+        n: Number of pairs.
+        alpha: Level of significance.
+        power: Between alpha and 1.
+    """
+    if n < 2:
+        return math.nan
+
+    def missing(d: float) -> float:
+        return float(paired_power(np.array([d]), np.array([n]), alpha=alpha)[0]) - power
+
+    upper = 0.25
+    while missing(upper) < 0:
+        upper *= 1.5
+    return float(optimize.brentq(missing, 0.0, upper, xtol=1e-12))
+
+
+@lru_cache(maxsize=4096)
+def detectable_between_groups(
+    n_control: int, n_treatment: int, *, alpha: float, power: float
+) -> float:
+    """Give the smallest d that two groups of these sizes find; NaN below 2 samples a group."""
+    if min(n_control, n_treatment) < 2:
+        return math.nan
+    found = TTestIndPower().solve_power(
+        effect_size=None, nobs1=n_control, alpha=alpha, power=power, ratio=n_treatment / n_control
+    )
+    return float(np.squeeze(found))

@@ -1,0 +1,137 @@
+"""Does a language model say what a situation calls for, in combinations it never saw?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from scipy.stats import binomtest
+
+from emotion_circuits.embedded_world import WorldSettings, generate_texts
+from emotion_circuits.embedded_world.reactions import GOEMOTIONS, recognize
+from emotion_circuits.emotions import LABELS
+from emotion_circuits.training.classifier_training import predict
+from emotion_circuits.training.gates.continuations import continue_greedily
+from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
+from emotion_circuits.training.gates.plain_hooks import rows_by_length
+from emotion_circuits.training.language_model_training import encode_texts
+from emotion_circuits.training.trained import Trained
+
+# Which GoEmotions labels say that an emotion is expressed.
+_LABELS_OF: Final = {
+    "gratitude": ("gratitude",),
+    "anger": ("anger", "annoyance"),
+    "apology": ("remorse",),
+    "neutral": ("neutral", "curiosity"),
+}
+
+
+def expressed_gate(
+    trained: Trained, goemotions: Trained, world: WorldSettings, *, n_texts: int, seed: int
+) -> dict[str, Any]:
+    """Measure what a language model says in situations of unseen combinations.
+
+    Args:
+        trained: The language model.
+        goemotions: The evaluator that reads what it says.
+        world: The world it was trained in.
+        n_texts: How many test situations.
+        seed: Draws them.
+
+    Returns:
+        ``expressed_emotion`` by the evaluator and ``expressed_emotion_by_words`` (which reaction
+        template was used; no model involved), for each emotion the share of situations met with
+        it and a 95 % Wilson interval; ``expressed_emotion_implicit``, the same over situations
+        that name no emotion; ``perplexity`` of reactions per token on seen and unseen
+        combinations; twelve ``samples``.
+    """
+    texts = generate_texts(world, split="test", n=n_texts, seed=seed)
+    said = continue_greedily(trained, (texts["situation"] + "\n").tolist()).texts
+    by_words = [core.emotion if (core := recognize(text)) else None for text in said]
+    scores = predict(goemotions.model, goemotions.tokenizer, said).numpy()
+    by_evaluator = read_emotions(scores)
+    implicit = ~texts["explicit"].to_numpy()
+    return {
+        "n_texts": n_texts,
+        "expressed_emotion": _shares(texts["emotion"], by_evaluator),
+        "expressed_emotion_implicit": _shares(
+            texts["emotion"][implicit], [by_evaluator[row] for row in np.flatnonzero(implicit)]
+        ),
+        "expressed_emotion_by_words": _shares(texts["emotion"], by_words),
+        "perplexity": _perplexity(trained, world, texts, n_texts, seed),
+        "samples": [
+            {"situation": situation, "emotion": emotion, "said": text}
+            for situation, emotion, text in zip(
+                texts["situation"][:12], texts["emotion"][:12], said[:12], strict=True
+            )
+        ],
+    }
+
+
+def read_emotions(scores: np.ndarray) -> list[str]:
+    """Give, for each row of GoEmotions probabilities, the emotion its labels speak for most."""
+    columns = [
+        scores[:, [GOEMOTIONS.index(label) for label in _LABELS_OF[emotion]]].max(axis=1)
+        for emotion in LABELS
+    ]
+    return [LABELS[index] for index in np.stack(columns, axis=1).argmax(axis=1)]
+
+
+def _shares(wanted: pd.Series, seen: list[Any]) -> dict[str, dict[str, float]]:
+    found = pd.DataFrame({"wanted": wanted.to_numpy(), "seen": seen})
+    result = {}
+    for emotion in LABELS:
+        rows = found[found["wanted"] == emotion]
+        hits = int((rows["seen"] == emotion).sum())
+        interval = binomtest(hits, len(rows)).proportion_ci(method="wilson")
+        result[emotion] = {
+            "share": round(hits / len(rows), 4),
+            "ci_lower": round(float(interval.low), 4),
+            "ci_upper": round(float(interval.high), 4),
+            "n": len(rows),
+        }
+    return result
+
+
+def _perplexity(
+    trained: Trained, world: WorldSettings, unseen: pd.DataFrame, n_texts: int, seed: int
+) -> dict[str, float]:
+    # Another seed than the training texts': seen combinations, in texts that are mostly new.
+    seen = generate_texts(world, split="train", n=n_texts, seed=seed)
+    losses = {name: _losses(trained, table) for name, table in (("seen", seen), ("unseen", unseen))}
+    rng = np.random.default_rng(seed)
+
+    def mean(table: np.ndarray) -> float:
+        return float(table[:, 0].sum() / table[:, 1].sum())
+
+    logs = []
+    for _ in range(N_BOOTSTRAP):
+        drawn = {name: table[rng.integers(0, n_texts, n_texts)] for name, table in losses.items()}
+        logs.append(mean(drawn["unseen"]) - mean(drawn["seen"]))
+    difference = mean(losses["unseen"]) - mean(losses["seen"])
+    ratio = interval(math.exp(difference), np.exp(logs).tolist())
+    return {
+        "seen": round(math.exp(mean(losses["seen"])), 4),
+        "unseen": round(math.exp(mean(losses["unseen"])), 4),
+        "ratio": ratio["value"],
+        "ratio_ci_lower": ratio["ci_lower"],
+        "ratio_ci_upper": ratio["ci_upper"],
+    }
+
+
+@torch.no_grad()
+def _losses(trained: Trained, texts: pd.DataFrame) -> Float[np.ndarray, "text 2"]:
+    """Give each text's negative log-likelihood of its reaction, and its number of tokens."""
+    encoded = encode_texts(texts, trained.tokenizer, situation_weight=0.0)
+    found = np.zeros((len(encoded), 2))
+    for rows in rows_by_length([ids for ids, _ in encoded]).values():
+        ids = torch.tensor([encoded[row][0] for row in rows])
+        weights = torch.tensor([encoded[row][1] for row in rows])[:, 1:]
+        logits = trained.model(input_ids=ids).logits[:, :-1].log_softmax(-1)
+        losses = -logits.gather(-1, ids[:, 1:, None])[..., 0]
+        found[rows] = torch.stack([(losses * weights).sum(1), weights.sum(1)], dim=1).numpy()
+    return found

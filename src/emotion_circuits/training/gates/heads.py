@@ -1,0 +1,97 @@
+"""Are there heads without which a language model does not know the emotion?"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
+from emotion_circuits.embedded_world.reactions import GOEMOTIONS
+from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.training.classifier_training import predict
+from emotion_circuits.training.gates.continuations import continue_greedily
+from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
+from emotion_circuits.training.gates.steering import OWN_LABEL
+from emotion_circuits.training.trained import Trained
+
+_HEADS_AT_A_TIME: Final = 18
+
+
+def heads_gate(
+    trained: Trained, goemotions: Trained, world: WorldSettings, *, n_prompts: int, seed: int
+) -> dict[str, Any]:
+    """Zero each head at all prompt positions, and see what becomes of the expressed emotion.
+
+    A head's change is the absolute value of the mean change of the score of the situation's own
+    label, over prompts that call for an emotion without naming it. The most important head is
+    chosen on one half of the prompts, and its change and the median head's are measured on the
+    other half.
+
+    Args:
+        trained: The language model.
+        goemotions: The evaluator that reads what it says.
+        world: The world it was trained in.
+        n_prompts: How many sets of test prompts; half of them name no emotion, and are used.
+        seed: Draws the prompts.
+
+    Returns:
+        ``layer`` and ``head`` of the most important head, its ``change``, the ``median`` head's,
+        their ``ratio`` with a 95 % bootstrap interval, and all ``changes`` (layer by head).
+    """
+    prompts = emotion_prompts(world, split="test", n_per_emotion=n_prompts, seed=seed + 2000)
+    prompts = prompts[prompts["emotion"].isin(EMOTIONS) & ~prompts["explicit"]]
+    pairs = prompts["pair_id"].drop_duplicates()
+    choosing = prompts["pair_id"].isin(pairs[::2]).to_numpy()
+    columns = [GOEMOTIONS.index(OWN_LABEL[emotion]) for emotion in prompts["emotion"]]
+    changes = _changes(trained, goemotions, prompts["text"].tolist(), np.array(columns))
+    n_heads = trained.model.config.num_attention_heads
+    best = int(np.abs(changes[:, choosing].mean(axis=1)).argmax())
+    measured = changes[:, ~choosing]
+    rng = np.random.default_rng(seed)
+    resampled = []
+    for _ in range(N_BOOTSTRAP):
+        rows = rng.integers(0, measured.shape[1], measured.shape[1])
+        resampled.append(_ratio(np.abs(measured[:, rows].mean(axis=1)), best))
+    found = np.abs(measured.mean(axis=1))
+    return {
+        "layer": best // n_heads,
+        "head": best % n_heads,
+        "n_prompts": int((~choosing).sum()),
+        "change": round(float(found[best]), 4),
+        "median": round(float(np.median(found)), 4),
+        "ratio": interval(_ratio(found, best), resampled),
+        "changes": found.reshape(-1, n_heads).astype(float).round(4).tolist(),
+    }
+
+
+def _ratio(found: Float[np.ndarray, " head"], best: int) -> float:
+    # A median below the score's resolution counts as that: a ratio to nothing would say nothing.
+    return float(found[best] / max(np.median(found), 1e-4))
+
+
+def _changes(
+    trained: Trained, goemotions: Trained, prompts: list[str], columns: np.ndarray
+) -> Float[np.ndarray, "head prompt"]:
+    """Change of each prompt's own label without each head, layer by layer."""
+    config, n = trained.model.config, len(prompts)
+    n_heads = config.num_attention_heads
+    places = [(layer, head) for layer in range(config.num_hidden_layers) for head in range(n_heads)]
+
+    def read(texts: list[str]) -> np.ndarray:
+        scores = predict(goemotions.model, goemotions.tokenizer, texts).numpy()
+        own: np.ndarray = scores[np.arange(len(texts)), np.resize(columns, len(texts))]
+        return own
+
+    base = read(continue_greedily(trained, prompts).texts)
+    rows = []
+    for start in range(0, len(places), _HEADS_AT_A_TIME):
+        chunk = places[start : start + _HEADS_AT_A_TIME]
+        silent = torch.zeros(len(chunk), n, config.num_hidden_layers, n_heads, dtype=torch.bool)
+        for number, (layer, head) in enumerate(chunk):
+            silent[number, :, layer, head] = True
+        said = continue_greedily(trained, prompts * len(chunk), silent_heads=silent.flatten(0, 1))
+        rows.append(read(said.texts).reshape(len(chunk), n) - base)
+    return np.concatenate(rows)

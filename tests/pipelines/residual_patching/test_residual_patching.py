@@ -1,0 +1,389 @@
+"""The phase on a shipped model: against the definition, in any order, and where nothing is done."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from transformers import AutoModelForCausalLM
+
+from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.errors import InputError
+from emotion_circuits.evaluation import nest_scores
+from emotion_circuits.interventions import (
+    Add,
+    AddInSubspace,
+    Checkpoint,
+    Condition,
+    Constant,
+    Decay,
+    Intervention,
+    Listed,
+    ProjectOut,
+    Site,
+    positions_for_window,
+)
+from emotion_circuits.language_models import ModelSpec, load_language_model
+from emotion_circuits.pipelines.residual_patching.nodes import sweep_controls, sweep_emotions
+from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
+from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
+from recomputation import reference_generate
+
+SMALL = {
+    "split": "fresh",
+    "max_samples_per_emotion": 5,
+    "layers": [1, 3],
+    "alphas": [0.5, 2.0],
+    "sequence_length": 10,
+    "num_random": 2,
+    "num_shuffled": 2,
+    "n_bootstrap": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def run(model, evaluator, vectors, subspaces, activations, prompts, fresh, tmp_path_factory):
+    """Sweep emotions, and controls if asked for, with other settings than ``SMALL``."""
+
+    def sweep(controls=False, given=vectors, **settings):
+        chosen = ResidualPatchingSettings(**(SMALL | settings))
+        checkpoint = Checkpoint(tmp_path_factory.mktemp("sweep") / "rows")
+        shared = (model, evaluator, given, subspaces)
+        emotions = sweep_emotions(*shared, prompts, fresh, checkpoint, "baseline_smoke", chosen)
+        if not controls:
+            return emotions
+        return emotions, sweep_controls(*shared, activations, emotions, checkpoint, chosen)
+
+    return sweep
+
+
+@pytest.fixture(scope="module")
+def both(run):
+    return run(controls=True)
+
+
+def cells(sweep):
+    for emotion, layers in sweep["sweep_results"].items():
+        for layer, alphas in layers.items():
+            for alpha, cell in alphas.items():
+                yield (emotion, layer, alpha), cell
+
+
+def test_the_residual_file_has_the_contracts_keys_and_nesting(both):
+    sweep, _ = both
+    assert sweep["profile"] == "baseline_smoke"
+    assert sweep["model"] == "tiny_gpt2"
+    assert sweep["alpha_values"] == [0.5, 2.0]
+    assert sweep["patch_window"] is None
+    assert sweep["sequence_length"] == 10
+    assert len(sweep["prompts"]) == 5
+    assert list(sweep["sweep_results"]) == list(EMOTIONS)
+    places = [place for place, _ in cells(sweep)]
+    assert places == [(e, layer, a) for e in EMOTIONS for layer in (1, 3) for a in (0.5, 2.0)]
+    for cell in (sweep["baseline"], *(cell for _, cell in cells(sweep))):
+        assert list(cell["texts"]) == list(cell["metrics"]) == sweep["prompts"]
+        assert all(isinstance(text, str) for text in cell["texts"].values())
+        nested = cell["metrics"][sweep["prompts"][0]]
+        assert list(nested) == ["sentiment", "politeness", "goemotions"]
+        assert isinstance(nested["goemotions"]["remorse"], float)
+        assert cell["fluency"][sweep["prompts"][0]] > 0
+
+
+def test_the_random_file_has_the_contracts_keys_and_nesting(both):
+    sweep, random = both
+    assert {"profile", "model", "alpha_values", "num_random"} <= set(random)
+    assert list(random["random_results"]) == list(EMOTIONS)
+    for layers in random["random_results"].values():
+        (layer,) = layers  # the one chosen for the emotion
+        assert layer in (1, 3)
+        assert list(layers[layer]) == [0, 1]
+        for alphas in layers[layer].values():
+            assert list(alphas) == [0.5, 2.0]
+            records = alphas[0.5]
+            assert [record["prompt"] for record in records] == sweep["prompts"]
+            assert set(records[0]) >= {"prompt", "text", "metrics"}
+    for place, cell in cells(sweep):
+        emotion, layer, alpha = place
+        records = random["emotion_results"][emotion][layer][alpha]
+        assert {r["prompt"]: r["text"] for r in records} == cell["texts"]
+        assert {r["prompt"]: r["metrics"] for r in records} == cell["metrics"]
+
+
+def test_results_are_plain_data(both, tmp_path):
+    from emotion_circuits.datasets import ResultPickleDataset
+
+    for number, result in enumerate(both):
+        dataset = ResultPickleDataset(filepath=tmp_path / f"{number}.pkl")
+        dataset.save(result)
+        assert dataset.load() == result
+
+
+def test_strength_zero_is_the_baseline_bit_for_bit(run):
+    for operator in ("vector", "subspace", "project_out"):
+        sweep = run(alphas=[0.0], operator=operator, window=3)
+        for _, cell in cells(sweep):
+            assert cell == sweep["baseline"]
+    moved = run(alphas=[2.0])
+    assert any(cell["texts"] != moved["baseline"]["texts"] for _, cell in cells(moved))
+
+
+def reference_condition(settings, vectors, subspaces, emotion, layer, alpha):
+    """The condition of a cell, written down anew from the settings' words."""
+    place = vectors["metadata"]["layer_indices"].index(layer)
+    vector = torch.from_numpy(vectors["emotion_vectors"][emotion][place]).float()
+    basis = torch.from_numpy(subspaces["subspaces"][emotion][layer]["components"]).float()
+    operator = {
+        "vector": Add(vector),
+        "subspace": AddInSubspace(vector, basis[:2]),
+        "project_out": ProjectOut(vector),
+    }[settings.get("operator", "vector")]
+    strength = {
+        "constant": Constant(alpha),
+        "decay": Decay(alpha, 0.8),
+        "list": Listed((alpha, alpha / 2)),
+    }[settings.get("schedule", "constant")]
+    window, only_new = settings.get("window"), settings.get("new_tokens_only", False)
+    positions = positions_for_window(window, new_tokens_only=only_new)
+    site = Site("resid_post", layer)
+    return Condition("cell", (Intervention(site, operator, positions, strength),))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"window": 3, "schedule": "decay", "decay_rate": 0.8},
+        {"window": 2, "new_tokens_only": True, "operator": "subspace", "subspace_rank": 2},
+        {"operator": "project_out", "alphas": [1.0]},
+        {"schedule": "list", "strengths": [1.0, 0.5]},
+    ],
+)
+def test_each_cell_is_what_recomputing_everything_gives(
+    run, settings, model, models, vectors, subspaces, evaluator
+):
+    """One prompt and one condition at a time, without a cache, with plain PyTorch hooks."""
+    sweep = run(**(settings | {"max_samples_per_emotion": 2, "sequence_length": 6}))
+    plain = AutoModelForCausalLM.from_pretrained(models / "tiny_gpt2").eval()
+    differing = 0
+    for (emotion, layer, alpha), cell in cells(sweep):
+        condition = reference_condition(settings, vectors, subspaces, emotion, layer, alpha)
+        for prompt in sweep["prompts"]:
+            ids, _ = reference_generate(plain, "gpt2", model.encode(prompt), condition, 6)
+            assert tuple(cell["token_ids"][prompt]) == ids
+            assert cell["texts"][prompt] == model.tokenizer.decode(ids, skip_special_tokens=True)
+            differing += ids != tuple(sweep["baseline"]["token_ids"][prompt])
+    if settings.get("operator") != "project_out":
+        assert differing  # else a patch that does nothing would pass
+
+
+def test_scores_are_those_of_the_texts(both, evaluator):
+    sweep, _ = both
+    (_, _, _), cell = list(cells(sweep))[-1]
+    texts = list(cell["texts"].values())
+    alone = [nest_scores(evaluator.evaluate_batch([text.strip()]))[0] for text in texts]
+    for seen, wanted in zip(cell["metrics"].values(), alone, strict=True):
+        for metric, labels in wanted.items():
+            for label, value in labels.items():
+                assert seen[metric][label] == pytest.approx(value, abs=1e-6)
+
+
+def test_full_text_scores_the_prompt_too(run, evaluator):
+    sweep = run(score="full_text", layers=[1], alphas=[0.5])
+    prompt = sweep["prompts"][0]
+    whole = (prompt + sweep["baseline"]["texts"][prompt]).strip()
+    wanted = evaluator.evaluate_batch([whole])["politeness/neutral"][0]
+    seen = sweep["baseline"]["metrics"][prompt]["politeness"]["neutral"]
+    assert seen == pytest.approx(wanted, abs=1e-6)
+
+
+def results_only(sweep):
+    return {key: value for key, value in sweep.items() if key != "metadata"}
+
+
+def test_any_order_and_any_batch_give_the_same_results(run, both):
+    other = run(controls=True, layers=[3, 1], alphas=[2.0, 0.5], rows=3)
+    for first, second in zip(both, other, strict=True):
+        assert results_only(second) == results_only(first)
+        # Dictionaries are equal whatever their order; the file's order must be the same, too.
+        assert repr(results_only(second)) == repr(results_only(first))
+
+
+def test_a_condition_is_the_same_among_others_and_alone(run, both):
+    alone = run(layers=[3], alphas=[2.0])
+    for emotion in EMOTIONS:
+        wanted = both[0]["sweep_results"][emotion][3][2.0]
+        seen = alone["sweep_results"][emotion][3][2.0]
+        assert seen["token_ids"] == wanted["token_ids"]
+        assert seen["texts"] == wanted["texts"]
+
+
+def test_random_directions_have_the_norm_of_what_they_control(run):
+    for operator in ("vector", "subspace"):
+        _, random = run(controls=True, operator=operator, random_layers="all")
+        for kind in ("random", "shuffled"):
+            for emotion, layers in random["controls"][kind].items():
+                assert sorted(layers) == [1, 3]
+                for layer, drawn in layers.items():
+                    wanted = random["vector_norms"][emotion][layer]
+                    assert [c["norm"] for c in drawn] == pytest.approx([wanted] * 2)
+        seeds = [
+            control["seed"]
+            for layers in random["controls"]["random"].values()
+            for drawn in layers.values()
+            for control in drawn
+        ]
+        assert len(set(seeds)) == len(seeds) == 3 * 2 * 2
+
+
+def test_a_random_cell_is_what_its_recorded_seed_gives(both, model, models, vectors):
+    _, random = both
+    emotion, alpha = "apology", 2.0
+    ((layer, drawn),) = random["controls"]["random"][emotion].items()
+    direction = np.random.default_rng(drawn[1]["seed"]).standard_normal(model.d_model)
+    direction *= random["vector_norms"][emotion][layer] / np.linalg.norm(direction)
+    site = Site("resid_post", layer)
+    condition = Condition("r", (Intervention(site, Add(direction), strength=Constant(alpha)),))
+    plain = AutoModelForCausalLM.from_pretrained(models / "tiny_gpt2").eval()
+    for record in random["random_results"][emotion][layer][1][alpha][:2]:
+        ids, _ = reference_generate(plain, "gpt2", model.encode(record["prompt"]), condition, 10)
+        assert record["text"] == model.tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_a_control_that_does_nothing_has_exactly_no_effect(run):
+    sweep, random = run(controls=True, alphas=[0.0], rows=4)
+    for layers in [*random["random_results"].values(), *random["shuffled_results"].values()]:
+        for indices in layers.values():
+            for alphas in indices.values():
+                for record in alphas[0.0]:
+                    prompt = record["prompt"]
+                    assert record["text"] == sweep["baseline"]["texts"][prompt]
+                    assert record["metrics"] == sweep["baseline"]["metrics"][prompt]
+                    assert record["fluency"] == sweep["baseline"]["fluency"][prompt]
+
+
+def test_vectors_of_nothing_do_nothing_whatever_their_strength(run, vectors):
+    nothing = copy.deepcopy(vectors)
+    for vector in nothing["emotion_vectors"].values():
+        vector[:] = 0
+    sweep = run(given=nothing)
+    for _, cell in cells(sweep):
+        assert cell == sweep["baseline"]
+
+
+def test_baselines_are_drawn_again_when_sampling_and_only_then(run, both):
+    assert both[1]["reseeded_results"] == []
+    sweep, random = run(controls=True, sampling="temperature", num_random=3, alphas=[0.0, 2.0])
+    for emotion in EMOTIONS:  # the same seeds: a patch of strength zero has the baseline's luck
+        assert sweep["sweep_results"][emotion][3][0.0] == sweep["baseline"]
+    texts = [tuple(r["text"] for r in records) for records in random["reseeded_results"]]
+    assert len(set(texts)) == 3
+    assert tuple(sweep["baseline"]["texts"].values()) not in texts
+    again = run(sampling="temperature", alphas=[0.0, 2.0])
+    assert again["baseline"] == sweep["baseline"]
+
+
+def test_controls_run_where_and_as_strong_as_asked(run):
+    sweep, random = run(
+        controls=True, random_layers=[3], random_alphas="selected", num_random=1, num_shuffled=0
+    )
+    choices = choose_conditions(sweep, ResidualPatchingSettings(**SMALL))
+    for emotion, layers in random["random_results"].items():
+        assert list(layers) == [3]
+        assert list(layers[3][0]) == [choices[emotion].alpha]
+    assert random["shuffled_results"] == {}
+
+
+def test_hooks_are_gone_afterwards(model, both):
+    assert not any(module._forward_hooks for module in model.plain_model.modules())
+    assert not any(module._forward_pre_hooks for module in model.plain_model.modules())
+
+
+def test_vectors_of_another_point_are_refused_before_anything_runs(run, vectors):
+    elsewhere = copy.deepcopy(vectors)
+    elsewhere["metadata"]["hook_pos"] = "resid_pre"
+    with pytest.raises(InputError, match="measure and patch at the same point"):
+        run(given=elsewhere)
+
+
+def test_steering_moves_each_emotions_own_score(run):
+    """On a shipped model, at the best of a few strengths; the control is strength zero."""
+    sweep = run(layers=[2, 3], alphas=[0.5, 1.0, 2.0], max_samples_per_emotion=12)
+    own = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
+    for emotion, label in own.items():
+
+        def mean(cell, label=label):
+            return np.mean([m["goemotions"][label] for m in cell["metrics"].values()])
+
+        best = max(
+            mean(cell)
+            for alphas in sweep["sweep_results"][emotion].values()
+            for cell in alphas.values()
+        )
+        assert best - mean(sweep["baseline"]) > 0.3
+
+
+def test_equal_texts_share_their_scores_on_disk(both):
+    # 36 numbers a text would be about 800 bytes; few of these texts differ.
+    sweep, _ = both
+    n_texts = 5 * (1 + sum(1 for _ in cells(sweep)))
+    assert len(pickle.dumps(sweep)) < 800 * n_texts
+
+
+def test_random_directions_do_less_than_the_emotion_and_nothing_among_themselves(run):
+    sweep, random = run(
+        controls=True, layers=[3], alphas=[0.5, 0.75], num_random=16, num_shuffled=0,
+        max_samples_per_emotion=12, random_alphas="selected", max_fluency_loss=5.0,
+    )  # fmt: skip
+    settings = ResidualPatchingSettings(**(SMALL | {"max_fluency_loss": 5.0}))
+    own = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
+    for emotion, choice in choose_conditions(sweep, settings).items():
+        baseline = np.array(
+            [m["goemotions"][own[emotion]] for m in sweep["baseline"]["metrics"].values()]
+        )
+
+        def effect(records, baseline=baseline, label=own[emotion]):
+            return np.mean([r["metrics"]["goemotions"][label] for r in records] - baseline)
+
+        steered = effect(random["emotion_results"][emotion][3][choice.alpha])
+        null = [effect(a[choice.alpha]) for a in random["random_results"][emotion][3].values()]
+        # Of 16 directions as long as the last layer's vectors, a few reach a first word that
+        # expresses something; on average they must not.
+        assert np.mean(np.abs(null)) < steered / 4
+        assert np.mean(np.abs(null) < steered / 2) >= 0.8
+        # Which of them are called the first half is chance.
+        first, second = null[:8], null[8:]
+        if np.ptp(null) > 0:
+            assert stats.mannwhitneyu(first, second).pvalue > 0.01
+
+
+@pytest.mark.parametrize("name", ["gpt_neox", "gemma3"])
+def test_other_architectures_run_the_phase(name, tmp_path, evaluator, fresh, prompts):
+    from architectures import save_architecture
+
+    source = save_architecture(name, tmp_path / name)
+    micro = load_language_model(ModelSpec(name=name, source=str(source), device="cpu"))
+    rng = np.random.default_rng(0)
+    vectors = {
+        "emotion_vectors": {e: rng.normal(size=(micro.n_layers, micro.d_model)) for e in EMOTIONS},
+        "metadata": {"layer_indices": list(range(micro.n_layers)), "hook_pos": "resid_post"},
+    }
+    settings = ResidualPatchingSettings(
+        split="fresh", max_samples_per_emotion=2, alphas=[0.0, 3.0], sequence_length=4, window=3
+    )
+    short = copy.deepcopy(fresh)
+    object.__setattr__(
+        short,
+        "records",
+        tuple(r for r in fresh.records if len(micro.encode(r.fields["text"])) < 56),
+    )
+    sweep = sweep_emotions(
+        micro, evaluator, vectors, {}, prompts, short, Checkpoint(tmp_path / "c"), "p", settings
+    )
+    assert all(
+        alphas[0.0] == sweep["baseline"]
+        for layers in sweep["sweep_results"].values()
+        for alphas in layers.values()
+    )
+    assert any(cell["texts"] != sweep["baseline"]["texts"] for _, cell in cells(sweep))

@@ -1,0 +1,114 @@
+"""Mapped vectors steer as the model's own do if the map is right, and as nothing if it is not."""
+
+import numpy as np
+import pytest
+
+from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.interventions import Checkpoint
+from emotion_circuits.pipelines.residual_patching.nodes import sweep_emotions
+from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
+from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
+from emotion_circuits.pipelines.transfer_steering.nodes import steer_with_mapped_vectors
+
+LAYERS = [1, 3]
+SETTINGS = ResidualPatchingSettings(
+    split="fresh",
+    max_samples_per_emotion=12,
+    layers=[3],
+    alphas=[1.0, 2.0],
+    sequence_length=10,
+    num_random=3,
+    max_fluency_loss=20.0,
+    n_bootstrap=50,
+)
+
+
+@pytest.fixture(scope="module")
+def residual_sweep(model, evaluator, vectors, subspaces, prompts, fresh, tmp_path_factory):
+    checkpoint = Checkpoint(tmp_path_factory.mktemp("sweep") / "rows")
+    return sweep_emotions(
+        model, evaluator, vectors, subspaces, prompts, fresh, checkpoint, "p", SETTINGS
+    )
+
+
+def mapped_by(vectors, change):
+    """What phase 4 gives for a map that does `change` to the model's own vectors."""
+    own = {emotion: vectors["emotion_vectors"][emotion][LAYERS] for emotion in EMOTIONS}
+    rng = np.random.default_rng(0)
+    return {
+        "emotion_vectors": {emotion: change(emotion, own) for emotion in EMOTIONS},
+        "random_vectors": {emotion: rng.normal(size=(5, *own[emotion].shape)) for emotion in own},
+        "metadata": {
+            "model_name": "tiny_gpt2",
+            "source_model": "other",
+            "layer_indices": LAYERS,
+            "source_layer_indices": [0, 2],
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def steer(model, evaluator, vectors, residual_sweep):
+    def run(change):
+        mapped = mapped_by(vectors, change)
+        return steer_with_mapped_vectors(
+            model, evaluator, mapped, vectors, residual_sweep, SETTINGS
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def perfect(steer):
+    return steer(lambda emotion, own: 7.0 * own[emotion])
+
+
+def effects(table, vector):
+    rows = table[table["vector"] == vector].drop(columns=["vector", "number"])
+    return rows.reset_index(drop=True)
+
+
+def test_a_perfect_map_does_what_the_models_own_vector_does(perfect, residual_sweep):
+    own, mapped = effects(perfect, "own"), effects(perfect, "mapped")
+    np.testing.assert_allclose(mapped["cosine_own"], 1.0, rtol=1e-6)
+    for column in ("mean_baseline", "mean_patched", "mean_diff"):
+        np.testing.assert_allclose(own[column], mapped[column], atol=1e-6)
+    choices = choose_conditions(residual_sweep, SETTINGS)
+    confirm = residual_sweep["halves"]["confirm"]
+    for emotion, choice in choices.items():
+        row = own[(own["emotion"] == emotion) & own["metric_name"].str.startswith("goemotions")]
+        metric, label = SETTINGS.target_metrics[emotion].split("/")
+        cell = residual_sweep["sweep_results"][emotion][choice.layer][choice.alpha]["metrics"]
+        before = residual_sweep["baseline"]["metrics"]
+        wanted = np.mean([cell[p][metric][label] - before[p][metric][label] for p in confirm])
+        np.testing.assert_allclose(row["mean_diff"].item(), wanted, atol=1e-6)
+        assert row["layer"].item() == choice.layer
+        assert row["alpha"].item() == choice.alpha
+        assert row["layer_a"].item() == 2
+        assert row["n"].item() == len(confirm)
+    assert own["mean_diff"].abs().max() > 0.2  # there is something to equal
+
+
+def test_a_map_to_nothing_or_to_anothers_vector_is_told_apart(perfect, steer):
+    nothing = steer(lambda emotion, own: 0 * own[emotion])
+    assert (effects(nothing, "mapped")["mean_diff"] == 0).all()
+    turned = steer(
+        lambda emotion, own: own[EMOTIONS[(EMOTIONS.index(emotion) + 1) % len(EMOTIONS)]]
+    )
+    own, other = effects(perfect, "own"), effects(turned, "mapped")
+    assert (other["cosine_own"] < 0.99).all()
+    assert (own["mean_diff"] - other["mean_diff"]).abs().max() > 0.1
+
+
+def test_random_vectors_are_as_long_and_as_many_as_asked_for(perfect):
+    random = perfect[perfect["vector"] == "mapped_random"]
+    assert sorted(set(random["number"])) == [0, 1, 2]
+    assert (random["cosine_own"].abs() < 0.5).all()
+    assert set(perfect["vector"]) == {"own", "mapped", "mapped_random"}
+    shown = set(perfect["metric_name"])
+    assert shown == {
+        "goemotions.gratitude",
+        "goemotions.anger",
+        "goemotions.remorse",
+        "fluency.nll",
+    }
