@@ -15,7 +15,15 @@ from embedded_heads import (
 )
 from emotion_circuits.emotions import EMOTIONS, LABELS
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions import Condition, Everywhere, Intervention, Site, ablate_mean
+from emotion_circuits.interventions import (
+    Checkpoint,
+    Condition,
+    Everywhere,
+    Intervention,
+    Site,
+    ablate_mean,
+    engine,
+)
 from emotion_circuits.pipelines.head_prompts import HeadPrompts
 from emotion_circuits.pipelines.head_screening.ablations import ablation_values
 from emotion_circuits.pipelines.head_screening.nodes import screen_heads
@@ -189,7 +197,7 @@ def test_some_layers_give_their_part_of_the_table(screened, model, evaluator, pr
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"layers": [99]}, r"layer 99 is out of range for model 'tiny_llama'; allowed are 0 to 4"),
+        ({"layers": [99]}, r"layer 99 is out of range for model 'tiny_llama'; allowed are 0 to \d+"),
         (
             {"metrics": ["goemotions/angr"]},
             r"metric 'goemotions/angr' .* nearest: goemotions/anger",
@@ -219,3 +227,33 @@ def test_what_is_not_there_is_one_line(change, line, model, evaluator, prompts, 
 def test_a_wrong_setting_is_one_line(given, line):
     with pytest.raises(InputError, match=line):
         HeadScreeningSettings.model_validate(given)
+
+
+def test_a_killed_screening_goes_on_where_it_stopped(
+    screened, model, evaluator, prompts, vectors, tmp_path, monkeypatch
+):
+    path = tmp_path / "checkpoint"
+    monkeypatch.setattr(engine, "_CHECKPOINT_SECONDS", 0.0)
+    whole = engine.generate_batch
+    calls = []
+
+    def killed(*args, **options):
+        calls.append(1)
+        if len(calls) > 4:
+            raise KeyboardInterrupt
+        return whole(*args, **options)
+
+    monkeypatch.setattr(engine, "generate_batch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        screen_heads(model, evaluator, prompts, vectors, SETTINGS, "test", Checkpoint(path))
+    kept = len(path.read_text().splitlines()) - 1
+    assert kept > 0
+    made = []
+    monkeypatch.setattr(
+        engine,
+        "generate_batch",
+        lambda m, rows, *a, **o: made.extend(rows) or whole(m, rows, *a, **o),
+    )
+    again = screen_heads(model, evaluator, prompts, vectors, SETTINGS, "test", Checkpoint(path))
+    assert len(made) < len(prompts) * 2 * model.n_layers * model.n_heads
+    assert json.dumps(again[0]) == json.dumps(screened[0])
