@@ -13,7 +13,14 @@ from emotion_circuits.pipelines.emotion_vectors.nodes import (
 )
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
 
-FAST = {"n_permutations": 100, "n_bootstrap": 20, "n_random": 20, "n_splits": 3, "k_max": 4}
+FAST = {
+    "n_resamples": 4,
+    "n_permutations": 100,
+    "n_bootstrap": 20,
+    "n_random": 20,
+    "n_splits": 3,
+    "k_max": 4,
+}
 
 
 def plant(seed=0, n_pairs=60, d_model=16, n_layers=3, noise=0.1, world=0, n_latents=12):

@@ -352,8 +352,9 @@ def test_phase_7_chooses_k_from_the_sweep_where_something_is_shared_and_none_els
 ):
     model = make_model()
     rotation = ortho_group.rvs(model["metadata"]["d_model"], random_state=0)
-    shared = align(model, turned(model, rotation, 0.5)).k_sweep
-    apart = align(model, shuffled_neutral(turned(model, rotation, 0.5), 1)).k_sweep
+    draws = {"n_resamples": 100}
+    shared = align(model, turned(model, rotation, 0.5), **draws).k_sweep
+    apart = align(model, shuffled_neutral(turned(model, rotation, 0.5), 1), **draws).k_sweep
     options = {"n_bootstrap": 100, "alpha": 0.05, "seed": 0}
     chosen = select_k([shared], "p", **options)
     assert (chosen["ci_unit"] == "prompts").all()
