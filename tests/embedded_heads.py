@@ -15,7 +15,7 @@ from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSet
 SILENT = (1, 2)
 
 
-def load_prompts(project_root, n_pairs=6):
+def load_prompts(project_root, n_pairs=4):
     table = pd.read_json(project_root / "data/emotion_dataset_embedded.jsonl", lines=True)
     train = table[table["split"] == "train"][: 4 * n_pairs]
     return pd.concat([train, table[table["split"] == "test"][: 4 * n_pairs]], ignore_index=True)

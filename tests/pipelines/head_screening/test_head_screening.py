@@ -161,7 +161,7 @@ def test_every_head_emotion_and_half_has_a_row(screened, model):
         table[(table["emotion"] == "pooled") & (table["half"] == half)]["drop_mean"].to_numpy()
         for half in ("A", "B")
     ]
-    # Six pairs, three in each half: the mean of both is the mean of the halves.
+    # Four pairs, two in each half: the mean of both is the mean of the halves.
     np.testing.assert_allclose(both["drop_mean"], (parts[0] + parts[1]) / 2, atol=1e-12)
     assert (table["drop_zero_lower"] <= table["drop_zero"] + 1e-12).all()
     assert agreement["recall_at_top"].between(0, 1).all()
@@ -197,7 +197,10 @@ def test_some_layers_give_their_part_of_the_table(screened, model, evaluator, pr
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"layers": [99]}, r"layer 99 is out of range for model 'tiny_llama'; allowed are 0 to \d+"),
+        (
+            {"layers": [99]},
+            r"layer 99 is out of range for model 'tiny_llama'; allowed are 0 to \d+",
+        ),
         (
             {"metrics": ["goemotions/angr"]},
             r"metric 'goemotions/angr' .* nearest: goemotions/anger",
@@ -230,30 +233,31 @@ def test_a_wrong_setting_is_one_line(given, line):
 
 
 def test_a_killed_screening_goes_on_where_it_stopped(
-    screened, model, evaluator, prompts, vectors, tmp_path, monkeypatch
+    model, evaluator, prompts, vectors, tmp_path, monkeypatch
 ):
-    path = tmp_path / "checkpoint"
-    monkeypatch.setattr(engine, "_CHECKPOINT_SECONDS", 0.0)
+    few = SETTINGS.model_copy(update={"layers": [1], "ablations": ["zero"]})
+    rows = []
     whole = engine.generate_batch
-    calls = []
 
-    def killed(*args, **options):
-        calls.append(1)
-        if len(calls) > 4:
-            raise KeyboardInterrupt
-        return whole(*args, **options)
+    def screen(checkpoint=None, killed_after=None):
+        rows.clear()
 
-    monkeypatch.setattr(engine, "generate_batch", killed)
+        def generate(model_, batch, *args, **options):
+            if killed_after is not None and len(rows) >= killed_after:
+                raise KeyboardInterrupt
+            rows.extend(batch)
+            return whole(model_, batch, *args, **options)
+
+        monkeypatch.setattr(engine, "generate_batch", generate)
+        return screen_heads(model, evaluator, prompts, vectors, few, "test", checkpoint)
+
+    wanted = screen()
+    n_rows = len(rows)
+    checkpoint = Checkpoint(tmp_path / "checkpoint", every_seconds=0.0)
     with pytest.raises(KeyboardInterrupt):
-        screen_heads(model, evaluator, prompts, vectors, SETTINGS, "test", Checkpoint(path))
-    kept = len(path.read_text().splitlines()) - 1
-    assert kept > 0
-    made = []
-    monkeypatch.setattr(
-        engine,
-        "generate_batch",
-        lambda m, rows, *a, **o: made.extend(rows) or whole(m, rows, *a, **o),
-    )
-    again = screen_heads(model, evaluator, prompts, vectors, SETTINGS, "test", Checkpoint(path))
-    assert len(made) < len(prompts) * 2 * model.n_layers * model.n_heads
-    assert json.dumps(again[0]) == json.dumps(screened[0])
+        screen(checkpoint, killed_after=1)
+    n_done = len(rows)
+    assert 0 < n_done < n_rows
+    again = screen(checkpoint)
+    assert len(rows) == n_rows - n_done
+    assert json.dumps(again[0]) == json.dumps(wanted[0])
