@@ -13,7 +13,6 @@ from emotion_circuits.circuits.direct_write import direct_write, final_scales, h
 from emotion_circuits.circuits.halves import HALVES, choose_prompts, pair_rows
 from emotion_circuits.circuits.head_conditions import (
     MODES,
-    Mode,
     ablate_heads,
     aligned_positions,
     mean_outputs,
@@ -29,7 +28,6 @@ __all__ = [
     "CueAttention",
     "Head",
     "Interval",
-    "Mode",
     "ablate_heads",
     "ablation_estimates",
     "aligned_positions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,6 @@ from emotion_circuits.interventions import (
 )
 from emotion_circuits.interventions.schedules import Positions
 
-Mode = Literal["pattern_v", "v_only"]
 MODES: Final = ("pattern_v", "v_only")
 
 
@@ -46,7 +45,7 @@ def patch_heads(
     heads: Iterable[tuple[int, int]],
     source: Float[Tensor, "layer pos head d_head"],
     *,
-    mode: Mode = "pattern_v",
+    mode: str = "pattern_v",
     n_prompt: int,
     n_aligned: int,
 ) -> Condition:

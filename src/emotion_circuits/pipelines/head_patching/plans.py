@@ -138,7 +138,7 @@ class Planner:
             name,
             heads,
             (self.v if mode == "v_only" else self.z)[source],
-            mode="v_only" if mode == "v_only" else "pattern_v",
+            mode=mode,
             n_prompt=lengths[0],
             n_aligned=aligned_positions(*lengths, n_special=self.data.n_special),
         )
