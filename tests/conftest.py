@@ -7,6 +7,7 @@ from jaxtyping import install_import_hook
 install_import_hook(
     [
         "emotion_circuits.evaluation",
+        "emotion_circuits.circuits",
         "emotion_circuits.geometry",
         "emotion_circuits.interventions",
         "emotion_circuits.language_models",

@@ -15,6 +15,8 @@ from emotion_circuits.pipelines import (
     dataset,
     embedded_models,
     emotion_vectors,
+    head_patching,
+    head_screening,
     residual_patching,
     statistics,
     transfer_steering,
@@ -41,6 +43,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "alignment": _for_pairs(study.pairs, alignment.create_pipeline()),
         "residual_patching": _for_models(study.models, residual_patching.create_pipeline()),
         "transfer_steering": _for_pairs(study.pairs, transfer_steering.create_pipeline()),
+        "head_screening": _for_models(study.models, head_screening.create_pipeline()),
+        "head_patching": _for_models(study.models, head_patching.create_pipeline()),
         "statistics": statistics.create_pipeline(
             study.models, study.pairs, mode=_raw(config, "statistics", "mode", "all")
         ),

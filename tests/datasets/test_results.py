@@ -90,3 +90,15 @@ def test_a_checkpoint_is_there_before_anything_is_in_it(tmp_path):
     assert not (tmp_path / "rows").exists()
     with pytest.raises(DatasetError, match="written by its sweep alone"):
         dataset.save(1)
+
+
+def test_json_deletes_the_checkpoint_it_makes_needless(tmp_path):
+    checkpoint = tmp_path / ".checkpoint"
+    checkpoint.write_text("rows")
+    dataset = ResultJSONDataset(filepath=str(tmp_path / "a.json"), checkpoint=checkpoint)
+    with pytest.raises(DatasetError, match="not JSON compliant"):
+        dataset.save({"x": float("nan")})
+    assert checkpoint.exists()
+    dataset.save({"x": 1})
+    assert dataset.load() == {"x": 1}
+    assert not checkpoint.exists()

@@ -87,12 +87,24 @@ class ResultJSONDataset(JSONDataset):
     NaN and infinities are refused: JSON has no such numbers, and readers differ on them.
     """
 
+    def __init__(self, *, checkpoint: str | os.PathLike[str] | None = None, **options: Any) -> None:
+        """Describe a result.
+
+        Args:
+            checkpoint: What a killed run would have gone on from; deleted once this is saved.
+            options: Of Kedro's own dataset.
+        """
+        super().__init__(**options)
+        self._checkpoint = None if checkpoint is None else Path(checkpoint)
+
     def save(self, data: Any) -> None:
         """Write the data in place of the file's former content."""
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
         with atomic_path(Path(self._filepath)) as path:
             path.write_text(text + "\n", encoding="utf-8")
         self._invalidate_cache()
+        if self._checkpoint is not None:
+            self._checkpoint.unlink(missing_ok=True)
 
 
 class ResultJSONLinesDataset(JSONLinesDataset):

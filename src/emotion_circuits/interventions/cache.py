@@ -65,6 +65,28 @@ class ReservedLayer(DynamicLayer):
             self.buffers = (keys.index_select(0, rows), values.index_select(0, rows))
             self._view()
 
+    def put(
+        self,
+        rows: Int[Tensor, " row"],
+        n_rows: int,
+        source: ReservedLayer,
+        source_rows: Int[Tensor, " row"] | None,
+    ) -> None:
+        """Take over all tokens of another layer's rows.
+
+        Args:
+            rows: Where to put them.
+            n_rows: How many rows this layer has in all.
+            source: Where they are.
+            source_rows: Which of its rows; None for all, in order.
+        """
+        if source.buffers is None:  # a layer that shares the keys of another
+            return
+        for old, new in zip(source.buffers, self.reserve(n_rows, source.buffers[0]), strict=True):
+            held = old if source_rows is None else old.index_select(0, source_rows)
+            new[rows, :, : source.length] = held[:, :, : source.length]
+        self.keep(source.length)
+
     def _view(self) -> None:
         if self.buffers is not None:
             self.keys, self.values = (held[:, :, : self.length] for held in self.buffers)

@@ -22,6 +22,7 @@ from emotion_circuits.interventions.conditions import BASELINE, Condition, Inter
 from emotion_circuits.interventions.hooks import patched, patched_bridge
 from emotion_circuits.interventions.patches import Applied, Patches, Span
 from emotion_circuits.interventions.sampling import Sampling, choose_tokens, uniform_draws
+from emotion_circuits.interventions.shared_prefill import SharedPrefill, is_worthwhile
 from emotion_circuits.interventions.sites import check_site
 from emotion_circuits.interventions.value_patching import ReplaceV
 from emotion_circuits.language_models import LanguageModel
@@ -174,10 +175,45 @@ class Decoder:
         self._cache = prefixes.spread(rows, self.n_prompt + n_steps - 1)
         self._known = prefixes.length
         self._ids = torch.tensor([row.prompt_ids for row in rows], device=model.device)
+        self._prefill = self._shared_prefill(rows, row_ids, n_steps, ledger)
+
+    def _shared_prefill(
+        self,
+        rows: Sequence[Row],
+        row_ids: Sequence[int],
+        n_steps: int,
+        ledger: list[Applied] | None,
+    ) -> SharedPrefill | None:
+        """Plan step 0 in parts by layer, where that saves anything."""
+        conditions = [row.condition for row in rows]
+        if (
+            self._windows
+            or self.patches.needs_pattern
+            or not is_worthwhile(
+                self.model,
+                conditions,
+                self.n_prompt - self._known,
+                self.n_prompt * len({row.prompt_ids for row in rows}),
+            )
+        ):
+            return None
+        return SharedPrefill(
+            self.model,
+            conditions,
+            row_ids,
+            self._ids,
+            start=self._known,
+            n_steps=n_steps,
+            ledger=ledger,
+        )
 
     def forward(self, step: int) -> Float[Tensor, "row vocab"]:
         """Give the logits of the last position."""
         end = self.n_prompt + step
+        if step == 0 and self._prefill is not None:
+            logits, self._cache = self._prefill.run()
+            self._known = end
+            return logits
         self.patches.at(Span(step, self._known, end))
         # Positions in a window are forgotten: the next step computes them with another strength,
         # or without.

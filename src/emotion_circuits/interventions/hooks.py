@@ -101,8 +101,32 @@ def patched_bridge(model: LanguageModel, patches: Patches) -> Iterator[None]:
                 hooks.append((f"{prefix}.attn.hook_{what}", seen))
         name = names.get(point, "mlp.hook_out")
         hooks.append((f"{prefix}.{name}", partial(_change_value, patches, layer, point)))
-    with model.bridge.hooks(fwd_hooks=hooks):
+    with ExitStack() as early, model.bridge.hooks(fwd_hooks=hooks):
+        for layer, point in patches.groups:
+            for module in _pattern_dropouts(model, layer) if point == "z" else ():
+                see = partial(_see_input, patches, layer)
+                early.callback(module.register_forward_pre_hook(see).remove)
         yield
+
+
+def _pattern_dropouts(model: LanguageModel, layer: int) -> list[nn.Module]:
+    """Find the dropout that attention weights go through, idle as it is.
+
+    GPT-Neo computes attention itself, and TransformerLens shows its pattern only once the output
+    projection is done: too late for what is to be changed before it.
+    """
+    block = model.hf_model.get_submodule(model.bridge.adapter.component_mapping["blocks"].name)
+    modules = block[layer].named_modules()
+    return [module for name, module in modules if name.rpartition(".")[2] == "attn_dropout"]
+
+
+def _see_input(
+    patches: Patches,
+    layer: int,
+    module: nn.Module,  # noqa: ARG001
+    args: tuple[Any, ...],
+) -> None:
+    patches.see(layer, "pattern", args[0])
 
 
 def _see(patches: Patches, layer: int, what: str, value: Tensor, hook: Any) -> None:  # noqa: ARG001

@@ -1,0 +1,182 @@
+"""What each head writes straight into the stream the final norm reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from emotion_circuits.interventions.sites import output_projection
+from emotion_circuits.language_models import LanguageModel
+
+
+def output_weights(model: LanguageModel, layer: int) -> Float[Tensor, "head d_head d_model"]:
+    """Give W_O of each head of a layer."""
+    module = output_projection(model, layer)
+    weight = module.get_parameter("weight").detach()
+    # GPT-2's Conv1D stores [in, out], Linear [out, in].
+    matrix = weight.T if isinstance(module, nn.Linear) else weight
+    heads: Tensor = matrix.unflatten(0, (model.n_heads, -1))
+    return heads
+
+
+@torch.no_grad()
+def head_writes(
+    model: LanguageModel, prompts: Sequence[Sequence[int]], *, batch_size: int = 32
+) -> Float[Tensor, "prompt layer head d_model"]:
+    """Give what each head adds to the residual stream at the last position of prompts.
+
+    That is z through W_O, the projection's bias left out, as it belongs to no head. Where a norm
+    follows the projection, as in Gemma 3, it is taken at the scale it has on this prompt, so that
+    the heads' writes add up to what attention adds.
+
+    Args:
+        model: The model.
+        prompts: Token ids, BOS included.
+        batch_size: Prompts of one length per forward pass.
+
+    Returns:
+        In the model's own units, on the CPU in float32.
+    """
+    written = torch.zeros(len(prompts), model.n_layers, model.n_heads, model.d_model)
+    for rows, kept in _passes(model, prompts, batch_size):
+        for layer in range(model.n_layers):
+            z = kept[f"z{layer}"][:, -1].unflatten(-1, (model.n_heads, -1))
+            writes = torch.einsum("rhk,hkd->rhd", z, output_weights(model, layer))
+            norm = _following_norm(model, layer)
+            if norm is not None:
+                total = kept[f"projected{layer}"][:, -1]
+                writes = writes * _frozen_scale(norm, total)[:, None]
+            written[rows, layer] = writes.float().cpu()
+    return written
+
+
+@torch.no_grad()
+def final_scales(
+    model: LanguageModel, prompts: Sequence[Sequence[int]], *, batch_size: int = 32
+) -> tuple[Float[Tensor, " prompt"], bool]:
+    """Give what the final norm divides the stream by at the last position of prompts.
+
+    Returns:
+        Standard deviation (LayerNorm) or root mean square (RMSNorm) of the stream, and whether
+        the norm takes the mean over the stream's entries off first.
+    """
+    norm = final_norm(model)
+    scales = torch.zeros(len(prompts))
+    for rows, kept in _passes(model, prompts, batch_size):
+        scales[rows] = _divisor(norm, kept["final"][:, -1]).float().cpu()
+    return scales, isinstance(norm, nn.LayerNorm)
+
+
+def direct_write(
+    writes: Float[Tensor, "prompt layer head d_model"],
+    scales: Float[Tensor, " prompt"],
+    direction: Float[Tensor, " d_model"],
+    *,
+    centered: bool,
+) -> Float[Tensor, "prompt layer head"]:
+    """Project heads' writes onto a direction, as large as the final norm lets them be.
+
+    Args:
+        writes: What ``head_writes`` gives.
+        scales: What ``final_scales`` gives.
+        direction: Only its line and sense matter.
+        centered: Whether the final norm takes off the mean.
+
+    Returns:
+        In units of the normed stream, whose entries have a mean square of 1.
+    """
+    unit = direction / direction.norm()
+    if centered:
+        # Taking the mean off the write is taking it off the direction.
+        unit = unit - unit.mean()
+    written: Tensor = (writes @ unit) / scales[:, None, None]
+    return written
+
+
+def final_norm(model: LanguageModel) -> nn.Module:
+    """Find the norm between the last layer and the logits."""
+    found: nn.Module = model.plain_model.get_submodule(
+        model.bridge.adapter.component_mapping["ln_final"].name
+    )
+    return found
+
+
+def _following_norm(model: LanguageModel, layer: int) -> nn.Module | None:
+    """Find the norm attention's output goes through before it is added, where there is one."""
+    component = model.bridge.adapter.component_mapping["blocks"].submodules.get("ln1_post")
+    return None if component is None else model.plain_blocks[layer].get_submodule(component.name)
+
+
+def _divisor(norm: nn.Module, stream: Float[Tensor, "row d_model"]) -> Float[Tensor, " row"]:
+    wide = stream.float()
+    centered = isinstance(norm, nn.LayerNorm)
+    mean_square = wide.var(-1, correction=0) if centered else wide.square().mean(-1)
+    eps = getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", None) or 0.0
+    return (mean_square + float(eps)).sqrt()
+
+
+def _frozen_scale(
+    norm: nn.Module, stream: Float[Tensor, "row d_model"]
+) -> Float[Tensor, "row d_model"]:
+    """Give what an RMS norm multiplies each entry by, at the scale of these rows."""
+    ones = torch.ones_like(stream[:1])
+    weight = norm(ones) * _divisor(norm, ones)[:, None]
+    scale: Tensor = weight / _divisor(norm, stream)[:, None]
+    return scale
+
+
+def _passes(
+    model: LanguageModel, prompts: Sequence[Sequence[int]], batch_size: int
+) -> list[tuple[list[int], dict[str, Tensor]]]:
+    by_length: dict[int, list[int]] = {}
+    for index, ids in enumerate(prompts):
+        by_length.setdefault(len(ids), []).append(index)
+    found = []
+    for _, indices in sorted(by_length.items(), reverse=True):
+        for start in range(0, len(indices), batch_size):
+            rows = indices[start : start + batch_size]
+            tokens = torch.tensor([list(prompts[row]) for row in rows], device=model.device)
+            found.append((rows, _record(model, tokens)))
+    return found
+
+
+def _record(model: LanguageModel, ids: Tensor) -> dict[str, Tensor]:
+    """Keep the last position of what goes into and comes out of the modules of interest."""
+    kept: dict[str, Tensor] = {}
+    handles = [final_norm(model).register_forward_pre_hook(partial(_keep_input, kept, "final"))]
+    for layer in range(model.n_layers):
+        module = output_projection(model, layer)
+        handles += [
+            module.register_forward_pre_hook(partial(_keep_input, kept, f"z{layer}")),
+            module.register_forward_hook(partial(_keep_output, kept, f"projected{layer}")),
+        ]
+    try:
+        model.plain_model(input_ids=ids, use_cache=False, logits_to_keep=1)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return kept
+
+
+def _keep_input(
+    kept: dict[str, Tensor],
+    name: str,
+    module: nn.Module,  # noqa: ARG001 - the signature is given
+    args: tuple[Any, ...],
+) -> None:
+    kept[name] = args[0][:, -1:].detach()
+
+
+def _keep_output(
+    kept: dict[str, Tensor],
+    name: str,
+    module: nn.Module,  # noqa: ARG001
+    args: tuple[Any, ...],  # noqa: ARG001
+    output: Tensor,
+) -> None:
+    kept[name] = output[:, -1:].detach()

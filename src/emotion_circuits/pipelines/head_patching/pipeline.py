@@ -1,0 +1,33 @@
+"""Head patching as a pipeline; the registry repeats it for each model."""
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.head_patching.nodes import change_heads
+
+
+def create_pipeline() -> Pipeline:
+    """From prompts and the screening's table to ablated and patched texts."""
+    return Pipeline(
+        [
+            Node(
+                change_heads,
+                inputs=[
+                    "language_model",
+                    "text_evaluator",
+                    "prompts",
+                    "head_score_table",
+                    "params:head_patching",
+                    "params:profile",
+                    "head_checkpoint",
+                ],
+                outputs=[
+                    "head_ablation",
+                    "head_patching",
+                    "head_patching_metrics",
+                    "head_patching_summary",
+                ],
+                name="change_heads",
+                tags=["head_patching"],
+            )
+        ]
+    )

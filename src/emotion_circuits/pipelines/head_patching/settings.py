@@ -1,0 +1,49 @@
+"""Parameters of head patching."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from emotion_circuits.pipelines.head_prompts import HeadSettings
+from emotion_circuits.pipelines.head_screening.tables import SCORES
+
+_SCORES = tuple(name.format(kind) for name in SCORES for kind in ("zero", "mean"))
+
+
+class HeadPatchingSettings(HeadSettings):
+    """Which heads are changed, how, and what they are compared with."""
+
+    heads: str = Field("top_k", description="top_k, or heads by hand: 0:0 1:3, 0:0-11, 0:*, all")
+    top_k: int = Field(4, ge=1, description="how many heads the screening chooses")
+    score: str = Field(
+        "logit_drop_mean", description="which column of the screening's table chooses"
+    )
+    ablations: list[Literal["zero", "mean", "resample"]] = Field(
+        ["mean", "zero", "resample"], description="of the set; may be empty"
+    )
+    directions: list[Literal["neutral_to_emotion", "emotion_to_neutral"]] = Field(
+        ["emotion_to_neutral", "neutral_to_emotion"],
+        description="from which prompt of a pair into the run on which; may be empty",
+    )
+    modes: list[Literal["pattern_v", "v_only"]] = Field(
+        ["pattern_v", "v_only"], min_length=1, description="what is taken from the other prompt"
+    )
+    single_heads: bool = Field(True, description="also patch each head of the set alone")
+    num_random: int = Field(5, ge=0, description="random sets of as many other heads")
+    random_layers: Literal["any", "same"] = Field(
+        "any", description="same: as many from each layer as the set has, where there are as many"
+    )
+
+    @field_validator("score")
+    @classmethod
+    def _is_known(cls, score: str) -> str:
+        if score not in _SCORES:
+            raise ValueError(f"known are {', '.join(dict.fromkeys(_SCORES))}")
+        return score
+
+    @field_validator("ablations", "directions", "modes")
+    @classmethod
+    def _are_distinct(cls, values: list[str]) -> list[str]:
+        if len(set(values)) < len(values):
+            raise ValueError("the same value stands twice in the list")
+        return values

@@ -1,0 +1,94 @@
+"""Phase 6, first part: every head, ablated and read."""
+
+from typing import Any
+
+import pandas as pd
+
+from emotion_circuits.circuits import Head
+from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.interventions import Checkpoint
+from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.pipelines.head_prompts import HeadPrompts, check_targets
+from emotion_circuits.pipelines.head_screening.ablations import ablate_each_head, ablation_values
+from emotion_circuits.pipelines.head_screening.readings import (
+    marking_tokens,
+    read_attributions,
+    read_cue_attention,
+    read_writes,
+    vector_site,
+)
+from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
+from emotion_circuits.pipelines.head_screening.tables import (
+    agreement_table,
+    head_scores,
+    score_table,
+)
+
+
+def screen_heads(
+    language_model: LanguageModel,
+    text_evaluator: TextEvaluator,
+    prompts: pd.DataFrame,
+    emotion_vectors: dict[str, Any],
+    settings: HeadScreeningSettings,
+    profile: str,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """Score every head of a model, or of some layers.
+
+    Args:
+        language_model: The model.
+        text_evaluator: Scores continuations.
+        prompts: Phase 1's table.
+        emotion_vectors: Phase 3's.
+        settings: What to do.
+        profile: The profile's name.
+        checkpoint: Where finished texts outlive a killed run.
+
+    Returns:
+        The JSON with the effects of ablation and their samples; a table of all scores, one row a
+        head, emotion and half; and how well the scores that need no ablation foretell it.
+
+    Raises:
+        InputError: If a layer, metric or pair is not there.
+    """
+    check_targets(text_evaluator, settings)
+    for metric in settings.metrics or ():
+        if metric not in text_evaluator.keys:
+            raise unknown_name(
+                "metric", metric, text_evaluator.keys, where="the profile's evaluators"
+            )
+    heads = heads_of(language_model, settings)
+    marking = marking_tokens(language_model, settings.marking_words)
+    site = vector_site(emotion_vectors, settings.vector_layer)
+    data = HeadPrompts.prepare(language_model, prompts, settings)
+    values = ablation_values(data, settings.ablations, settings.batch_size)
+    effects = ablate_each_head(data, text_evaluator, values, marking, heads, settings, checkpoint)
+    last, after, uniform = read_cue_attention(data, heads, settings.batch_size)
+    readings = {
+        "writes": read_writes(data, site, heads, settings.batch_size),
+        "cue_attention_last": last,
+        "cue_attention_after": after,
+        "attributions": read_attributions(data, site, marking, values, heads, settings.batch_size),
+    }
+    table = score_table(data, effects, readings, settings)
+    table["cue_attention_uniform"] = float(pd.Series(uniform).mean())
+    scores = head_scores(data, effects, settings, profile)
+    return scores, table, agreement_table(table, settings)
+
+
+def heads_of(model: LanguageModel, settings: HeadScreeningSettings) -> list[Head]:
+    """Give the heads to screen.
+
+    Raises:
+        InputError: If a layer does not exist.
+    """
+    layers = range(model.n_layers) if settings.layers == "all" else sorted(settings.layers)
+    for layer in layers:
+        if layer >= model.n_layers:
+            raise InputError(
+                f"layer {layer} is out of range for model {model.name!r}; allowed are 0 to "
+                f"{model.n_layers - 1}"
+            )
+    return [Head(layer, head) for layer in layers for head in range(model.n_heads)]

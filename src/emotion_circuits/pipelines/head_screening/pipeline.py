@@ -1,0 +1,28 @@
+"""Head screening as a pipeline; the registry repeats it for each model."""
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.head_screening.nodes import screen_heads
+
+
+def create_pipeline() -> Pipeline:
+    """From prompts and vectors to a table of scores of every head."""
+    return Pipeline(
+        [
+            Node(
+                screen_heads,
+                inputs=[
+                    "language_model",
+                    "text_evaluator",
+                    "prompts",
+                    "emotion_vectors",
+                    "params:head_screening",
+                    "params:profile",
+                    "screening_checkpoint",
+                ],
+                outputs=["head_scores", "head_score_table", "head_agreement"],
+                name="screen_heads",
+                tags=["head_screening"],
+            )
+        ]
+    )

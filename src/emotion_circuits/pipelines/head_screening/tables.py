@@ -1,0 +1,260 @@
+"""From effects and readings to the files of head screening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from emotion_circuits.circuits import HALVES, mean_interval, pair_rows, rank_agreement
+from emotion_circuits.emotions import EMOTIONS, LABELS
+from emotion_circuits.pipelines.head_prompts import HeadPrompts, nest
+from emotion_circuits.pipelines.head_screening.ablations import AblationEffects
+from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
+
+POOLED: Final = "pooled"
+BOTH: Final = "both"
+# Scores of a head, all of them larger the more it carries an emotion. {} is zero or mean.
+SCORES: Final = (
+    *("drop_{}", "logit_drop_{}", "attribution_projection_{}", "attribution_logit_{}"),
+    *("direct_write", "cue_attention_last", "cue_attention_after"),
+)
+_WITH_INTERVAL: Final = ("drop_zero", "drop_mean", "logit_drop_zero", "logit_drop_mean")
+
+Pairs = list[tuple[int, int]]
+Columns = dict[str, np.ndarray]  # [pair, head] each
+
+
+def pair_scores(
+    data: HeadPrompts,
+    effects: AblationEffects,
+    readings: Mapping[str, Any],
+    emotion: str,
+    settings: HeadScreeningSettings,
+) -> Columns:
+    """Give every score of every head on every pair of an emotion.
+
+    Returns:
+        ``drop_<ablation>``: how far ablation lowers the emotion's metric on its prompt;
+        ``neutral_shift_<ablation>``: how far it raises the same metric on the pair's neutral one;
+        ``logit_drop_<ablation>``: how far it lowers the log odds that the next token marks the
+        emotion; ``direct_write``: emotion minus neutral; attention to the cue, from the last
+        position and from those after it, on the emotion's prompt and on the neutral one; and
+        attributions. ``half`` says which half a pair belongs to.
+    """
+    target, place = settings.target_metrics[emotion], EMOTIONS.index(emotion)
+    pairs = np.array(pair_rows(data.table, emotion), dtype=int).reshape(-1, 2)
+    ours, neutral = pairs[:, 0], pairs[:, 1]
+    found: Columns = {"half": data.table["half"].to_numpy()[ours]}
+    before, odds = effects.baseline[target], effects.baseline_odds[:, place]
+    for ablation, metrics in effects.patched.items():
+        after = metrics[target]
+        found[f"drop_{ablation}"] = before[ours, None] - after[ours]
+        found[f"neutral_shift_{ablation}"] = after[neutral] - before[neutral, None]
+        marked = effects.patched_odds[ablation][ours, :, place]
+        found[f"logit_drop_{ablation}"] = odds[ours, None] - marked
+    writes = readings["writes"][emotion]
+    found["direct_write"] = writes[ours] - writes[neutral]
+    for name in ("cue_attention_last", "cue_attention_after"):
+        found[name] = readings[name][ours]
+        found[f"{name}_neutral"] = readings[name][neutral]
+    for name, values in readings["attributions"].items():
+        found[name] = values[ours]
+    return found
+
+
+def score_table(
+    data: HeadPrompts,
+    effects: AblationEffects,
+    readings: Mapping[str, Any],
+    settings: HeadScreeningSettings,
+) -> pd.DataFrame:
+    """Average scores over pairs: for each half, for both together, each emotion and all pooled.
+
+    Returns:
+        One row a head, emotion and half; the scores' names are ``pair_scores``' with ``_lower``
+        and ``_upper`` for 95 % bootstrap intervals over pairs where they are given.
+    """
+    each = {
+        emotion: pair_scores(data, effects, readings, emotion, settings) for emotion in EMOTIONS
+    }
+    each = {emotion: columns for emotion, columns in each.items() if len(columns["half"])}
+    names = list(next(iter(each.values())))
+    pooled = {name: np.concatenate([columns[name] for columns in each.values()]) for name in names}
+    parts = []
+    for emotion, columns in {**each, POOLED: pooled}.items():
+        for half in (*HALVES, BOTH):
+            chosen = (
+                np.ones(len(columns["half"]), bool) if half == BOTH else columns["half"] == half
+            )
+            part = {name: values[chosen] for name, values in columns.items() if name != "half"}
+            if not chosen.any():
+                continue
+            frame = pd.DataFrame(_averages(part, settings))
+            frame.insert(0, "n_pairs", int(chosen.sum()))
+            frame.insert(0, "half", half)
+            frame.insert(0, "emotion", emotion)
+            frame.insert(0, "head", [head.head for head in effects.heads])
+            frame.insert(0, "layer", [head.layer for head in effects.heads])
+            parts.append(frame)
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "model_name", data.model.name)
+    return table
+
+
+def _averages(part: Columns, settings: HeadScreeningSettings) -> Columns:
+    found: Columns = {}
+    for name, values in part.items():
+        if name in (*_WITH_INTERVAL, "direct_write"):
+            mean, lower, upper = mean_interval(
+                values.T, n_bootstrap=settings.n_bootstrap, seed=settings.seed
+            )
+            found |= {name: mean, f"{name}_lower": lower, f"{name}_upper": upper}
+        else:
+            # A cue at a prompt's very end has no position after it; such pairs are left out.
+            known = ~np.isnan(values)
+            total = np.where(known, values, 0).sum(0)
+            count = known.sum(0)
+            found[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return found
+
+
+def agreement_table(table: pd.DataFrame, settings: HeadScreeningSettings) -> pd.DataFrame:
+    """Say how well scores that need no ablation foretell what ablation does.
+
+    Args:
+        table: What ``score_table`` gives.
+        settings: Names ablations, and how many heads are top.
+
+    Returns:
+        One row an emotion, ablation, predictor and measured effect.
+    """
+    rows = []
+    both = table[table["half"] == BOTH]
+    for emotion, part in both.groupby("emotion", sort=False):
+        for ablation, predictor, measured in _comparisons(settings):
+            known = part[part[predictor].notna() & part[measured].notna()]
+            if len(known) < 2:
+                continue
+            agreement = rank_agreement(
+                known[predictor].to_numpy(float),
+                known[measured].to_numpy(float),
+                share=settings.recall_share,
+            )
+            rows.append(
+                {
+                    "model_name": part["model_name"].iloc[0],
+                    "emotion": emotion,
+                    "ablation": ablation,
+                    "predictor": predictor,
+                    "measured": measured,
+                    "spearman": agreement.spearman,
+                    "recall_at_top": agreement.recall,
+                    "recall_by_chance": agreement.chance,
+                    "n_top": agreement.n_top,
+                    "n_heads": len(known),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _comparisons(settings: HeadScreeningSettings) -> Iterator[tuple[str, str, str]]:
+    for ablation in settings.ablations:
+        predictors = [
+            *(name.format(ablation) for name in SCORES if name.startswith("attribution")),
+            *("direct_write", "cue_attention_last"),
+        ]
+        for predictor in predictors:
+            for measured in ("drop_{}", "logit_drop_{}"):
+                yield ablation, predictor, measured.format(ablation)
+
+
+def head_scores(
+    data: HeadPrompts, effects: AblationEffects, settings: HeadScreeningSettings, profile: str
+) -> dict[str, Any]:
+    """Give the JSON of head screening.
+
+    Returns:
+        ``head_scores``: for each head, ablation, label of the prompts and metric the mean change,
+        its standard deviation over prompts (None for one prompt) and their number;
+        ``head_samples``: for each head and ablation, and label, each prompt's target metrics and
+        texts; and what they were made from.
+    """
+    return {
+        "profile": profile,
+        "model": data.model.name,
+        "layers": sorted({head.layer for head in effects.heads}),
+        "prompts": data.table["text"].tolist(),
+        "sequence_length": settings.sequence_length,
+        "labels": data.table["emotion"].tolist(),
+        "pair_ids": data.table["pair_id"].tolist(),
+        "halves": data.table["half"].tolist(),
+        "head_scores": list(_score_rows(data, effects, settings)),
+        "head_samples": list(_sample_rows(data, effects, settings)),
+    }
+
+
+def _score_rows(
+    data: HeadPrompts, effects: AblationEffects, settings: HeadScreeningSettings
+) -> Iterator[dict[str, Any]]:
+    labels = data.table["emotion"].to_numpy()
+    wanted = [
+        key
+        for key in effects.baseline
+        if settings.metrics is None
+        or key in settings.metrics
+        or key in settings.target_metrics.values()
+    ]
+    for ablation, metrics in effects.patched.items():
+        for label in LABELS:
+            rows = np.flatnonzero(labels == label)
+            if not len(rows):
+                continue
+            for key in wanted:
+                deltas = metrics[key][rows] - effects.baseline[key][rows, None]
+                means = deltas.mean(0)
+                spread = deltas.std(0, ddof=1) if len(rows) > 1 else None
+                for place, head in enumerate(effects.heads):
+                    yield {
+                        "layer": head.layer,
+                        "head": head.head,
+                        "metric": key,
+                        "delta_mean": float(means[place]),
+                        "delta_std": None if spread is None else float(spread[place]),
+                        "n_samples": len(rows),
+                        "ablation": ablation,
+                        "label": label,
+                    }
+
+
+def _sample_rows(
+    data: HeadPrompts, effects: AblationEffects, settings: HeadScreeningSettings
+) -> Iterator[dict[str, Any]]:
+    labels = data.table["emotion"].to_numpy()
+    targets = list(dict.fromkeys(settings.target_metrics.values()))
+    before = {key: effects.baseline[key] for key in targets}
+    for ablation, metrics in effects.patched.items():
+        after = {key: metrics[key] for key in targets}
+        for place, head in enumerate(effects.heads):
+            for label in LABELS:
+                rows = np.flatnonzero(labels == label)
+                if not len(rows):
+                    continue
+                yield {
+                    "layer": head.layer,
+                    "head": head.head,
+                    "ablation": ablation,
+                    "label": label,
+                    "samples": [
+                        {
+                            "prompt": data.table["text"].iloc[row],
+                            "baseline": nest(before, row),
+                            "patched": nest(after, (row, place)),
+                            "baseline_text": effects.baseline_texts[row],
+                            "patched_text": effects.texts[ablation][row][place],
+                        }
+                        for row in rows.tolist()
+                    ],
+                }

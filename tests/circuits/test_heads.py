@@ -1,0 +1,92 @@
+"""Heads are named as sets, and wrong names are one clear line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emotion_circuits.circuits import format_heads, parse_heads, random_heads
+from emotion_circuits.errors import InputError
+
+SHAPE = {"n_layers": 3, "n_heads": 4}
+EVERY = [(layer, head) for layer in range(3) for head in range(4)]
+SETS = st.sets(st.sampled_from(EVERY), min_size=1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ("0:0 1:3", [(0, 0), (1, 3)]),
+        ("1:3 0:0", [(0, 0), (1, 3)]),
+        ("1:3,0:0 1:3", [(0, 0), (1, 3)]),
+        ("0:1-3", [(0, 1), (0, 2), (0, 3)]),
+        ("2:*", [(2, 0), (2, 1), (2, 2), (2, 3)]),
+        ("2:0-0", [(2, 0)]),
+        ("all", EVERY),
+        ("all 0:0", EVERY),
+    ],
+)
+def test_a_spec_is_a_set_of_heads(spec, wanted):
+    assert list(parse_heads(spec, **SHAPE)) == wanted
+
+
+@given(heads=SETS)
+def test_what_is_written_is_read_again(heads):
+    assert set(parse_heads(format_heads(heads), **SHAPE)) == heads
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [
+        ("99:0", r"head spec '99:0': layer 99 is out of range; allowed are 0 to 2"),
+        ("0:4", r"head spec '0:4': head 4 is out of range; allowed are 0 to 3"),
+        ("0:2-4", r"head spec '0:2-4': head 4 is out of range; allowed are 0 to 3"),
+        ("0:x", r"head spec '0:x' cannot be read; allowed are all, 0:3 \(layer:head\)"),
+        ("0", r"head spec '0' cannot be read"),
+        ("-1:0", r"head spec '-1:0' cannot be read"),
+        ("0:3-1", r"head spec '0:3-1': the range runs backwards; nearest: 0:1-3"),
+        ("0:5-2", r"head spec '0:5-2': the range runs backwards"),
+        ("0:0 1:y", r"head spec '1:y' cannot be read"),
+        ("  ", r"names no head"),
+    ],
+)
+def test_a_wrong_spec_is_one_line(spec, line):
+    with pytest.raises(InputError, match=line) as caught:
+        parse_heads(spec, **SHAPE)
+    assert "\n" not in str(caught.value)
+
+
+@given(heads=SETS, seed=st.integers(0, 50), same_layers=st.booleans())
+def test_random_sets_are_as_large_distinct_and_apart_from_the_set(heads, seed, same_layers):
+    options = {"layers": range(3), "n_heads": 4, "n_draws": 4, "seed": seed}
+    drawn = random_heads(sorted(heads), **options, same_layers=same_layers)
+    again = random_heads(sorted(heads, reverse=True), **options, same_layers=same_layers)
+    assert drawn == again
+    assert bool(drawn) == (2 * len(heads) <= len(EVERY))
+    assert len(set(drawn)) == len(drawn)
+    for draw in drawn:
+        assert len(set(draw)) == len(heads)
+        assert not set(draw) & heads
+        assert set(draw) <= set(EVERY)
+
+
+def test_random_sets_are_spread_over_layers_as_the_set_is():
+    heads = [(0, 0), (0, 1), (2, 3)]
+    drawn = random_heads(heads, layers=range(3), n_heads=4, n_draws=3, seed=0, same_layers=True)
+    assert len(drawn) == 3
+    for draw in drawn:
+        assert [layer for layer, _ in draw] == [0, 0, 2]
+    free = random_heads(heads, layers=range(3), n_heads=4, n_draws=30, seed=0)
+    assert any([layer for layer, _ in draw] != [0, 0, 2] for draw in free)
+
+
+def test_other_heads_are_drawn_with_equal_chances():
+    counts = dict.fromkeys(EVERY, 0)
+    for seed in range(400):
+        for draw in random_heads(
+            [(0, 0), (1, 1)], layers=range(3), n_heads=4, n_draws=1, seed=seed
+        ):
+            for head in draw:
+                counts[head] += 1
+    assert counts.pop((0, 0)) == counts.pop((1, 1)) == 0
+    # 800 draws over 10 heads: 80 each, with a standard deviation of 8.
+    assert all(50 <= count <= 110 for count in counts.values())

@@ -1,0 +1,279 @@
+"""Head patching against single texts, planted effects and a head that writes nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from embedded_heads import SILENT, load_evaluator, load_model_with_a_silent_head, load_prompts
+from emotion_circuits.circuits import Head
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions import Condition, Intervention, Prompt, Replace, Site
+from emotion_circuits.pipelines.head_patching.head_sets import chosen_heads, head_sets
+from emotion_circuits.pipelines.head_patching.nodes import change_heads
+from emotion_circuits.pipelines.head_patching.records import summarize
+from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
+from handwritten import written_heads
+from recomputation import reference_generate
+
+SETTINGS = HeadPatchingSettings(
+    sequence_length=8, n_bootstrap=50, top_k=3, num_random=2, score="drop_mean"
+)
+RECORD = {"model", "baseline_texts", "patched_texts", "baseline_metrics", "patched_metrics"}
+RECORD |= {"heads", "profile", "prompts"}
+
+
+@pytest.fixture(scope="module")
+def prompts(project_root):
+    return load_prompts(project_root)
+
+
+@pytest.fixture(scope="module")
+def model(project_root):
+    return load_model_with_a_silent_head(project_root)
+
+
+@pytest.fixture(scope="module")
+def evaluator(project_root):
+    return load_evaluator(project_root)
+
+
+def score_table(model, seed=0):
+    """Scores of every head that differ between the halves."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "head": head,
+            "emotion": "pooled",
+            "half": half,
+            "drop_mean": rng.normal(),
+        }
+        for half in ("A", "B", "both")
+        for layer in range(model.n_layers)
+        for head in range(model.n_heads)
+    )
+
+
+@pytest.fixture(scope="module")
+def changed(model, evaluator, prompts):
+    return change_heads(model, evaluator, prompts, score_table(model), SETTINGS, "test")
+
+
+def test_heads_are_chosen_on_the_other_half(model):
+    table = score_table(model)
+    before = chosen_heads(model, table, SETTINGS).of_half
+    spoiled = table.copy()
+    spoiled.loc[spoiled["half"].isin(["A", "both"]), "drop_mean"] *= -1
+    after = chosen_heads(model, spoiled, SETTINGS).of_half
+    assert before["A"] == after["A"]
+    assert before["B"] != after["B"]
+    for half, other in (("A", "B"), ("B", "A")):
+        rows = table[table["half"] == other].nlargest(3, "drop_mean")
+        assert set(before[half]) == set(zip(rows["layer"], rows["head"], strict=True))
+
+
+def test_random_sets_hold_none_of_the_heads_they_stand_beside(model):
+    sets = head_sets(model, score_table(model), SETTINGS)
+    chosen = sets[0]
+    random = [item for item in sets if item.kind == "random"]
+    assert len(random) == 2
+    for item in random:
+        for half, heads in item.of_half.items():
+            assert len(heads) == 3
+            assert not set(heads) & set(chosen.of_half[half])
+    singles = [item for item in sets if item.kind == "single"]
+    assert [item.heads[0] for item in singles] == chosen.heads
+    for item in singles:
+        assert all(heads[0] in chosen.of_half[half] for half, heads in item.of_half.items())
+
+
+def test_too_large_a_set_has_no_random_control(model, caplog):
+    every = SETTINGS.model_copy(update={"heads": "all", "single_heads": False})
+    sets = head_sets(model, score_table(model), every)
+    assert [item.name for item in sets] == ["chosen"]
+    assert "only 0 random set(s)" in caplog.text
+
+
+def test_records_are_what_the_file_format_says(changed, model):
+    ablation, patching, tidy, summary = changed
+    assert set(ablation) >= RECORD
+    assert set(patching) >= RECORD
+    assert ablation["ablation"] == "mean"
+    assert ablation["head_set"] == "chosen"
+    for item in (*ablation["records"], *patching["records"]):
+        lengths = {
+            len(item[key]) for key in RECORD if key.endswith(("texts", "metrics", "prompts"))
+        }
+        assert len(lengths) == 1
+        assert all(isinstance(head, tuple) for head in item["heads"])
+    keys = {(r["direction"], r["mode"], r["emotion"], r["head_set"]) for r in patching["records"]}
+    n_sets = 1 + len(ablation["heads"]) + 2
+    assert len(keys) == len(patching["records"]) == 2 * 2 * 3 * n_sets
+    assert {"gratitude", "anger", "apology", "pooled"} == set(summary["emotion"])
+    assert not tidy.isna().any().any()
+
+
+def test_a_patched_text_is_the_recomputed_one(changed, model, prompts):
+    _, patching, _, _ = changed
+    record = next(
+        item
+        for item in patching["records"]
+        if (item["direction"], item["mode"]) == ("emotion_to_neutral", "pattern_v")
+        and item["head_set"] == "chosen"
+        and item["emotion"] == "anger"
+    )
+    for place in range(3):
+        target, source = record["prompts"][place], record["source_prompts"][place]
+        pair = dict(zip(prompts["text"], prompts["pair_id"], strict=True))
+        label = dict(zip(prompts["text"], prompts["emotion"], strict=True))
+        assert pair[target] == pair[source]
+        assert (label[target], label[source]) == ("neutral", "anger")
+        ids, others = model.encode(target), model.encode(source)
+        heads, _ = written_heads(model.plain_model, "llama", others)
+        n = len(ids) if len(ids) == len(others) else min(len(ids), len(others)) - 1
+        changes = []
+        for layer, head in record["heads_by_half"][record["halves"][place]]:
+            aligned = np.zeros((len(ids), model.d_head))
+            aligned[-n:] = heads[layer].z[-n:, head]
+            changes.append(Intervention(Site("z", layer, head), Replace(aligned), Prompt(n)))
+        condition = Condition("x", tuple(changes))
+        tokens, _ = reference_generate(
+            model.plain_model, "llama", ids, condition, SETTINGS.sequence_length
+        )
+        text = model.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        assert record["patched_texts"][place] == text
+
+
+def test_a_head_that_writes_nothing_recovers_nothing(model, evaluator, prompts):
+    silent = SETTINGS.model_copy(update={"heads": f"{SILENT[0]}:{SILENT[1]}", "num_random": 0})
+    ablation, patching, tidy, summary = change_heads(
+        model, evaluator, prompts, score_table(model), silent, "test"
+    )
+    for record in (*ablation["records"], *patching["records"]):
+        assert record["heads"] == [SILENT]
+        assert record["patched_texts"] == record["baseline_texts"]
+    assert np.abs(tidy["recovered"]).max() < 1e-5
+    assert np.nanmax(np.abs(summary["fraction"])) < 1e-4
+
+
+def test_changing_heads_twice_or_in_another_order_gives_the_same(
+    changed, model, evaluator, prompts
+):
+    shuffled = prompts.sample(frac=1, random_state=2)
+    table = score_table(model).sample(frac=1, random_state=3)
+    again = change_heads(model, evaluator, shuffled, table, SETTINGS, "test")
+    assert again[0] == changed[0]
+    assert again[1] == changed[1]
+    pd.testing.assert_frame_equal(again[2], changed[2])
+    pd.testing.assert_frame_equal(again[3], changed[3])
+
+
+def test_recovered_means_towards_the_other_prompt(changed):
+    _, _, tidy, _ = changed
+    for _, row in tidy.iterrows():
+        own = (
+            row["neutral_value"]
+            if row["direction"] == "emotion_to_neutral"
+            else row["emotion_value"]
+        )
+        moved = row["patched_value"] - own
+        wanted = moved if row["direction"] == "emotion_to_neutral" else -moved
+        assert row["recovered"] == pytest.approx(wanted)
+
+
+def planted(share, random_share, n=80):
+    rng = np.random.default_rng(0)
+    rows = []
+    for name, part in (("chosen", share), ("random 0", random_share), ("random 1", -random_share)):
+        for pair in range(n):
+            effect = rng.normal(1, 0.2)
+            rows.append(
+                {
+                    "model_name": "m",
+                    "what": "patching",
+                    "emotion": "anger",
+                    "direction": "emotion_to_neutral",
+                    "mode": "pattern_v",
+                    "ablation": "",
+                    "head_set": name,
+                    "heads": "0:0",
+                    "pair_id": str(pair),
+                    "emotion_value": effect,
+                    "neutral_value": 0.0,
+                    "recovered": part * effect + rng.normal(0, 0.05),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def test_the_summary_finds_a_planted_share_and_none_where_there_is_none():
+    found = summarize(planted(0.5, 0.0), SETTINGS.model_copy(update={"n_bootstrap": 1000}))
+    assert set(found["emotion"]) == {"anger", "pooled"}
+    row = found.iloc[0]
+    assert row["fraction"] == pytest.approx(0.5, abs=0.02)
+    assert row["fraction_lower"] < 0.5 < row["fraction_upper"]
+    assert row["fraction_upper"] - row["fraction_lower"] < 0.06
+    assert row["random_fraction_lower"] < 0 < row["random_fraction_upper"]
+    assert row["excess"] == pytest.approx(row["fraction"] - row["random_fraction"])
+    nothing = summarize(planted(0.0, 0.0), SETTINGS.model_copy(update={"n_bootstrap": 1000})).iloc[
+        0
+    ]
+    assert nothing["excess_lower"] < 0 < nothing["excess_upper"]
+    spread = summarize(planted(0.5, 0.2), SETTINGS).iloc[0]
+    assert spread["random_smallest"] == pytest.approx(-0.2, abs=0.03)
+    assert spread["random_largest"] == pytest.approx(0.2, abs=0.03)
+    assert spread["n_random"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"heads": "99:0"}, r"head spec '99:0': layer 99 is out of range; allowed are 0 to \d+"),
+        ({"heads": "0:x"}, r"head spec '0:x' cannot be read; allowed are"),
+        ({"heads": "0:5-2"}, r"head spec '0:5-2': the range runs backwards; nearest: 0:2-5"),
+        (
+            {"top_k": 99},
+            r"top_k is 99, but the screening of model 'tiny_llama' has drop_mean of",
+        ),
+        ({"score": "direct_write"}, r"score 'direct_write' is not in the screening of model"),
+        (
+            {"ablations": [], "directions": []},
+            r"ablations and directions are both empty; there is nothing to do",
+        ),
+    ],
+)
+def test_what_is_not_there_is_one_line(change, line, model, evaluator, prompts):
+    with pytest.raises(InputError, match=line):
+        change_heads(
+            model,
+            evaluator,
+            prompts,
+            score_table(model),
+            SETTINGS.model_copy(update=change),
+            "test",
+        )
+
+
+def test_a_pair_without_its_neutral_prompt_is_one_line(model, evaluator, prompts):
+    lonely = prompts[~((prompts["split"] == "test") & (prompts["emotion"] == "neutral"))]
+    with pytest.raises(InputError, match=r"pair '.*' has gratitude, anger, apology but no neutral"):
+        change_heads(model, evaluator, lonely, score_table(model), SETTINGS, "test")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"score": "drop"}, "score is 'drop': known are drop_zero, drop_mean"),
+        ({"modes": ["v_only", "v_only"]}, "the same value stands twice"),
+        ({"topk": 3}, "parameter 'topk' is unknown; .* nearest: top_k"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(given, line):
+    with pytest.raises(InputError, match=line):
+        HeadPatchingSettings.model_validate(given)
+
+
+def test_heads_by_hand_are_the_same_for_both_halves(model):
+    by_hand = SETTINGS.model_copy(update={"heads": "1:3 0:0"})
+    chosen = chosen_heads(model, pd.DataFrame(), by_hand)
+    assert chosen.of_half == {half: (Head(0, 0), Head(1, 3)) for half in ("A", "B")}

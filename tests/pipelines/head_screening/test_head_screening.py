@@ -1,0 +1,263 @@
+"""Head screening against single texts, and against a head that writes nothing."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from embedded_heads import (
+    SILENT,
+    load_evaluator,
+    load_model_with_a_silent_head,
+    load_prompts,
+    vectors_of,
+)
+from emotion_circuits.emotions import EMOTIONS, LABELS
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions import (
+    Checkpoint,
+    Condition,
+    Everywhere,
+    Intervention,
+    Site,
+    ablate_mean,
+    engine,
+)
+from emotion_circuits.pipelines.head_prompts import HeadPrompts
+from emotion_circuits.pipelines.head_screening.ablations import ablation_values
+from emotion_circuits.pipelines.head_screening.nodes import screen_heads
+from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
+from recomputation import reference_generate
+
+SETTINGS = HeadScreeningSettings(sequence_length=8, n_bootstrap=50, batch_size=7)
+
+
+@pytest.fixture(scope="module")
+def prompts(project_root):
+    return load_prompts(project_root)
+
+
+@pytest.fixture(scope="module")
+def model(project_root):
+    return load_model_with_a_silent_head(project_root)
+
+
+@pytest.fixture(scope="module")
+def evaluator(project_root):
+    return load_evaluator(project_root)
+
+
+@pytest.fixture(scope="module")
+def vectors(model, prompts):
+    return vectors_of(model, prompts)
+
+
+@pytest.fixture(scope="module")
+def screened(model, evaluator, prompts, vectors):
+    return screen_heads(model, evaluator, prompts, vectors, SETTINGS, "test")
+
+
+def test_the_json_is_what_the_file_format_says(screened, model, evaluator):
+    scores, _, _ = screened
+    assert {"profile", "model", "layers", "prompts", "sequence_length"} <= set(scores)
+    assert scores["layers"] == list(range(model.n_layers))
+    n_heads = model.n_layers * model.n_heads
+    rows = scores["head_scores"]
+    assert len(rows) == n_heads * 2 * len(LABELS) * len(evaluator.keys)
+    keys = {"layer", "head", "metric", "delta_mean", "delta_std", "n_samples"}
+    assert all(keys <= set(row) for row in rows)
+    distinct = {(r["layer"], r["head"], r["metric"], r["ablation"], r["label"]) for r in rows}
+    assert len(distinct) == len(rows)
+    samples = scores["head_samples"][0]
+    assert {"layer", "head", "samples"} <= set(samples)
+    assert {"prompt", "baseline", "patched"} <= set(samples["samples"][0])
+    json.dumps(scores, allow_nan=False)
+
+
+def test_scores_are_means_of_the_samples(screened):
+    scores, _, _ = screened
+    samples = {
+        (item["layer"], item["head"], item["ablation"], item["label"]): item["samples"]
+        for item in scores["head_samples"]
+    }
+    checked = 0
+    for row in scores["head_scores"]:
+        if row["metric"] not in SETTINGS.target_metrics.values():
+            continue
+        metric, label = row["metric"].split("/")
+        deltas = [
+            item["patched"][metric][label] - item["baseline"][metric][label]
+            for item in samples[row["layer"], row["head"], row["ablation"], row["label"]]
+        ]
+        # Samples are kept to six digits.
+        assert row["delta_mean"] == pytest.approx(np.mean(deltas), abs=2e-6)
+        assert row["delta_std"] == pytest.approx(np.std(deltas, ddof=1), abs=1e-5)
+        assert row["n_samples"] == len(deltas)
+        checked += 1
+    assert checked
+
+
+def test_ablated_texts_are_those_of_recomputing_each_alone(screened, model, evaluator, prompts):
+    scores, _, _ = screened
+    data = HeadPrompts.prepare(model, prompts, SETTINGS)
+    values = ablation_values(data, ["mean"], 7)
+    halves = dict(zip(scores["prompts"], scores["halves"], strict=True))
+    wanted = (2, 3)
+    (entry,) = (
+        item
+        for item in scores["head_samples"]
+        if (item["layer"], item["head"], item["ablation"], item["label"])
+        == (*wanted, "mean", "anger")
+    )
+    for sample in entry["samples"][:3]:
+        value = values["mean", halves[sample["prompt"]]][wanted]
+        change = Intervention(Site("z", *wanted), ablate_mean(value), Everywhere())
+        ids, _ = reference_generate(
+            model.plain_model,
+            "llama",
+            model.encode(sample["prompt"]),
+            Condition("x", (change,)),
+            SETTINGS.sequence_length,
+        )
+        text = model.tokenizer.decode(list(ids), skip_special_tokens=True)
+        assert sample["patched_text"] == text
+        score = evaluator.evaluate_batch([text])["goemotions/anger"][0]
+        assert sample["patched"]["goemotions"]["anger"] == pytest.approx(score, abs=1e-5)
+
+
+def test_a_prompt_has_no_part_in_its_own_mean(model, prompts):
+    data = HeadPrompts.prepare(model, prompts, SETTINGS)
+    before = ablation_values(data, ["mean"], 8)
+    rows = data.rows_of("A")
+    ids = [(*row[:2], *row[3:]) if place in rows else row for place, row in enumerate(data.ids)]
+    after = ablation_values(HeadPrompts(model, data.table, ids, data.n_special), ["mean"], 8)
+    assert torch.equal(before["mean", "A"], after["mean", "A"])
+    assert not torch.equal(before["mean", "B"], after["mean", "B"])
+
+
+def test_a_head_that_writes_nothing_scores_nothing(screened):
+    _, table, _ = screened
+    mine = table[(table["layer"] == SILENT[0]) & (table["head"] == SILENT[1])]
+    names = [
+        name for name in table if name.startswith(("drop", "logit", "neutral_shift", "direct"))
+    ]
+    assert len(names) > 8
+    # The gradient with respect to what no weight reads is zero as well.
+    names += [name for name in table if name.startswith("attribution")]
+    # Ablated rows run in other batches than the baseline: the last bits of logits may differ.
+    assert np.abs(mine[names].to_numpy(float)).max() < 1e-5
+    others = table.drop(mine.index)
+    assert (np.abs(others[names].to_numpy(float)).max(0) > 1e-4).all()
+
+
+def test_every_head_emotion_and_half_has_a_row(screened, model):
+    _, table, agreement = screened
+    n_heads = model.n_layers * model.n_heads
+    assert len(table) == n_heads * (len(EMOTIONS) + 1) * 3
+    assert set(table["emotion"]) == {*EMOTIONS, "pooled"}
+    both = table[(table["emotion"] == "pooled") & (table["half"] == "both")]
+    parts = [
+        table[(table["emotion"] == "pooled") & (table["half"] == half)]["drop_mean"].to_numpy()
+        for half in ("A", "B")
+    ]
+    # Four pairs, two in each half: the mean of both is the mean of the halves.
+    np.testing.assert_allclose(both["drop_mean"], (parts[0] + parts[1]) / 2, atol=1e-12)
+    assert (table["drop_zero_lower"] <= table["drop_zero"] + 1e-12).all()
+    assert agreement["recall_at_top"].between(0, 1).all()
+    assert set(agreement["n_heads"]) == {n_heads}
+
+
+def test_screening_twice_gives_the_same_and_leaves_no_hook(
+    screened, model, evaluator, prompts, vectors
+):
+    def count():
+        modules = (*model.bridge.modules(), *model.plain_model.modules())
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
+
+    before = count()
+    shuffled = prompts.sample(frac=1, random_state=1)
+    again = screen_heads(model, evaluator, shuffled, vectors, SETTINGS, "test")
+    assert json.dumps(again[0]) == json.dumps(screened[0])
+    assert again[1].equals(screened[1])
+    assert again[2].equals(screened[2])
+    assert count() == before
+
+
+def test_some_layers_give_their_part_of_the_table(screened, model, evaluator, prompts, vectors):
+    few = SETTINGS.model_copy(update={"layers": [1], "ablations": ["zero"]})
+    scores, table, _ = screen_heads(model, evaluator, prompts, vectors, few, "test")
+    assert scores["layers"] == [1]
+    whole = screened[1]
+    wanted = whole[whole["layer"] == 1].reset_index(drop=True)
+    np.testing.assert_allclose(table["drop_zero"], wanted["drop_zero"], atol=1e-6)
+    assert "drop_mean" not in table
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {"layers": [99]},
+            r"layer 99 is out of range for model 'tiny_llama'; allowed are 0 to \d+",
+        ),
+        (
+            {"metrics": ["goemotions/angr"]},
+            r"metric 'goemotions/angr' .* nearest: goemotions/anger",
+        ),
+        ({"vector_layer": 99}, r"vector_layer '99' is not in the emotion vectors; known: 0, 1"),
+        (
+            {"target_metrics": dict.fromkeys(EMOTIONS, "mood/high")},
+            r"metric 'mood/high' is not in the profile's evaluators; known: goemotions/admiration",
+        ),
+    ],
+)
+def test_what_is_not_there_is_one_line(change, line, model, evaluator, prompts, vectors):
+    with pytest.raises(InputError, match=line):
+        screen_heads(model, evaluator, prompts, vectors, SETTINGS.model_copy(update=change), "test")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"layers": [0, 0]}, "layers is .0, 0.: the same value stands twice"),
+        ({"target_metrics": {}}, "target_metrics is {}: it must name a metric for each of"),
+        ({"ablation": ["zero"]}, "parameter 'ablation' is unknown; .* nearest: ablations"),
+        ({"rows": 0}, "rows.* is 0: allowed are auto and whole numbers from 1"),
+        ({"marking_words": {}}, "marking_words is {}: it must give words for each of"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(given, line):
+    with pytest.raises(InputError, match=line):
+        HeadScreeningSettings.model_validate(given)
+
+
+def test_a_killed_screening_goes_on_where_it_stopped(
+    model, evaluator, prompts, vectors, tmp_path, monkeypatch
+):
+    few = SETTINGS.model_copy(update={"layers": [1], "ablations": ["zero"]})
+    rows = []
+    whole = engine.generate_batch
+
+    def screen(checkpoint=None, killed_after=None):
+        rows.clear()
+
+        def generate(model_, batch, *args, **options):
+            if killed_after is not None and len(rows) >= killed_after:
+                raise KeyboardInterrupt
+            rows.extend(batch)
+            return whole(model_, batch, *args, **options)
+
+        monkeypatch.setattr(engine, "generate_batch", generate)
+        return screen_heads(model, evaluator, prompts, vectors, few, "test", checkpoint)
+
+    wanted = screen()
+    n_rows = len(rows)
+    checkpoint = Checkpoint(tmp_path / "checkpoint", every_seconds=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        screen(checkpoint, killed_after=1)
+    n_done = len(rows)
+    assert 0 < n_done < n_rows
+    again = screen(checkpoint)
+    assert len(rows) == n_rows - n_done
+    assert json.dumps(again[0]) == json.dumps(wanted[0])
