@@ -223,7 +223,7 @@ def test_timings_tell_phase_model_and_memory(finished):
     assert phases[0] == ("dataset", None)
     assert sorted(phases[1:4]) == of_models[:3]
     assert sorted(phases[4:7]) == of_models[3:]
-    assert phases[7:] == [("alignment", PAIR)]
+    assert sorted(phases[7:]) == [("alignment", PAIR), ("transfer_steering", PAIR)]
     for event in events:
         assert event["samples"] == 20
         assert event["elapsed_seconds"] > 0
