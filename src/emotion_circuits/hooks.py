@@ -180,7 +180,9 @@ class PhaseTimingHook:
                 continue
             if name == "prompts":
                 phase.samples = len(value)
-            elif name.endswith(".activations"):
+            elif name.endswith(".activations") or (
+                name.endswith(".residual_sweep") and phase.samples is None
+            ):
                 phase.samples = len(value["prompts"])
             elif name.endswith(".language_model"):
                 phase.device = str(value.device)

@@ -97,6 +97,18 @@ def phase_5_files(model):
     }
 
 
+def phase_6_files(model):
+    return {
+        f"screening/head_scores_{model}.json",
+        f"screening/head_scores_{model}.csv",
+        f"screening/{model}_head_agreement.csv",
+        f"patching/head_patching/{model}_head_ablation.pkl",
+        f"patching/head_patching/{model}_head_patching.pkl",
+        f"patching/head_patching/{model}_head_metrics.csv",
+        f"patching/head_patching/{model}_head_summary.csv",
+    }
+
+
 def phase_4_files():
     return {
         f"alignment/{PAIR}_token_based_full.pkl",
@@ -116,7 +128,8 @@ def test_a_full_run_writes_every_file_and_loads_each_model_once(finished):
     assert len(resident) == 0
     expected = {"dataset/emotion_dataset.jsonl", "dataset/statistics.json"}
     for model in ("tiny_gpt2", "tiny_llama"):
-        expected |= {f"activations/{model}.pkl"} | phase_3_files(model) | phase_5_files(model)
+        expected |= {f"activations/{model}.pkl"} | phase_3_files(model)
+        expected |= phase_5_files(model) | phase_6_files(model)
     expected |= phase_4_files()
     expected |= {
         f"statistics/{name}"
@@ -218,14 +231,17 @@ def test_timings_tell_phase_model_and_memory(finished):
     of_models = [
         (phase, model)
         for model in ("tiny_gpt2", "tiny_llama")
-        for phase in ("activations", "emotion_vectors", "residual_patching")
+        for phase in (
+            *("activations", "emotion_vectors", "head_patching", "head_screening"),
+            "residual_patching",
+        )
     ]
     assert phases[0] == ("dataset", None)
-    assert sorted(phases[1:4]) == of_models[:3]
-    assert sorted(phases[4:7]) == of_models[3:]
-    assert sorted(phases[7:]) == [("alignment", PAIR), ("transfer_steering", PAIR)]
+    assert sorted(phases[1:6]) == of_models[:5]
+    assert sorted(phases[6:11]) == of_models[5:]
+    assert sorted(phases[11:]) == [("alignment", PAIR), ("transfer_steering", PAIR)]
     for event in events:
-        assert event["samples"] == 20
+        assert event["samples"] == (5 if event["phase"] == "transfer_steering" else 20)
         assert event["elapsed_seconds"] > 0
         assert event["metadata"]["peak_rss_mib"] > 50
         assert event["device"] == "cpu"

@@ -116,7 +116,8 @@ def _at_layers(sweep: Mapping[str, Any], layers: Sequence[int]) -> Mapping[str, 
             had = ", ".join(map(str, sweep["sweep_results"][emotion]))
             raise InputError(
                 f"{sweep['model']} was steered at layer {had} only, and mapped vectors are of "
-                f"layers {', '.join(map(str, layers))}; sweep one of these (residual_patching.layers)"
+                f"layers {', '.join(map(str, layers))}; put one of these into "
+                "residual_patching.layers"
             )
     return {**sweep, "sweep_results": kept}
 
