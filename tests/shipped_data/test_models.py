@@ -17,6 +17,8 @@ from transformers import (
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
 from emotion_circuits.emotions import LABELS
+from emotion_circuits.pipelines.embedded_models.nodes import write_prompts
+from emotion_circuits.pipelines.embedded_models.settings import EmbeddedModelSettings
 from emotion_circuits.training.architectures import EVALUATORS
 from emotion_circuits.training.classifier_training import predict
 from emotion_circuits.training.gate_tables import verdicts
@@ -143,3 +145,11 @@ def test_prompts_and_reactions_fit_into_the_context(name):
     lengths = [len(tokenizer(json.loads(line)["text"]).input_ids) for line in lines]
     assert np.quantile(lengths, 0.95) <= 60
     assert max(lengths) + MAX_NEW_TOKENS + 1 <= 128
+
+
+def test_the_neutral_prompts_that_ship_are_those_of_the_present_world(project_root):
+    raw = yaml.safe_load((project_root / "conf/base/parameters_embedded_models.yml").read_text())
+    dataset, fresh = write_prompts(EmbeddedModelSettings.model_validate(raw["embedded_models"]))
+    for table, name in ((dataset, "emotion_dataset"), (fresh, "neutral_prompts")):
+        lines = (MODELS.parent / f"{name}_embedded.jsonl").read_text("utf-8").splitlines()
+        assert [json.loads(line)["text"] for line in lines] == table["text"].tolist()

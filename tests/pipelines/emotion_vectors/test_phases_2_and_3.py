@@ -112,5 +112,5 @@ def test_a_cut_keeps_whole_pairs_of_both_splits(model, prompts):
 
 
 def test_a_layer_that_is_not_there_is_refused(model, prompts):
-    with pytest.raises(InputError, match=r"layer 99 is out of range .* 0 to 4"):
+    with pytest.raises(InputError, match=r"layer 99 is out of range .* 0 to 5"):
         capture_activations(model, prompts, ActivationSettings(layers=[99]))

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from emotion_circuits.pipelines.residual_patching.effects import paired_effects, resampled_counts
+from emotion_circuits.statistics.bootstrap import expanded_level
 
 
 def draw(n=40, metrics=3, shift=0.0, seed=0):
@@ -31,12 +32,14 @@ def test_intervals_are_those_of_a_loop_over_resamples():
         sample = np.repeat(patched - baseline, row, axis=0)
         means.append(sample.mean(0))
         ds.append(sample.mean(0) / sample.std(0, ddof=1))
-    for lower, upper, resampled in (
-        (effects.ci_lower, effects.ci_upper, means),
-        (effects.d_lower, effects.d_upper, ds),
+    # The mean's interval is read further out, as a t interval of 12 is wider than a normal one.
+    for lower, upper, resampled, level in (
+        (effects.ci_lower, effects.ci_upper, means, expanded_level(0.95, 11)),
+        (effects.d_lower, effects.d_upper, ds, 0.95),
     ):
-        ends = np.quantile(resampled, [0.025, 0.975], axis=0, method="inverted_cdf")
-        np.testing.assert_allclose([lower, upper], ends, rtol=1e-9)
+        tail = (1 - level) / 2
+        ends = np.quantile(resampled, [tail, 1 - tail], axis=0)
+        np.testing.assert_allclose([lower, upper], ends, rtol=1e-7)
 
 
 def test_intervals_agree_with_scipys_bootstrap():
@@ -55,8 +58,8 @@ def test_intervals_cover_the_truth():
     baseline, patched = draw(n, sets, truth)  # each metric is a data set of its own
     effects = paired_effects(baseline, patched, resampled_counts(n, 1000, 1))
     covered = (effects.ci_lower <= truth) & (truth <= effects.ci_upper)
-    # The percentile interval of 50 prompts is a little short; 1000 data sets tell it to 0.7 %.
-    assert 0.92 <= covered.mean() <= 0.97
+    # 1000 data sets tell the coverage to 0.7 %.
+    assert 0.93 <= covered.mean() <= 0.97
 
 
 def test_nothing_comes_out_of_nothing():
@@ -64,7 +67,7 @@ def test_nothing_comes_out_of_nothing():
     baseline, patched = draw(n, sets, 0.0, seed=5)
     effects = paired_effects(baseline, patched, resampled_counts(n, 1000, 2))
     excludes_zero = (effects.ci_lower > 0) | (effects.ci_upper < 0)
-    assert 0.03 <= excludes_zero.mean() <= 0.08
+    assert 0.03 <= excludes_zero.mean() <= 0.07
     assert abs(effects.cohen_d.mean()) < 0.02
 
 
@@ -75,13 +78,13 @@ def test_scores_that_stay_as_they_are_have_no_effect():
         assert (getattr(effects, name) == 0).all()
 
 
-def test_scores_that_all_change_alike_have_an_infinite_effect():
+def test_scores_that_all_change_alike_have_a_mean_and_no_d():
     baseline = np.zeros((10, 2))
     patched = np.tile([0.5, -0.25], (10, 1))
     effects = paired_effects(baseline, patched, resampled_counts(10, 100, 0))
-    assert effects.cohen_d.tolist() == [np.inf, -np.inf]
+    assert np.isnan(effects.cohen_d).all()
+    assert np.isnan(effects.d_lower).all()
     assert effects.ci_lower.tolist() == effects.mean_diff.tolist() == [0.5, -0.25]
-    assert effects.d_lower.tolist() == [np.inf, -np.inf]
 
 
 def test_one_prompt_has_no_spread():

@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 from transformers import AutoModelForCausalLM
 
+from emotion_circuits.datasets.records import PromptSource, SourceRecord
 from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import nest_scores
@@ -359,7 +360,7 @@ def test_random_directions_do_less_than_the_emotion_and_nothing_among_themselves
 
 
 @pytest.mark.parametrize("name", ["gpt_neox", "gemma3"])
-def test_other_architectures_run_the_phase(name, tmp_path, evaluator, fresh, prompts):
+def test_other_architectures_run_the_phase(name, tmp_path, evaluator, prompts):
     from architectures import save_architecture
 
     source = save_architecture(name, tmp_path / name)
@@ -372,11 +373,12 @@ def test_other_architectures_run_the_phase(name, tmp_path, evaluator, fresh, pro
     settings = ResidualPatchingSettings(
         split="fresh", max_samples_per_emotion=2, alphas=[0.0, 3.0], sequence_length=4, window=3
     )
-    short = copy.deepcopy(fresh)
-    object.__setattr__(
-        short,
-        "records",
-        tuple(r for r in fresh.records if len(micro.encode(r.fields["text"])) < 56),
+    short = PromptSource(
+        "short",
+        tuple(
+            SourceRecord(n, {"text": text, "emotion": "neutral"})
+            for n, text in enumerate(["I looked at her chair.", "We counted 12 books."])
+        ),
     )
     sweep = sweep_emotions(
         micro, evaluator, vectors, {}, prompts, short, Checkpoint(tmp_path / "c"), "p", settings

@@ -186,8 +186,29 @@ def test_controls_that_do_nothing_are_told_from_what_was_planted(report):
         for kind, n in (("random", 20), ("shuffled", 20), ("reseeded", 10)):
             assert row[f"{kind}_n"] == n
             assert row[f"{kind}_share_below_half"] == 1
+            assert row[f"{kind}_share_mean_diff_below_half"] == 1
+            assert row[f"{kind}_mean_diff_q95"] < 0.03
             assert row[f"{kind}_d_q95"] < 1
             assert row[f"{kind}_p"] == pytest.approx(1 / (n + 1))
+
+
+def test_a_control_that_makes_every_text_alike_has_a_large_d_and_a_small_difference(
+    sweep, controls
+):
+    """Greedy texts may all become one; d then says nothing of how much changed."""
+    alike = copy.deepcopy(sweep)
+    for metrics in alike["baseline"]["metrics"].values():
+        metrics["goemotions"] = dict.fromkeys(LABELS, 0.1)
+    collapsed = copy.deepcopy(controls)
+    for layers in collapsed["random_results"].values():
+        for alphas in layers[2].values():
+            for record in alphas[1.0]:
+                record["metrics"]["goemotions"] = dict.fromkeys(LABELS, 0.07)
+    table = report_residual_patching(alike, collapsed, SETTINGS).selection
+    assert table["random_d_q95"].isna().all()
+    assert (table["random_share_below_half"] == 0).all()
+    assert table["random_mean_diff_q95"].to_numpy() == pytest.approx(0.03)
+    assert (table["random_share_mean_diff_below_half"] == 1).all()
 
 
 def test_a_control_against_controls_is_no_exception(report):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_emotions
 from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
@@ -112,3 +113,12 @@ def test_random_vectors_are_as_long_and_as_many_as_asked_for(perfect):
         "goemotions.remorse",
         "fluency.nll",
     }
+
+
+def test_a_sweep_at_layers_that_were_not_mapped_is_one_line(
+    model, evaluator, vectors, residual_sweep
+):
+    mapped = mapped_by(vectors, lambda emotion, own: own[emotion])
+    mapped["metadata"]["layer_indices"] = [0, 2]
+    with pytest.raises(InputError, match=r"steered at layer 3 only, .* layers 0, 2"):
+        steer_with_mapped_vectors(model, evaluator, mapped, vectors, residual_sweep, SETTINGS)

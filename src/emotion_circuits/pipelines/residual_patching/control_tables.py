@@ -85,8 +85,9 @@ def selection_table(
         One row per emotion: ``layer``, ``alpha``; ``select_…`` what it was chosen by; ``n`` and
         the effect on the confirming half; ``fluency_loss`` with its interval; for each kind of
         control at the same layer and strength ``…_n``, ``…_d_q95`` (95 % of their |d| are below
-        it), ``…_share_below_half`` (of those whose |d| is below half the emotion's) and
-        ``…_p`` ((1 + number with at least its mean difference) / (1 + number)).
+        it), ``…_share_below_half`` (of those whose |d| is below half the emotion's), the same two
+        of the mean difference, and ``…_p`` ((1 + number with at least its mean difference) /
+        (1 + number)).
     """
     keys, confirm = metric_keys(sweep), halves_of(sweep, settings)[1]
     fluency = keys.index(FLUENCY)
@@ -121,14 +122,18 @@ def selection_table(
 
 
 def _against(kind: str, same: pd.DataFrame, mean_diff: float, d: float) -> dict[str, Any]:
+    names = ("d_q95", "share_below_half", "mean_diff_q95", "share_mean_diff_below_half", "p")
     if not len(same):
-        empty = dict.fromkeys((f"{kind}_d_q95", f"{kind}_share_below_half", f"{kind}_p"))
-        return {f"{kind}_n": 0, **empty}
-    sizes = same["cohen_d"].abs().to_numpy(dtype=float)
+        return {f"{kind}_n": 0, **dict.fromkeys(f"{kind}_{name}" for name in names)}
+    sizes, changes = (same[name].abs().to_numpy(dtype=float) for name in ("cohen_d", "mean_diff"))
     as_large = int((same["mean_diff"] >= mean_diff).sum())
-    return {
-        f"{kind}_n": len(same),
-        f"{kind}_d_q95": float(np.quantile(sizes, 0.95, method="inverted_cdf")),
-        f"{kind}_share_below_half": float((sizes < abs(d) / 2).mean()),
-        f"{kind}_p": (1 + as_large) / (1 + len(same)),
+    found = (
+        float(np.quantile(sizes, 0.95, method="inverted_cdf")),
+        float((sizes < abs(d) / 2).mean()),
+        float(np.quantile(changes, 0.95, method="inverted_cdf")),
+        float((changes < abs(mean_diff) / 2).mean()),
+        (1 + as_large) / (1 + len(same)),
+    )
+    return {f"{kind}_n": len(same)} | {
+        f"{kind}_{name}": value for name, value in zip(names, found, strict=True)
     }

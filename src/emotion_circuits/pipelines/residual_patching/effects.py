@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-_TAILS = (0.025, 0.975)
+from emotion_circuits.statistics.bootstrap import bootstrap_paired, resample_weights
+from emotion_circuits.statistics.effect_sizes import ALL_ZERO
+from emotion_circuits.statistics.effect_sizes import paired_effects as compare_pairs
+
+_LEVEL: Final = 0.95
 
 
 class Effects(NamedTuple):
@@ -36,8 +40,7 @@ class Effects(NamedTuple):
 
 def resampled_counts(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample prompt"]:
     """Say how often each prompt is drawn in each resample; the same for every condition."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(n, np.full(n, 1 / n), n_bootstrap).astype(float)
+    return resample_weights(n, n_bootstrap=n_bootstrap, rng=np.random.default_rng(seed))
 
 
 def paired_effects(
@@ -45,11 +48,9 @@ def paired_effects(
     patched: Float[np.ndarray, "prompt metric"],
     counts: Float[np.ndarray, "resample prompt"],
 ) -> Effects:
-    """Estimate the effect on each metric.
+    """Estimate the effect on each metric, as phase 7 does.
 
-    Prompts are the unit: a resample draws whole prompts. Intervals are percentile intervals
-    without interpolation, since d is infinite where all prompts of a resample change alike.
-    Below about ten prompts they are too short.
+    Prompts are the unit: a resample draws whole prompts. Intervals are percentile intervals.
 
     Args:
         baseline: Scores without the patch.
@@ -57,45 +58,24 @@ def paired_effects(
         counts: Of the resamples.
 
     Returns:
-        The estimates. Where no prompt changes, d is 0; where all change by the same, it is
-        infinite; of a single prompt it is NaN.
-
-    Source: Cohen's d for paired samples (d_z), Lakens 2013, doi:10.3389/fpsyg.2013.00863.
+        The estimates. Where no prompt changes, mean and d are 0 and so are their intervals; where
+        all change by the same, or there is one prompt only, d is NaN.
     """
-    difference = patched - baseline
-    mean = difference.mean(axis=0)
-    n = len(difference)
-    # About the mean, so that the variance of a resample does not lose its digits.
-    centred = difference - mean
-    shifts = counts @ centred / n
-    squares = counts @ centred**2 / n
-    means = mean + shifts
-    variances = np.clip(squares - shifts**2, 0, None) * (n / (n - 1) if n > 1 else np.nan)
-    constant = np.isclose(variances, 0, rtol=0, atol=1e-18)
-    deviations = np.sqrt(np.where(constant, 0, variances))
-    deviation = difference.std(axis=0, ddof=1) if n > 1 else np.full_like(mean, np.nan)
-    lower, upper = _interval(means)
-    d_lower, d_upper = _interval(_ratio(means, deviations))
+    found = compare_pairs(baseline.T, patched.T)
+    still, varies = found.reason == ALL_ZERO, found.reason == ""
+    ends = np.full((4, baseline.shape[1]), np.nan)
+    ends[:2] = found.mean_diff
+    ends[:, still] = 0.0
+    if varies.any():
+        differences = np.ascontiguousarray((patched - baseline).T[varies])
+        ends[:, varies] = bootstrap_paired(differences, counts, level=_LEVEL, method="percentile")
     return Effects(
-        mean_baseline=baseline.mean(axis=0),
-        mean_patched=patched.mean(axis=0),
-        mean_diff=mean,
-        ci_lower=lower,
-        ci_upper=upper,
-        cohen_d=_ratio(mean, deviation),
-        d_lower=d_lower,
-        d_upper=d_upper,
+        baseline.mean(axis=0),
+        patched.mean(axis=0),
+        found.mean_diff,
+        ends[0],
+        ends[1],
+        np.where(still, 0.0, found.cohen_d),
+        ends[2],
+        ends[3],
     )
-
-
-def _ratio(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Divide; 0/0 is 0, and x/0 is infinite with the sign of x."""
-    found = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
-    found = np.where(np.isnan(deviation), np.nan, found)
-    np.divide(mean, deviation, out=found, where=deviation > 0)
-    return found
-
-
-def _interval(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    lower, upper = np.quantile(resampled, _TAILS, axis=0, method="inverted_cdf")
-    return lower, upper

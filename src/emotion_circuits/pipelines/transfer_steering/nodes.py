@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.interventions import BASELINE, Condition
 from emotion_circuits.language_models import LanguageModel, resolve_device
@@ -42,9 +43,9 @@ def steer_with_mapped_vectors(
 ) -> pd.DataFrame:
     """Compare what A's mapped vector does in B with B's own vector and with mapped random ones.
 
-    Layer and strength are those that B's own sweep chose on one half of its prompts, the layer
-    moved to the nearest that A was mapped to; effects are measured on the other half. All vectors
-    have the length of B's own, so that only their directions differ, and are decoded alike.
+    Layer and strength are those that B's own sweep chooses on one half of its prompts, among the
+    layers that A was mapped to; effects are measured on the other half. All vectors have the
+    length of B's own, so that only their directions differ, and are decoded alike.
 
     Args:
         language_model: B.
@@ -58,6 +59,9 @@ def steer_with_mapped_vectors(
         One row per emotion, vector and of the emotion's own metric and fluency: ``model_name``,
         ``source_model``, ``emotion``, ``vector`` (one of ``KINDS``), ``number``, ``layer_a``,
         ``layer``, ``alpha``, ``cosine_own``, and the effect as in phase 5's tables.
+
+    Raises:
+        InputError: If B was not swept at any layer that A was mapped to.
     """
     model = language_model
     if settings.device is not None:
@@ -65,8 +69,10 @@ def steer_with_mapped_vectors(
     half = halves_of(residual_sweep, settings)[1]
     conditions: dict[Place, Condition] = {}
     cosines: dict[Place, float] = {}
-    for emotion, choice in choose_conditions(residual_sweep, settings).items():
-        place, layer = _nearest(mapped_vectors["metadata"]["layer_indices"], choice.layer)
+    mapped_layers = mapped_vectors["metadata"]["layer_indices"]
+    swept = _at_layers(residual_sweep, mapped_layers)
+    for emotion, choice in choose_conditions(swept, settings).items():
+        layer, place = choice.layer, mapped_layers.index(choice.layer)
         own_place = emotion_vectors["metadata"]["layer_indices"].index(layer)
         own = emotion_vectors["emotion_vectors"][emotion][own_place]
         vectors = {
@@ -99,10 +105,20 @@ def steer_with_mapped_vectors(
     return _table(cells, cosines, half, keys, mapped_vectors["metadata"], settings)
 
 
-def _nearest(layers: Sequence[int], wanted: int) -> tuple[int, int]:
-    """Give place and number of the mapped layer nearest to one; of two, the first."""
-    place = min(range(len(layers)), key=lambda place: abs(layers[place] - wanted))
-    return place, layers[place]
+def _at_layers(sweep: Mapping[str, Any], layers: Sequence[int]) -> Mapping[str, Any]:
+    """Leave out of a sweep what was done at other layers."""
+    kept = {
+        emotion: {layer: cells for layer, cells in swept.items() if layer in layers}
+        for emotion, swept in sweep["sweep_results"].items()
+    }
+    for emotion, swept in kept.items():
+        if not swept:
+            had = ", ".join(map(str, sweep["sweep_results"][emotion]))
+            raise InputError(
+                f"{sweep['model']} was steered at layer {had} only, and mapped vectors are of "
+                f"layers {', '.join(map(str, layers))}; sweep one of these (residual_patching.layers)"
+            )
+    return {**sweep, "sweep_results": kept}
 
 
 def _as_long_as(
