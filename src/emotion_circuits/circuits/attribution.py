@@ -124,7 +124,7 @@ def log_odds(
     return logits[:, chosen].logsumexp(-1) - logits[:, ~chosen].logsumexp(-1)
 
 
-def log_odds_target(token_sets: Sequence[Int[Tensor, " token"]]) -> Target:
+def log_odds_target(token_sets: Sequence[Tensor]) -> Target:
     """Give the log odds of each row's own set of tokens."""
 
     def contrast(stream: Tensor, logits: Tensor) -> Tensor:
