@@ -247,7 +247,7 @@ def test_timings_tell_phase_model_and_memory(finished):
         (
             {"alignment": {"layer_matching": [[0, 7]]}},
             {},
-            r"layer '7' is not in the second model's vectors; known: 0, 1, 2, 3, 4",
+            r"layer '7' is not in the second model's vectors; known: 0, 1, 2, 3, 4, 5",
         ),
         ({"activations": {"layers": [9]}}, {}, r"layer 9 is out of range .*0 to 4"),
         ({"dataset": {"input": "none.csv"}}, {}, r"there is no file .*none.csv"),
