@@ -263,7 +263,7 @@ def test_timings_tell_phase_model_and_memory(finished):
         (
             {"alignment": {"layer_matching": [[0, 7]]}},
             {},
-            r"layer '7' is not in the second model's vectors; known: 0, 1, 2, 3, 4",
+            r"layer '7' is not in the second model's vectors; known: 0, 1, 2, 3, 4, 5",
         ),
         ({"activations": {"layers": [9]}}, {}, r"layer 9 is out of range .*0 to 4"),
         ({"dataset": {"input": "none.csv"}}, {}, r"there is no file .*none.csv"),
@@ -336,7 +336,7 @@ def test_results_follow_the_file_contract(project, finished):
     assert activations["resid_pre"].shape == (batch, layers, seq, d_model)
     assert activations["token_ids"].shape == activations["attention_mask"].shape == (batch, seq)
     assert batch == len(activations["prompts"]) == len(activations["labels"]) == 20
-    assert activations["layer_indices"] == [0, 1, 2, 3]
+    assert activations["layer_indices"] == [0, 1, 2, 3, 4]
     assert "source" in activations["metadata"]
     assert list(vectors["emotion_vectors"]) == ["gratitude", "anger", "apology"]
     assert vectors["emotion_vectors"]["anger"].shape == (layers, d_model)
@@ -357,7 +357,7 @@ def test_pair_results_follow_the_file_contract(project, finished):
         mapped = catalog.load(f"{PAIR}.mapped_vectors")
     expected = {"layer", "k", "emotion", "overlap_before", "overlap_after"}
     assert all(expected <= set(row) for row in full["results"])
-    assert {row["layer"] for row in full["results"]} == {0, 1, 2, 3}
+    assert {row["layer"] for row in full["results"]} == {0, 1, 2, 3, 4}
     assert full["metadata"]["profile"] == "baseline_smoke"
     assert (full["metadata"]["model_a"], full["metadata"]["model_b"]) == tuple(PAIR.split("_vs_"))
     assert (sweep["model_a"], sweep["model_b"]) == ("tiny_gpt2", "tiny_llama")
