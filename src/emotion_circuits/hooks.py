@@ -180,10 +180,10 @@ class PhaseTimingHook:
                 continue
             if name == "prompts":
                 phase.samples = len(value)
-            elif name.endswith(".activations") or (
-                name.endswith(".residual_sweep") and phase.samples is None
-            ):
+            elif name.endswith(".activations"):
                 phase.samples = len(value["prompts"])
+            elif name.endswith(".residual_sweep") and phase.samples is None:
+                phase.samples = len(value.get("prompts", ())) or None  # its reader checks it
             elif name.endswith(".language_model"):
                 phase.device = str(value.device)
 
