@@ -24,14 +24,13 @@ from typing import Any
 
 import pandas as pd
 import torch
-from activation_capture import gpt2_small_shape
+from shapes import ROOT, gpt2_small_shape
 from transformers.utils import logging as transformers_logging
 
 from emotion_circuits.circuits import ablate_heads
 from emotion_circuits.interventions import Row, generate_rows
 from emotion_circuits.language_models import LanguageModel, ModelSpec, load_language_model
 
-ROOT = Path(__file__).resolve().parents[1]
 N_PROMPTS, N_TOKENS = 8, 20
 TARGET = 3.0
 
