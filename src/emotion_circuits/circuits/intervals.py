@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from emotion_circuits.statistics.bootstrap import resample_weights
+
 
 class Interval(NamedTuple):
     """An estimate with its percentile interval; NaN where there is too little data."""
@@ -76,5 +78,4 @@ def ratio_interval(
 
 def _resamples(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample sample"]:
     """Give how often each sample is drawn, as a share."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap) / n
+    return resample_weights(n, n_bootstrap=n_bootstrap, rng=np.random.default_rng(seed)) / n
