@@ -36,6 +36,7 @@ from emotion_circuits.interventions import (
     steer,
     sweep,
 )
+from emotion_circuits.interventions.checkpoint import model_digest
 from emotion_circuits.interventions.engine import is_out_of_memory
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
@@ -349,3 +350,21 @@ def test_constant_is_a_decay_of_rate_one_and_a_list(model):
     # Rows of one batch may differ in the last bit: matrix products treat odd rows on their own.
     torch.testing.assert_close(first.logits, second.logits, rtol=0, atol=1e-5)
     torch.testing.assert_close(first.logits, third.logits, rtol=0, atol=1e-5)
+
+
+def test_the_digest_of_a_model_does_not_depend_on_the_number_of_threads(model):
+    """A sum of floats does: threads add up parts of their own."""
+    drawn = torch.randn(200, 1174 * 128, generator=torch.Generator().manual_seed(0))
+    model.plain_model.wide = torch.nn.Parameter(drawn, requires_grad=False)
+    found, sums = set(), set()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.add(model_digest(model))
+            sums.add(tuple(row.sum().item() for row in drawn))
+    finally:
+        torch.set_num_threads(1)
+        del model.plain_model.wide
+    assert len(sums) > 1
+    assert len(found) == 1
+    assert model_digest(model) not in found

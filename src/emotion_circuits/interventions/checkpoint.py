@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from emotion_circuits.interventions.sampling import Sampling
 from emotion_circuits.language_models import LanguageModel
 
 logger = logging.getLogger(__name__)
+_BITS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Checkpoint:
@@ -77,7 +78,14 @@ class Checkpoint:
 
 def model_digest(model: LanguageModel) -> str:
     """Give a digest of a model's name, type and weights."""
-    sums = torch.stack([weight.float().sum() for weight in model.plain_model.parameters()])
+    # Sums of the weights' bits: whole numbers, so that neither device nor number of threads, which
+    # change the order of summation, changes the digest.
+    sums = torch.stack(
+        [
+            weight.view(_BITS[weight.element_size()]).sum(dtype=torch.int64).cpu()
+            for weight in model.plain_model.parameters()
+        ]
+    )
     digest = hashlib.sha256(f"{model.spec.source}@{model.spec.revision}".encode())
     digest.update(f"{model.dtype}/{model.device.type}".encode())
     digest.update(_bytes(sums))
