@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -57,7 +56,9 @@ def compare(model: LanguageModel, texts: list[str], rounds: int) -> None:
     tokens = int(prompts.lengths.sum())
     works: dict[str, Callable[[], object]] = {
         "plain": lambda: plain_pass(model.plain_model, prompts),
-        "capture": lambda: capture_residual(model, prompts, layers=layers, batch_size=BATCH),
+        "capture": lambda: capture_residual(
+            model, prompts, layers=layers, batch_size=BATCH, progress=False
+        ),
         "bridge": lambda: plain_pass(model.hf_model, prompts),
         "plain again": lambda: plain_pass(model.plain_model, prompts),
     }
@@ -82,7 +83,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--models", nargs="*", default=["tiny_gpt2", "tiny_llama"])
     options = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"
     logging.disable(logging.INFO)
     transformers_logging.disable_progress_bar()
     data = pd.read_json(ROOT / "data/emotion_dataset_embedded.jsonl", lines=True)

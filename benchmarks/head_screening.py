@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import statistics
 import tempfile
 import time
@@ -87,7 +86,6 @@ def main() -> None:
     parser.add_argument("--heads-per-layer", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"
     logging.disable(logging.INFO)
     transformers_logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,6 @@ import argparse
 import ctypes
 import gc
 import logging
-import os
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -168,7 +167,6 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=30)
     parser.add_argument("--models", nargs="*", default=["tiny_gpt2", "tiny_llama", "gpt2-small"])
     options = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"
     logging.disable(logging.WARNING)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

@@ -5,10 +5,11 @@ import logging
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from architectures import ARCHITECTURES, save_architecture
 from emotion_circuits.errors import InputError
-from emotion_circuits.language_models import ModelSpec, load_language_model
+from emotion_circuits.language_models import ModelSpec, load_language_model, wrap_language_model
 from emotion_circuits.language_models import loading as loading_module
 
 
@@ -125,3 +126,21 @@ def test_a_device_that_is_not_there_is_the_cpu_with_one_warning(folder, caplog):
             assert model.device.type == "cpu"
     warnings = [record for record in caplog.records if "not available" in record.message]
     assert len(warnings) == 1
+
+
+def test_a_model_in_memory_needs_no_folder_and_keeps_its_modules(tmp_path):
+    """TransformerLens would load the tokenizer by its name again: there is none of that name."""
+    source = save_architecture("llama", tmp_path / "llama")
+    hf_model = AutoModelForCausalLM.from_pretrained(source)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    before = [type(module) for module in hf_model.modules()]
+    wrapped = wrap_language_model(
+        ModelSpec(name="mine", source="nowhere", device="cpu"), hf_model, tokenizer
+    )
+    loaded = load_language_model(ModelSpec(name="mine", source=str(source), device="cpu"))
+    assert [type(module) for module in hf_model.modules()] == before
+    assert wrapped.plain_model is hf_model
+    ids = torch.tensor([loaded.encode("Thank you")])
+    assert torch.equal(wrapped.hf_model(ids).logits, loaded.hf_model(ids).logits)
+    assert wrapped.encode("Thank you") == loaded.encode("Thank you") == ids[0].tolist()
+    assert wrapped.bridge.to_tokens("Thank you").tolist() == ids.tolist()

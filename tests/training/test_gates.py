@@ -1,4 +1,4 @@
-"""The gates' own instruments: hooks against recomputation, statistics against others, controls."""
+"""The gates' own instruments against recomputation, and controls."""
 
 import copy
 
@@ -6,21 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import ttest_rel
 
-from emotion_circuits.training.architectures import Shape, build_gpt2, build_llama
+from emotion_circuits.embedded_world.reactions import GOEMOTIONS
+from emotion_circuits.interventions import BASELINE, Add, steer
+from emotion_circuits.training.architectures import Shape, build_evaluator, build_gpt2, build_llama
 from emotion_circuits.training.gate_tables import verdicts
-from emotion_circuits.training.gates.continuations import MAX_NEW_TOKENS, continue_greedily
-from emotion_circuits.training.gates.intervals import bootstrap_interval, paired_d
-from emotion_circuits.training.gates.overlap import mapped_overlap
-from emotion_circuits.training.gates.plain_hooks import (
-    added_at_the_end,
-    blocks_of,
-    encode_prompts,
-    mean_streams,
-    output_projections_of,
-    zeroed_heads,
+from emotion_circuits.training.gates import heads
+from emotion_circuits.training.gates.continuations import (
+    MAX_NEW_TOKENS,
+    continue_greedily,
+    with_hook_points,
 )
+from emotion_circuits.training.gates.expressed import _losses
+from emotion_circuits.training.gates.pooling import pool_prompts
 from emotion_circuits.training.tokenizers import train_tokenizer
 from emotion_circuits.training.trained import Trained
 
@@ -28,37 +26,50 @@ PROMPTS = ["Dana broke my lamp.\n", "I saw a lamp.\n", "Dana broke my lamp. I we
 SHAPE = Shape(n_layers=3, d_model=16, n_heads=4, n_kv_heads=2, d_mlp=32)
 
 
+def enlarged(model):
+    """Weights large enough for different texts."""
+    torch.manual_seed(0)
+    for weight in model.parameters():
+        weight.data += 0.2 * torch.randn_like(weight)
+    return model.eval()
+
+
 @pytest.fixture(scope="module", params=[build_gpt2, build_llama], ids=["gpt2", "llama"])
 def trained(request):
     tokenizer = train_tokenizer(PROMPTS, vocab_size=290)
-    torch.manual_seed(0)
-    model = request.param(SHAPE, tokenizer, 0).eval()
-    for weight in model.parameters():  # large enough for different texts
-        weight.data += 0.2 * torch.randn_like(weight)
-    return Trained(model, tokenizer, {"name": "micro"})
+    return Trained(enlarged(request.param(SHAPE, tokenizer, 0)), tokenizer, {"name": "micro"})
 
 
-def hooks_on(model):
+@pytest.fixture(scope="module")
+def model(trained):
+    return with_hook_points(Trained(copy.deepcopy(trained.model), *trained[1:]))
+
+
+@pytest.fixture(scope="module")
+def goemotions():
+    tokenizer = train_tokenizer(PROMPTS, vocab_size=290, add_bos=True, add_eos=True)
+    evaluator = build_evaluator("goemotions", SHAPE, tokenizer, 0.0, 0)
+    return Trained(enlarged(evaluator), tokenizer, {"name": "goemotions"})
+
+
+def ids_of(trained, prompt):
     return [
-        hook
-        for module in model.modules()
-        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        trained.tokenizer.bos_token_id,
+        *trained.tokenizer.encode(prompt, add_special_tokens=False),
     ]
 
 
+def blocks_of(model):
+    return model.transformer.h if model.config.model_type == "gpt2" else model.model.layers
+
+
 @torch.no_grad()
-def recomputed(trained, prompt, layer, vector):
-    """Steer without any cache: the whole sequence is read anew for each token."""
-    ids = encode_prompts(trained, [prompt])[0]
-    first, losses = len(ids) - 1, []
-
-    def hook(_module, _args, output):
-        stream = (output[0] if isinstance(output, tuple) else output).clone()
-        stream[:, first:] += vector
-        return (stream, *output[1:]) if isinstance(output, tuple) else stream
-
+def recomputed(trained, prompt, change):
+    """Continue without any cache: the whole sequence is read anew for each token."""
+    ids, losses = ids_of(trained, prompt), []
+    n_prompt = len(ids)
     for _ in range(MAX_NEW_TOKENS):
-        handle = blocks_of(trained.model)[layer].register_forward_hook(hook)
+        handle = change(n_prompt)
         token = trained.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item()
         handle.remove()
         plain = trained.model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1)
@@ -66,102 +77,103 @@ def recomputed(trained, prompt, layer, vector):
         ids.append(token)
         if token == trained.tokenizer.eos_token_id:
             break
-    text = trained.tokenizer.decode(ids[first + 1 :], skip_special_tokens=True)
-    return text, np.mean(losses)
+    return trained.tokenizer.decode(ids[n_prompt:], skip_special_tokens=True), np.mean(losses)
 
 
 @pytest.mark.parametrize("layer", [0, 2])
-def test_steering_with_the_cache_is_recomputation_without_it(trained, layer):
+def test_steering_is_recomputation_without_a_cache(trained, model, goemotions, layer):
     torch.manual_seed(1)
-    vectors = torch.zeros(len(PROMPTS), SHAPE.n_layers, SHAPE.d_model)
-    vectors[:, layer] = torch.randn(len(PROMPTS), SHAPE.d_model)
-    steered = continue_greedily(trained, PROMPTS, vectors=vectors)
+    vector = torch.randn(SHAPE.d_model)
+
+    def change(n_prompt):
+        def hook(_module, _args, output):
+            stream = (output[0] if isinstance(output, tuple) else output).clone()
+            stream[:, n_prompt - 1 :] += 2 * vector
+            return (stream, *output[1:]) if isinstance(output, tuple) else stream
+
+        return blocks_of(trained.model)[layer].register_forward_hook(hook)
+
+    steered = steer("steered", Add(vector), layer, alpha=2.0)
+    said = continue_greedily(model, goemotions, PROMPTS, [BASELINE, steered])
     for row, prompt in enumerate(PROMPTS):
-        text, nll = recomputed(trained, prompt, layer, vectors[row, layer])
-        assert steered.texts[row] == text
-        assert steered.nll[row] == pytest.approx(nll, abs=1e-4)
-    assert steered.texts != continue_greedily(trained, PROMPTS).texts
+        text, nll = recomputed(trained, prompt, change)
+        assert said["steered"].texts[row] == text
+        assert said["steered"].nll[row] == pytest.approx(nll, abs=1e-4)
+    assert said["steered"].texts != said["baseline"].texts
 
 
-def test_a_zero_vector_and_no_head_change_nothing(trained):
-    plain = continue_greedily(trained, PROMPTS)
-    vectors = torch.zeros(len(PROMPTS), SHAPE.n_layers, SHAPE.d_model)
-    none = torch.zeros(len(PROMPTS), SHAPE.n_layers, SHAPE.n_heads, dtype=torch.bool)
-    same = continue_greedily(trained, PROMPTS, vectors=vectors, silent_heads=none)
-    assert same.texts == plain.texts
-    assert (same.nll == plain.nll).all()
+def test_scores_belong_to_their_texts(model, goemotions):
+    vector = Add(torch.ones(SHAPE.d_model))
+    conditions = [BASELINE, *(steer(str(layer), vector, layer) for layer in range(3))]
+    said = continue_greedily(model, goemotions, PROMPTS, conditions)
+    for part in said.values():
+        for text, scores in zip(part.texts, part.scores, strict=True):
+            ids = goemotions.tokenizer(text, return_tensors="pt").input_ids
+            with torch.no_grad():
+                wanted = goemotions.model(input_ids=ids).logits[0].sigmoid()
+            np.testing.assert_allclose(scores, wanted, atol=1e-5)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize(("layer", "head"), [(0, 1), (2, 3)])
-def test_zeroing_a_head_is_zeroing_its_part_of_the_output_projection(trained, layer, head):
-    ids = torch.tensor([encode_prompts(trained, PROMPTS)[0]])
-    silent = torch.zeros(SHAPE.n_layers, 1, SHAPE.n_heads, dtype=torch.bool)
-    silent[layer, 0, head] = True
-    with zeroed_heads(trained.model, silent):
-        hooked = trained.model(input_ids=ids).logits
-    cut = copy.deepcopy(trained.model)
+def test_a_heads_change_is_that_of_zeroing_its_part_of_the_prompt(trained, model, goemotions):
+    """Against a hook on the output projection, with a column of labels for each prompt."""
+    columns = np.array([GOEMOTIONS.index(name) for name in ("anger", "gratitude", "remorse")])
+    changes = heads._changes(model, goemotions, PROMPTS, columns)
+    base = continue_greedily(model, goemotions, PROMPTS)[BASELINE.name]
     width = SHAPE.d_model // SHAPE.n_heads
-    part = slice(head * width, (head + 1) * width)
-    weight = output_projections_of(cut)[layer].weight
-    if cut.config.model_type == "gpt2":  # Conv1D keeps its weight as [in, out]
-        weight[part] = 0
-    else:
-        weight[:, part] = 0
-    torch.testing.assert_close(hooked, cut(input_ids=ids).logits)
-    assert not torch.allclose(hooked, trained.model(input_ids=ids).logits)
+    for layer, head in ((0, 1), (2, 3)):
+        block = blocks_of(trained.model)[layer]
+        gpt2 = trained.model.config.model_type == "gpt2"
+        projection = block.attn.c_proj if gpt2 else block.self_attn.o_proj
 
+        def change(n_prompt, projection=projection, head=head):
+            def hook(_module, args):
+                z = args[0].clone()
+                z[:, :n_prompt, head * width : (head + 1) * width] = 0
+                return (z, *args[1:])
 
-def test_hooks_are_gone_after_an_exception(trained):
-    vectors = torch.ones(SHAPE.n_layers, 1, SHAPE.d_model)
-    silent = torch.ones(SHAPE.n_layers, 1, SHAPE.n_heads, dtype=torch.bool)
-    for change in (added_at_the_end(trained.model, vectors), zeroed_heads(trained.model, silent)):
-        with pytest.raises(RuntimeError, match="stop"), change:
-            assert len(hooks_on(trained.model)) == SHAPE.n_layers
-            raise RuntimeError("stop")
-        assert not hooks_on(trained.model)
+            return projection.register_forward_pre_hook(hook)
+
+        for row, prompt in enumerate(PROMPTS):
+            text, _ = recomputed(trained, prompt, change)
+            ids = goemotions.tokenizer(text, return_tensors="pt").input_ids
+            with torch.no_grad():
+                score = goemotions.model(input_ids=ids).logits[0, columns[row]].sigmoid()
+            found = changes[layer * SHAPE.n_heads + head, row]
+            assert found == pytest.approx(float(score) - base.scores[row, columns[row]], abs=1e-5)
+    assert np.abs(changes).max() > 0
 
 
 @torch.no_grad()
-def test_mean_streams_leave_out_the_first_token_and_nothing_else(trained):
-    found = mean_streams(trained, PROMPTS)
-    assert not hooks_on(trained.model)
-    other = copy.deepcopy(trained.model)  # transformers leaves hooks of its own behind
-    for row, ids in enumerate(encode_prompts(trained, PROMPTS)):
-        out = other(input_ids=torch.tensor([ids]), output_hidden_states=True)
+def test_streams_are_averaged_without_the_first_token(trained, model):
+    prompts = pd.DataFrame({"text": PROMPTS, "emotion": "neutral", "pair_id": PROMPTS})
+    found = pool_prompts(model, prompts).values
+    for row, prompt in enumerate(PROMPTS):
+        ids = torch.tensor([ids_of(trained, prompt)])
+        out = trained.model(input_ids=ids, output_hidden_states=True)
         # The last of transformers' hidden states is normalised already, so all but that one.
         for layer, hidden in enumerate(out.hidden_states[1:-1]):
             wanted = hidden[0, 1:].double().mean(0).numpy()
-            np.testing.assert_allclose(found[row, layer], wanted, atol=1e-6)
+            np.testing.assert_allclose(found[row, layer], wanted, atol=1e-5)
 
 
-def test_d_is_the_t_statistic_over_the_root_of_n():
-    rng = np.random.default_rng(0)
-    after, before = rng.normal(0.5, 1, 40), rng.normal(0, 1, 40)
-    wanted = ttest_rel(after, before).statistic / np.sqrt(40)
-    assert paired_d(after - before) == pytest.approx(wanted)
-    assert paired_d(np.zeros(10)) == 0.0
+@torch.no_grad()
+def test_losses_are_those_of_the_reaction_and_the_end(trained, model):
+    texts = pd.DataFrame(
+        {"situation": ["Dana broke my lamp.", "I saw a lamp."], "reaction": ["I saw.", "Dana, my"]}
+    )
+    found = _losses(model, texts)
+    for row, (situation, reaction) in enumerate(texts.itertuples(index=False)):
+        prompt = ids_of(trained, situation)
+        after = [*ids_of(trained, "\n" + reaction)[1:], trained.tokenizer.eos_token_id]
+        logits = trained.model(input_ids=torch.tensor([prompt + after])).logits[0].log_softmax(-1)
+        wanted = -sum(logits[len(prompt) - 1 + place, token] for place, token in enumerate(after))
+        np.testing.assert_allclose(found[row], [wanted, len(after)], rtol=1e-5)
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    rng = np.random.default_rng(0)
-    covered = 0
-    for _ in range(200):
-        cell = bootstrap_interval(rng.normal(0.3, 1, 60), np.mean, rng)
-        covered += cell["ci_lower"] <= 0.3 <= cell["ci_upper"]
-    assert 0.90 <= covered / 200 <= 0.98
-
-
-def test_overlap_of_a_rotated_copy_is_one_and_of_strangers_chance():
-    rng = np.random.default_rng(0)
-    rotation, _ = np.linalg.qr(rng.normal(size=(24, 24)))
-    ours, _ = np.linalg.qr(rng.normal(size=(24, 3)))
-    assert mapped_overlap(ours.T, (rotation @ ours).T, rotation) == pytest.approx(1.0)
-    strangers = []
-    for _ in range(300):
-        theirs, _ = np.linalg.qr(rng.normal(size=(24, 3)))
-        strangers.append(mapped_overlap(ours.T, theirs.T, rotation))
-    assert np.mean(strangers) == pytest.approx(3 / 24, abs=0.01)
+def test_the_model_that_was_trained_gets_no_hook_points(trained):
+    before = {name: type(module) for name, module in trained.model.named_modules()}
+    with_hook_points(trained)
+    assert {name: type(module) for name, module in trained.model.named_modules()} == before
 
 
 def cell(value):

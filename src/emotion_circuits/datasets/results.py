@@ -74,6 +74,9 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
 class ResultCSVDataset(CSVDataset):
     """A table as CSV without an index, written atomically; kedro-viz previews it."""
 
+    # Read whole: piece by piece a column's type would depend on where a file is cut.
+    DEFAULT_LOAD_ARGS = {"low_memory": False}  # noqa: RUF012 - kedro-datasets' own is a plain dict
+
     def save(self, data: pd.DataFrame) -> None:
         """Write the table in place of the file's former content."""
         with atomic_path(Path(self._filepath)) as path:

@@ -30,6 +30,7 @@ def capture_residual(
     pooling: Pooling = "tokens",
     batch_size: int = 32,
     dtype: torch.dtype = torch.float32,
+    progress: bool = True,
 ) -> dict[str, Float[Tensor, "prompt layer pos d_model"]]:
     """Run prompts through a model and keep its residual stream.
 
@@ -46,6 +47,7 @@ def capture_residual(
             memory.
         batch_size: Prompts per forward pass.
         dtype: Type to store, on the CPU.
+        progress: Whether to show a bar with batches per second and the time left.
 
     Returns:
         For ``tokens``, one tensor per hook point, by its name. For ``mean``, three tensors per
@@ -62,7 +64,8 @@ def capture_residual(
     names = list(hook_points) if pooling == "tokens" else _pooled_names(hook_points)
     shape = (n_prompts, len(layers), n_positions, model.d_model)
     stored = {name: torch.zeros(shape, dtype=dtype) for name in names}
-    for rows in tqdm(list(_batches(prompts, batch_size)), desc=f"{model.name} activations"):
+    batches = list(_batches(prompts, batch_size))
+    for rows in tqdm(batches, desc=f"{model.name} activations", disable=not progress):
         length = int(prompts.lengths[rows].max())
         streams = _forward(model, prompts, rows, length, layers, hook_points)
         for point, (place, layer) in product(hook_points, enumerate(layers)):

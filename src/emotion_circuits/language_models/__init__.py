@@ -7,7 +7,7 @@ from emotion_circuits.language_models.device import (
     resolve_device,
 )
 from emotion_circuits.language_models.encoding import EncodedPrompts, encode_prompts
-from emotion_circuits.language_models.loading import load_language_model
+from emotion_circuits.language_models.loading import load_language_model, wrap_language_model
 from emotion_circuits.language_models.model import LanguageModel
 from emotion_circuits.language_models.spec import ModelSpec
 
@@ -21,4 +21,5 @@ __all__ = [
     "load_language_model",
     "move_to_device",
     "resolve_device",
+    "wrap_language_model",
 ]

@@ -37,18 +37,35 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
         InputError: If there is no such model, it has no safetensors, or it fails a check.
     """
     check_source(spec)
+    return wrap_language_model(spec, _load_weights(spec), _load_tokenizer(spec))
+
+
+def wrap_language_model(
+    spec: ModelSpec, hf_model: Any, tokenizer: PreTrainedTokenizerFast
+) -> LanguageModel:
+    """Put TransformerLens hook points on a model that is in memory already, and check it.
+
+    Args:
+        spec: Name, device and BOS convention; ``source`` is what TransformerLens calls it.
+        hf_model: Goes on as the plain model, its modules untouched: in evaluation mode, on the
+            spec's device, and without gradients from now on.
+        tokenizer: Its tokenizer.
+
+    Returns:
+        The model in evaluation mode, without gradients and without hooks.
+
+    Raises:
+        InputError: If it fails a check.
+    """
     device = resolve_device(spec.device)
-    tokenizer = _load_tokenizer(spec)
     bos_token_id, adds_bos = bos_convention(spec, tokenizer)
-    hf_model = _load_weights(spec).to(device)
-    plain_model = share_weights(hf_model)
+    plain_model = hf_model.eval().to(device)
     probes = [tokenizer(text).input_ids for text in PROBES]
-    expected = plain_logits(hf_model, probes)
-    # The bridge sets special tokens on the tokenizer it is given; ours stays as it was saved.
+    expected = plain_logits(plain_model, probes)
     bridge = TransformerBridge.boot_transformers(
         spec.source,
-        hf_model=hf_model,
-        tokenizer=copy.deepcopy(tokenizer),
+        hf_model=share_weights(plain_model),
+        tokenizer=_copy_for_bridge(spec, tokenizer),
         device=device,
         dtype=spec.torch_dtype,
     )
@@ -56,6 +73,17 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
     check_bridge(spec, bridge, probes, expected)
     logger.info("Loaded %s on %s", spec.name, device)
     return LanguageModel(spec, bridge, plain_model, tokenizer, bos_token_id, adds_bos)
+
+
+def _copy_for_bridge(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> Any:
+    """Copy a tokenizer, as TransformerLens sets special tokens on the one it is given.
+
+    It would also load it again by its name, without the revision, so that it puts BOS itself;
+    one that is said to do so already is taken as it is.
+    """
+    copied = copy.deepcopy(tokenizer)
+    copied.init_kwargs |= {"name_or_path": spec.source, "add_bos_token": True}
+    return copied
 
 
 def share_weights(hf_model: Any) -> Any:
@@ -95,7 +123,7 @@ def _load_weights(spec: ModelSpec) -> Any:
         revision=spec.revision,
         dtype=spec.torch_dtype,
         use_safetensors=True,
-    ).eval()
+    )
 
 
 def bos_convention(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int | None, bool]:

@@ -9,11 +9,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from emotion_circuits.pipelines.residual_patching.effects import (
-    Effects,
-    paired_effects,
-    resampled_counts,
-)
 from emotion_circuits.pipelines.residual_patching.results import (
     metric_keys,
     records_of,
@@ -22,6 +17,11 @@ from emotion_circuits.pipelines.residual_patching.results import (
 )
 from emotion_circuits.pipelines.residual_patching.selection import Choice
 from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
+from emotion_circuits.statistics.metric_effects import (
+    MetricEffects,
+    metric_effects,
+    resampled_counts,
+)
 
 _HALVES = ("select", "confirm")
 _EFFECT = ("mean_baseline", "mean_patched", "mean_diff", "ci_lower", "ci_upper")
@@ -132,12 +132,14 @@ def specificity_table(
     return table
 
 
-def effects_of(half: Half, records: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Effects:
+def effects_of(
+    half: Half, records: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> MetricEffects:
     """Estimate the effects of one condition on a half of the prompts."""
-    return paired_effects(half.baseline, values_of(records, keys), half.counts)
+    return metric_effects(half.baseline, values_of(records, keys), half.counts)
 
 
-def effect_row(effects: Effects, column: int, key: str, n: int) -> dict[str, Any]:
+def effect_row(effects: MetricEffects, column: int, key: str, n: int) -> dict[str, Any]:
     """Give one metric's effect as columns, named as in the study's other tables."""
     return {
         "metric_name": key.replace("/", ".", 1),
@@ -150,7 +152,7 @@ def effect_row(effects: Effects, column: int, key: str, n: int) -> dict[str, Any
 
 
 def effect_rows(
-    place: Mapping[str, Any], effects: Effects, keys: Sequence[str], n: int
+    place: Mapping[str, Any], effects: MetricEffects, keys: Sequence[str], n: int
 ) -> list[dict[str, Any]]:
     """Give every metric's effect as rows of one place in the study."""
     return [{**place, **effect_row(effects, column, key, n)} for column, key in enumerate(keys)]

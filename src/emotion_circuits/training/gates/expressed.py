@@ -7,17 +7,16 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from scipy.stats import binomtest
 
 from emotion_circuits.embedded_world import WorldSettings, generate_texts
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS, recognize
 from emotion_circuits.emotions import LABELS
-from emotion_circuits.training.classifier_training import predict
+from emotion_circuits.evaluation.fluency import continuation_nll
+from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.training.gates.continuations import continue_greedily
 from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
-from emotion_circuits.training.gates.plain_hooks import rows_by_length
 from emotion_circuits.training.language_model_training import encode_texts
 from emotion_circuits.training.trained import Trained
 
@@ -31,12 +30,12 @@ _LABELS_OF: Final = {
 
 
 def expressed_gate(
-    trained: Trained, goemotions: Trained, world: WorldSettings, *, n_texts: int, seed: int
+    model: LanguageModel, goemotions: Trained, world: WorldSettings, *, n_texts: int, seed: int
 ) -> dict[str, Any]:
     """Measure what a language model says in situations of unseen combinations.
 
     Args:
-        trained: The language model.
+        model: The language model.
         goemotions: The evaluator that reads what it says.
         world: The world it was trained in.
         n_texts: How many test situations.
@@ -50,9 +49,9 @@ def expressed_gate(
         combinations; twelve ``samples``.
     """
     texts = generate_texts(world, split="test", n=n_texts, seed=seed)
-    said = continue_greedily(trained, (texts["situation"] + "\n").tolist()).texts
+    prompts = (texts["situation"] + "\n").tolist()
+    (said, scores, _), *_ = continue_greedily(model, goemotions, prompts).values()
     by_words = [core.emotion if (core := recognize(text)) else None for text in said]
-    scores = predict(goemotions.model, goemotions.tokenizer, said).numpy()
     by_evaluator = read_emotions(scores)
     implicit = ~texts["explicit"].to_numpy()
     return {
@@ -62,7 +61,7 @@ def expressed_gate(
             texts["emotion"][implicit], [by_evaluator[row] for row in np.flatnonzero(implicit)]
         ),
         "expressed_emotion_by_words": _shares(texts["emotion"], by_words),
-        "perplexity": _perplexity(trained, world, texts, n_texts, seed),
+        "perplexity": _perplexity(model, world, texts, n_texts, seed),
         "samples": [
             {"situation": situation, "emotion": emotion, "said": text}
             for situation, emotion, text in zip(
@@ -98,11 +97,11 @@ def _shares(wanted: pd.Series, seen: list[Any]) -> dict[str, dict[str, float]]:
 
 
 def _perplexity(
-    trained: Trained, world: WorldSettings, unseen: pd.DataFrame, n_texts: int, seed: int
+    model: LanguageModel, world: WorldSettings, unseen: pd.DataFrame, n_texts: int, seed: int
 ) -> dict[str, float]:
     # Another seed than the training texts': seen combinations, in texts that are mostly new.
     seen = generate_texts(world, split="train", n=n_texts, seed=seed)
-    losses = {name: _losses(trained, table) for name, table in (("seen", seen), ("unseen", unseen))}
+    losses = {name: _losses(model, table) for name, table in (("seen", seen), ("unseen", unseen))}
     rng = np.random.default_rng(seed)
 
     def mean(table: np.ndarray) -> float:
@@ -123,15 +122,11 @@ def _perplexity(
     }
 
 
-@torch.no_grad()
-def _losses(trained: Trained, texts: pd.DataFrame) -> Float[np.ndarray, "text 2"]:
+def _losses(model: LanguageModel, texts: pd.DataFrame) -> Float[np.ndarray, "text 2"]:
     """Give each text's negative log-likelihood of its reaction, and its number of tokens."""
-    encoded = encode_texts(texts, trained.tokenizer, situation_weight=0.0)
-    found = np.zeros((len(encoded), 2))
-    for rows in rows_by_length([ids for ids, _ in encoded]).values():
-        ids = torch.tensor([encoded[row][0] for row in rows])
-        weights = torch.tensor([encoded[row][1] for row in rows])[:, 1:]
-        logits = trained.model(input_ids=ids).logits[:, :-1].log_softmax(-1)
-        losses = -logits.gather(-1, ids[:, 1:, None])[..., 0]
-        found[rows] = torch.stack([(losses * weights).sum(1), weights.sum(1)], dim=1).numpy()
-    return found
+    encoded = encode_texts(texts, model.tokenizer, situation_weight=0.0)
+    starts = [weights.index(1.0) for _, weights in encoded]
+    prompts = [ids[:start] for (ids, _), start in zip(encoded, starts, strict=True)]
+    reactions = [ids[start:] for (ids, _), start in zip(encoded, starts, strict=True)]
+    sizes = np.array([len(reaction) for reaction in reactions], dtype=float)
+    return np.column_stack([continuation_nll(model, prompts, reactions) * sizes, sizes])

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS
 from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.training.classifier_training import predict
-from emotion_circuits.training.gates.continuations import continue_greedily
+from emotion_circuits.interventions import (
+    BASELINE,
+    Condition,
+    Intervention,
+    Prompt,
+    Site,
+    ablate_zero,
+)
+from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.training.gates.continuations import OWN_LABEL, continue_greedily
 from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
-from emotion_circuits.training.gates.steering import OWN_LABEL
 from emotion_circuits.training.trained import Trained
-
-_HEADS_AT_A_TIME: Final = 18
 
 
 def heads_gate(
-    trained: Trained, goemotions: Trained, world: WorldSettings, *, n_prompts: int, seed: int
+    model: LanguageModel, goemotions: Trained, world: WorldSettings, *, n_prompts: int, seed: int
 ) -> dict[str, Any]:
     """Zero each head at all prompt positions, and see what becomes of the expressed emotion.
 
@@ -31,7 +35,7 @@ def heads_gate(
     other half.
 
     Args:
-        trained: The language model.
+        model: The language model.
         goemotions: The evaluator that reads what it says.
         world: The world it was trained in.
         n_prompts: How many sets of test prompts; half of them name no emotion, and are used.
@@ -46,8 +50,7 @@ def heads_gate(
     pairs = prompts["pair_id"].drop_duplicates()
     choosing = prompts["pair_id"].isin(pairs[::2]).to_numpy()
     columns = [GOEMOTIONS.index(OWN_LABEL[emotion]) for emotion in prompts["emotion"]]
-    changes = _changes(trained, goemotions, prompts["text"].tolist(), np.array(columns))
-    n_heads = trained.model.config.num_attention_heads
+    changes = _changes(model, goemotions, prompts["text"].tolist(), np.array(columns))
     best = int(np.abs(changes[:, choosing].mean(axis=1)).argmax())
     measured = changes[:, ~choosing]
     rng = np.random.default_rng(seed)
@@ -57,13 +60,13 @@ def heads_gate(
         resampled.append(_ratio(np.abs(measured[:, rows].mean(axis=1)), best))
     found = np.abs(measured.mean(axis=1))
     return {
-        "layer": best // n_heads,
-        "head": best % n_heads,
+        "layer": best // model.n_heads,
+        "head": best % model.n_heads,
         "n_prompts": int((~choosing).sum()),
         "change": round(float(found[best]), 4),
         "median": round(float(np.median(found)), 4),
         "ratio": interval(_ratio(found, best), resampled),
-        "changes": found.reshape(-1, n_heads).astype(float).round(4).tolist(),
+        "changes": found.reshape(-1, model.n_heads).astype(float).round(4).tolist(),
     }
 
 
@@ -73,25 +76,16 @@ def _ratio(found: Float[np.ndarray, " head"], best: int) -> float:
 
 
 def _changes(
-    trained: Trained, goemotions: Trained, prompts: list[str], columns: np.ndarray
+    model: LanguageModel, goemotions: Trained, prompts: list[str], columns: np.ndarray
 ) -> Float[np.ndarray, "head prompt"]:
     """Change of each prompt's own label without each head, layer by layer."""
-    config, n = trained.model.config, len(prompts)
-    n_heads = config.num_attention_heads
-    places = [(layer, head) for layer in range(config.num_hidden_layers) for head in range(n_heads)]
-
-    def read(texts: list[str]) -> np.ndarray:
-        scores = predict(goemotions.model, goemotions.tokenizer, texts).numpy()
-        own: np.ndarray = scores[np.arange(len(texts)), np.resize(columns, len(texts))]
-        return own
-
-    base = read(continue_greedily(trained, prompts).texts)
-    rows = []
-    for start in range(0, len(places), _HEADS_AT_A_TIME):
-        chunk = places[start : start + _HEADS_AT_A_TIME]
-        silent = torch.zeros(len(chunk), n, config.num_hidden_layers, n_heads, dtype=torch.bool)
-        for number, (layer, head) in enumerate(chunk):
-            silent[number, :, layer, head] = True
-        said = continue_greedily(trained, prompts * len(chunk), silent_heads=silent.flatten(0, 1))
-        rows.append(read(said.texts).reshape(len(chunk), n) - base)
-    return np.concatenate(rows)
+    conditions = [
+        Condition(f"{layer}:{head}", (Intervention(Site("z", layer, head), nothing, Prompt()),))
+        for nothing in [ablate_zero(model.d_head)]
+        for layer in range(model.n_layers)
+        for head in range(model.n_heads)
+    ]
+    said = continue_greedily(model, goemotions, prompts, [BASELINE, *conditions])
+    own = np.stack([part.scores[np.arange(len(prompts)), columns] for part in said.values()])
+    changes: np.ndarray = own[1:] - own[0]
+    return changes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,19 +11,18 @@ import pandas as pd
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
 from emotion_circuits.geometry import PooledActivations
 from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
-from emotion_circuits.training.gates.steering import pool_prompts
-from emotion_circuits.training.trained import Trained
-
-_N_BOOTSTRAP: Final = 1000
+from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, cell
+from emotion_circuits.training.gates.pooling import pool_prompts
 
 
 def probe_gate(
-    trained: Trained, world: WorldSettings, *, n_prompts: int, seed: int
+    model: LanguageModel, world: WorldSettings, *, n_prompts: int, seed: int
 ) -> dict[str, Any]:
     """Fit probes on training combinations, choose the layer on validation, report on test.
 
     Args:
-        trained: The language model.
+        model: The language model.
         world: The world it was trained in.
         n_prompts: How many sets of four prompts to fit on, and to report on.
         seed: Draws the prompts.
@@ -37,7 +36,7 @@ def probe_gate(
     for split, size in sizes.items():
         prompts = emotion_prompts(world, split=split, n_per_emotion=size, seed=seed + 3000)
         study = "train" if split == "train" else "test"
-        pooled[split] = pool_prompts(trained, prompts, study)
+        pooled[split] = pool_prompts(model, prompts, study)
         named[split] = pairs_named_outright(
             prompts["pair_id"].to_numpy(),
             prompts["emotion"].to_numpy(),
@@ -51,12 +50,8 @@ def probe_gate(
     at_layer = found[(found["probe"] == "bag_of_words") | (found["layer"] == layer)]
     contrasts: dict[str, dict[str, Any]] = {}
     for row in at_layer.to_dict("records"):
-        cell = {
-            "value": round(row["auroc"], 4),
-            "ci_lower": round(row["ci_lower"], 4),
-            "ci_upper": round(row["ci_upper"], 4),
-        }
-        contrasts.setdefault(row["contrast"], {})[row["probe"]] = cell
+        found_cell = cell(row["auroc"], row["ci_lower"], row["ci_upper"])
+        contrasts.setdefault(row["contrast"], {})[row["probe"]] = found_cell
     return {"layer": layer, "n_prompts": n_prompts, "contrasts": contrasts}
 
 
@@ -78,7 +73,7 @@ def _table(
     table = probe_table(
         both,
         np.concatenate([fit_named, scored_named]),
-        n_bootstrap=_N_BOOTSTRAP,
+        n_bootstrap=N_BOOTSTRAP,
         n_shuffles=1,
         seed=seed,
     )

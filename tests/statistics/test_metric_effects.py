@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emotion_circuits.pipelines.residual_patching.effects import paired_effects, resampled_counts
 from emotion_circuits.statistics.bootstrap import expanded_level
+from emotion_circuits.statistics.metric_effects import metric_effects, resampled_counts
 
 
 def draw(n=40, metrics=3, shift=0.0, seed=0):
@@ -16,7 +16,7 @@ def draw(n=40, metrics=3, shift=0.0, seed=0):
 
 def test_d_is_that_of_the_paired_t_test():
     baseline, patched = draw(shift=0.4)
-    effects = paired_effects(baseline, patched, resampled_counts(40, 50, 0))
+    effects = metric_effects(baseline, patched, resampled_counts(40, 50, 0))
     t = stats.ttest_rel(patched, baseline).statistic
     np.testing.assert_allclose(effects.cohen_d, t / np.sqrt(40))
     np.testing.assert_allclose(effects.mean_diff, patched.mean(0) - baseline.mean(0))
@@ -26,7 +26,7 @@ def test_d_is_that_of_the_paired_t_test():
 def test_intervals_are_those_of_a_loop_over_resamples():
     baseline, patched = draw(n=12, shift=0.4)
     counts = resampled_counts(12, 200, 3)
-    effects = paired_effects(baseline, patched, counts)
+    effects = metric_effects(baseline, patched, counts)
     means, ds = [], []
     for row in counts.astype(int):
         sample = np.repeat(patched - baseline, row, axis=0)
@@ -44,7 +44,7 @@ def test_intervals_are_those_of_a_loop_over_resamples():
 
 def test_intervals_agree_with_scipys_bootstrap():
     baseline, patched = draw(n=60, metrics=1, shift=0.3)
-    effects = paired_effects(baseline, patched, resampled_counts(60, 4000, 0))
+    effects = metric_effects(baseline, patched, resampled_counts(60, 4000, 0))
     wanted = stats.bootstrap(
         ((patched - baseline)[:, 0],), np.mean, n_resamples=4000, method="percentile", rng=0
     ).confidence_interval
@@ -56,7 +56,7 @@ def test_intervals_agree_with_scipys_bootstrap():
 def test_intervals_cover_the_truth():
     n, sets, truth = 50, 1000, 0.3
     baseline, patched = draw(n, sets, truth)  # each metric is a data set of its own
-    effects = paired_effects(baseline, patched, resampled_counts(n, 1000, 1))
+    effects = metric_effects(baseline, patched, resampled_counts(n, 1000, 1))
     covered = (effects.ci_lower <= truth) & (truth <= effects.ci_upper)
     # 1000 data sets tell the coverage to 0.7 %.
     assert 0.93 <= covered.mean() <= 0.97
@@ -65,7 +65,7 @@ def test_intervals_cover_the_truth():
 def test_nothing_comes_out_of_nothing():
     n, sets = 50, 1000
     baseline, patched = draw(n, sets, 0.0, seed=5)
-    effects = paired_effects(baseline, patched, resampled_counts(n, 1000, 2))
+    effects = metric_effects(baseline, patched, resampled_counts(n, 1000, 2))
     excludes_zero = (effects.ci_lower > 0) | (effects.ci_upper < 0)
     assert 0.03 <= excludes_zero.mean() <= 0.07
     assert abs(effects.cohen_d.mean()) < 0.02
@@ -73,7 +73,7 @@ def test_nothing_comes_out_of_nothing():
 
 def test_scores_that_stay_as_they_are_have_no_effect():
     baseline, _ = draw()
-    effects = paired_effects(baseline, baseline.copy(), resampled_counts(40, 100, 0))
+    effects = metric_effects(baseline, baseline.copy(), resampled_counts(40, 100, 0))
     for name in ("mean_diff", "ci_lower", "ci_upper", "cohen_d", "d_lower", "d_upper"):
         assert (getattr(effects, name) == 0).all()
 
@@ -81,14 +81,14 @@ def test_scores_that_stay_as_they_are_have_no_effect():
 def test_scores_that_all_change_alike_have_a_mean_and_no_d():
     baseline = np.zeros((10, 2))
     patched = np.tile([0.5, -0.25], (10, 1))
-    effects = paired_effects(baseline, patched, resampled_counts(10, 100, 0))
+    effects = metric_effects(baseline, patched, resampled_counts(10, 100, 0))
     assert np.isnan(effects.cohen_d).all()
     assert np.isnan(effects.d_lower).all()
     assert effects.ci_lower.tolist() == effects.mean_diff.tolist() == [0.5, -0.25]
 
 
 def test_one_prompt_has_no_spread():
-    effects = paired_effects(np.zeros((1, 1)), np.ones((1, 1)), resampled_counts(1, 10, 0))
+    effects = metric_effects(np.zeros((1, 1)), np.ones((1, 1)), resampled_counts(1, 10, 0))
     assert effects.mean_diff[0] == 1
     assert np.isnan(effects.cohen_d[0])
 
@@ -97,8 +97,8 @@ def test_the_order_of_prompts_changes_no_estimate():
     baseline, patched = draw(shift=0.2)
     order = np.random.default_rng(1).permutation(40)
     counts = resampled_counts(40, 2000, 0)
-    first = paired_effects(baseline, patched, counts)
-    second = paired_effects(baseline[order], patched[order], counts)
+    first = metric_effects(baseline, patched, counts)
+    second = metric_effects(baseline[order], patched[order], counts)
     np.testing.assert_allclose(first.cohen_d, second.cohen_d)
     # Resamples draw other prompts then; the ends agree as far as 2000 of them go.
     np.testing.assert_allclose(first.ci_lower, second.ci_lower, atol=0.05)

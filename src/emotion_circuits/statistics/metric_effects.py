@@ -1,4 +1,4 @@
-"""Paired effects of a condition on many metrics at once, with bootstrap intervals."""
+"""The paired effect of one condition on many metrics, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from emotion_circuits.statistics.bootstrap import bootstrap_paired, resample_weights
-from emotion_circuits.statistics.effect_sizes import ALL_ZERO
-from emotion_circuits.statistics.effect_sizes import paired_effects as compare_pairs
+from emotion_circuits.statistics.effect_sizes import ALL_ZERO, paired_effects
 
 _LEVEL: Final = 0.95
 
 
-class Effects(NamedTuple):
+class MetricEffects(NamedTuple):
     """Effects on each metric over the same prompts with and without the patch.
 
     Attributes:
@@ -43,12 +42,12 @@ def resampled_counts(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "
     return resample_weights(n, n_bootstrap=n_bootstrap, rng=np.random.default_rng(seed))
 
 
-def paired_effects(
+def metric_effects(
     baseline: Float[np.ndarray, "prompt metric"],
     patched: Float[np.ndarray, "prompt metric"],
     counts: Float[np.ndarray, "resample prompt"],
-) -> Effects:
-    """Estimate the effect on each metric, as phase 7 does.
+) -> MetricEffects:
+    """Estimate the effect on each metric.
 
     Prompts are the unit: a resample draws whole prompts. Intervals are percentile intervals.
 
@@ -61,7 +60,7 @@ def paired_effects(
         The estimates. Where no prompt changes, mean and d are 0 and so are their intervals; where
         all change by the same, or there is one prompt only, d is NaN.
     """
-    found = compare_pairs(baseline.T, patched.T)
+    found = paired_effects(baseline.T, patched.T)
     still, varies = found.reason == ALL_ZERO, found.reason == ""
     ends = np.full((4, baseline.shape[1]), np.nan)
     ends[:2] = found.mean_diff
@@ -69,7 +68,7 @@ def paired_effects(
     if varies.any():
         differences = np.ascontiguousarray((patched - baseline).T[varies])
         ends[:, varies] = bootstrap_paired(differences, counts, level=_LEVEL, method="percentile")
-    return Effects(
+    return MetricEffects(
         baseline.mean(axis=0),
         patched.mean(axis=0),
         found.mean_diff,

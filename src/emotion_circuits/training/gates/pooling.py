@@ -1,0 +1,38 @@
+"""What a language model's stream holds on a prompt, averaged over its tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from emotion_circuits.geometry import PooledActivations
+from emotion_circuits.interventions import capture_residual
+from emotion_circuits.language_models import LanguageModel, encode_prompts
+
+
+def pool_prompts(
+    model: LanguageModel, prompts: pd.DataFrame, split: str = "train"
+) -> PooledActivations:
+    """Average the stream after each layer over each prompt's own tokens.
+
+    Args:
+        model: The language model.
+        prompts: With ``text``, ``emotion`` and ``pair_id``.
+        split: What the geometry shall take them for.
+    """
+    captured = capture_residual(
+        model,
+        encode_prompts(model, prompts["text"].tolist()),
+        layers=range(model.n_layers),
+        hook_points=["resid_post"],
+        pooling="mean",
+        progress=False,
+    )
+    return PooledActivations(
+        values=captured["resid_post"][:, :, 0].double().numpy(),
+        labels=prompts["emotion"].to_numpy(),
+        pair_ids=prompts["pair_id"].to_numpy(),
+        splits=np.full(len(prompts), split),
+        prompts=prompts["text"].to_numpy(),
+        layer_indices=tuple(range(model.n_layers)),
+    )
