@@ -100,6 +100,8 @@ def test_probes_are_scored_on_every_layer_beside_their_controls(captured, prompt
     residual = table[table["probe"] == "residual"]
     assert set(residual["layer"]) == set(captured["layer_indices"])
     assert figure.data
+    bands = [trace for trace in figure.data if trace.fill]
+    assert {trace.mode for trace in bands} == {"lines"}
 
 
 def test_a_cut_keeps_whole_pairs_of_both_splits(model, prompts):

@@ -84,6 +84,7 @@ def _band(rows: pd.DataFrame, name: str, color: str, legend: bool) -> go.Scatter
     return go.Scatter(
         x=layers + layers[::-1],
         y=rows["ci_upper"].tolist() + rows["ci_lower"].tolist()[::-1],
+        mode="lines",  # else plotly marks the corners of a band of few layers
         fill="toself",
         fillcolor=color,
         line={"width": 0},
