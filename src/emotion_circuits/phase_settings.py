@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,20 +20,30 @@ class PhaseSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    @classmethod
-    def model_validate(cls, obj: Any, **options: Any) -> Self:
-        """Check raw parameters.
+    def __init__(self, **values: Any) -> None:
+        """Check values given by name.
 
         Raises:
             InputError: If one is unknown or impossible; the line names it, its value and what is
                 allowed.
         """
-        try:
+        with _in_one_line(type(self)):
+            super().__init__(**values)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Check raw parameters, as the constructor does."""
+        with _in_one_line(cls):
             return super().model_validate(obj, **options)
-        except ValidationError as error:
-            raise InputError(
-                "; ".join(_describe(cls, dict(item)) for item in error.errors())
-            ) from error
+
+
+@contextmanager
+def _in_one_line(settings: type[BaseModel]) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        lines = (_describe(settings, dict(item)) for item in error.errors())
+        raise InputError("; ".join(lines)) from error
 
 
 def _describe(settings: type[BaseModel], problem: dict[str, Any]) -> str:

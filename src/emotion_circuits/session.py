@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,6 +76,9 @@ class StudySession(KedroSession):
         scope = list(dict.fromkeys(_phases(chosen.nodes))) or names
         context._pipelines_to_validate = scope if names else None
         missing = missing_upstream(chosen, pipelines["__default__"], context.catalog)
+        old = outdated(chosen, [*chosen.nodes, *missing], pipelines["__default__"], context.catalog)
+        for name, source in old.items():
+            logger.warning("%s is older than %s, which it was made from; it is used", name, source)
         if not missing:
             return names, selection
         phases = list(dict.fromkeys(_phases(missing)))
@@ -108,6 +112,44 @@ def missing_upstream(chosen: Pipeline, study: Pipeline, catalog: CatalogProtocol
     return [node for node in study.nodes if node in found and node not in set(chosen.nodes)]
 
 
+def outdated(
+    chosen: Pipeline, running: Iterable[Node], study: Pipeline, catalog: CatalogProtocol
+) -> dict[str, str]:
+    """Find results a selection goes on from that are older than what they were made from.
+
+    Goes by the files' times, so that it sees new texts or activations, but no other parameters.
+
+    Args:
+        chosen: What shall run.
+        running: All nodes that run; what they make is new.
+        study: All nodes that could have made its inputs.
+        catalog: Knows the files.
+
+    Returns:
+        For each such result the newest thing it was made from.
+    """
+    producers = {output: node for node in study.nodes for output in node.outputs}
+    fresh = {output for node in running for output in node.outputs}
+    wanted, seen, found = sorted(chosen.inputs()), set(fresh), {}
+    while wanted:
+        name = wanted.pop()
+        if name in seen or name not in producers:
+            continue
+        seen.add(name)
+        made = _modified(name, catalog)
+        times = {source: _modified(source, catalog) for source in producers[name].inputs}
+        if made and max(times.values(), default=0) > made:
+            found[name] = max(times, key=lambda source: times[source])
+        wanted.extend(producers[name].inputs)
+    return dict(sorted(found.items()))
+
+
+def _modified(name: str, catalog: CatalogProtocol) -> int:
+    """Give a file's time of change in nanoseconds; 0 where there is no file."""
+    place = getattr(catalog.get(name), "_filepath", None)
+    return Path(place).stat().st_mtime_ns if place and Path(place).is_file() else 0
+
+
 def _requested_pipeline(names: list[str]) -> Pipeline:
     for name in names:
         if name not in pipelines:
@@ -116,12 +158,23 @@ def _requested_pipeline(names: list[str]) -> Pipeline:
 
 
 def _check_namespaces(requested: Pipeline, namespaces: Iterable[str] | None) -> None:
-    known = list(dict.fromkeys(node.namespace for node in requested.nodes if node.namespace))
+    known = _namespaces(requested)
     for name in namespaces or ():
-        if name not in known:
-            from emotion_circuits.config import current_config
+        if name in known:
+            continue
+        if name in _namespaces(pipelines["__default__"]):
+            raise InputError(
+                f"{name!r} has no part in the pipelines that were asked for; "
+                f"known: {', '.join(known) or 'none'}"
+            )
+        from emotion_circuits.config import current_config
 
-            raise unknown_name("model", name, known, where=f"profile {current_config().profile!r}")
+        kind = "pair" if "_vs_" in name else "model"
+        raise unknown_name(kind, name, known, where=f"profile {current_config().profile!r}")
+
+
+def _namespaces(pipeline: Pipeline) -> list[str]:
+    return list(dict.fromkeys(node.namespace for node in pipeline.nodes if node.namespace))
 
 
 def _select(requested: Pipeline, selection: dict[str, Any]) -> Pipeline:

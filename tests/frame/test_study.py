@@ -182,6 +182,17 @@ def test_what_is_there_is_not_computed_again(project, tmp_path):
     assert activations.stat().st_mtime_ns == written
 
 
+def test_results_older_than_what_they_were_made_from_are_named(project, tmp_path, caplog):
+    run(project, tmp_path, pipeline_names=["emotion_vectors"], namespaces=["tiny_gpt2"])
+    again = {"pipeline_names": ["emotion_vectors"], "namespaces": ["tiny_gpt2"]}
+    with caplog.at_level("WARNING", logger="emotion_circuits"):
+        run(project, tmp_path, **again)
+        assert "older" not in caplog.text
+        run(project, tmp_path, pipeline_names=["dataset"])
+        run(project, tmp_path, **again)
+    assert "tiny_gpt2.activations is older than prompts, which it was made from" in caplog.text
+
+
 def test_one_model_can_be_run_alone(project, tmp_path):
     run(project, tmp_path, namespaces=["tiny_llama"])
     found = files_of(tmp_path / "baseline_smoke")
@@ -260,6 +271,12 @@ def test_timings_tell_phase_model_and_memory(finished):
         ({"activations": {"batch_size": 0}}, {}, r"batch_size is 0: .*greater than or equal to 1"),
         ({"activatons": {"batch_size": 2}}, {}, r"'activatons' is unknown; .*nearest: activations"),
         ({}, {"namespaces": ["tiny_gtp2"]}, r"'tiny_gtp2' is not in profile 'baseline_smoke'"),
+        ({}, {"namespaces": [f"{PAIR}2"]}, rf"^pair .* is not in profile .* nearest: {PAIR}$"),
+        (
+            {},
+            {"pipeline_names": ["emotion_vectors"], "namespaces": [PAIR]},
+            rf"'{PAIR}' has no part in the pipelines .* known: tiny_gpt2, tiny_llama$",
+        ),
         ({}, {"pipeline_names": ["activation"]}, r"'activation' is unknown; .*: activations"),
         ({"alignment": {"method": "svd"}}, {}, r"method is 'svd': .*'ridge'"),
         (

@@ -269,6 +269,8 @@ def test_what_cannot_run_is_one_line(model):
         Site("resid_pots", 1)
     with pytest.raises(InputError, match="distinct names; given twice: 'baseline'"):
         sweep(model, ["I am"], [BASELINE, BASELINE])
+    with pytest.raises(InputError, match="prompts are str; allowed is a list of texts"):
+        sweep(model, "I am", [BASELINE])
     with pytest.raises(InputError, match=r"direction has 30 values; resid_post of layer 1 has 32"):
         run(Intervention(Site("resid_post", 1), Add(vector(1, 30))))
 

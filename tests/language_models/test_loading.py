@@ -88,8 +88,9 @@ def test_weights_in_a_pickle_are_not_loaded(tmp_path):
 
 
 def test_a_missing_folder_is_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"there is no folder .*embedded_models"):
-        load_language_model(ModelSpec(name="m", source=str(tmp_path / "none")))
+    (tmp_path / "nowhere_else").mkdir()
+    with pytest.raises(InputError, match=r"there is no folder .* nearest: nowhere_else$"):
+        load_language_model(ModelSpec(name="m", source=str(tmp_path / "nowhere_els")))
 
 
 def test_an_unreachable_hub_model_is_one_line():
@@ -144,3 +145,10 @@ def test_a_model_in_memory_needs_no_folder_and_keeps_its_modules(tmp_path):
     assert torch.equal(wrapped.hf_model(ids).logits, loaded.hf_model(ids).logits)
     assert wrapped.encode("Thank you") == loaded.encode("Thank you") == ids[0].tolist()
     assert wrapped.bridge.to_tokens("Thank you").tolist() == ids.tolist()
+
+
+def test_a_misspelt_field_of_a_spec_is_one_line():
+    with pytest.raises(InputError, match=r"'sorce' is unknown; .* nearest: source"):
+        ModelSpec(name="m", sorce="gpt2")
+    with pytest.raises(InputError, match=r"^source: field required$"):
+        ModelSpec(name="m")

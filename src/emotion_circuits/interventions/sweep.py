@@ -46,8 +46,11 @@ def sweep(
         ``prompt_ids``, ``token_ids`` (new ones, with the end-of-text token where it came).
 
     Raises:
-        InputError: If names repeat, a site does not exist, or a prompt does not fit.
+        InputError: If prompts are no list of texts, names repeat, a site does not exist, or a
+            prompt does not fit.
     """
+    if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
+        raise InputError(f"prompts are {type(prompts).__name__}; allowed is a list of texts")
     repeated = [name for name, n in Counter(item.name for item in conditions).items() if n > 1]
     if repeated:
         raise InputError(f"conditions must have distinct names; given twice: {repeated[0]!r}")

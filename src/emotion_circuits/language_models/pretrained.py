@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,11 @@ def check_folder(what: str, source: str) -> None:
     folder = Path(source)
     if not folder.is_dir():
         if folder.is_absolute() or source.startswith(".") or source.count("/") > 1:
-            raise InputError(
-                f"{what}: there is no folder {source!r}; the embedded models "
-                "are made by `kedro run --pipeline=embedded_models`"
-            )
+            beside = sorted(path.name for path in folder.parent.glob("*/"))
+            nearest = get_close_matches(folder.name, beside, n=1, cutoff=0.5)
+            known = ", ".join(beside) or "none"
+            line = f"{what}: there is no folder {source!r}; beside it: {known}"
+            raise InputError(f"{line}; nearest: {nearest[0]}" if nearest else line)
         return
     for pattern in ("config.json", "tokenizer.json", "*.safetensors"):
         if not any(folder.glob(pattern)):

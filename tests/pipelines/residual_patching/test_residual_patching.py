@@ -27,6 +27,7 @@ from emotion_circuits.interventions import (
     positions_for_window,
 )
 from emotion_circuits.language_models import ModelSpec, load_language_model
+from emotion_circuits.pipelines.residual_patching import nodes
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_controls, sweep_emotions
 from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
 from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
@@ -294,6 +295,13 @@ def test_controls_run_where_and_as_strong_as_asked(run):
         assert list(layers) == [3]
         assert list(layers[3][0]) == [choices[emotion].alpha]
     assert random["shuffled_results"] == {}
+
+
+def test_a_wrong_target_metric_is_found_before_any_text_is_made(run, monkeypatch):
+    monkeypatch.setattr(nodes, "run_conditions", lambda *_args, **_kwargs: pytest.fail("generated"))
+    targets = ResidualPatchingSettings().target_metrics | {"anger": "goemotions/angr"}
+    with pytest.raises(InputError, match=r"'goemotions/angr' is unknown.* nearest: .*/anger"):
+        run(target_metrics=targets)
 
 
 def test_hooks_are_gone_afterwards(model, both):

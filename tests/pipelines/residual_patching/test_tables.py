@@ -232,7 +232,7 @@ def test_without_controls_there_are_tables_all_the_same(sweep):
 def test_figures_draw_each_layer_and_each_target(report):
     names = [trace.name for trace in report.dose_figure.data]
     assert names.count("layer 0") == names.count("layer 2") == 6
-    assert names.count("random directions") == 3
+    assert names.count("random directions, middle 95 %") == 3
     line = next(t for t in report.dose_figure.data if t.name == "layer 2")
     assert list(line.x) == [1.0, 2.0]
     assert line.y[0] == pytest.approx(0.4, abs=0.03)
@@ -248,7 +248,7 @@ def test_controls_at_one_strength_are_a_bar(sweep, controls):
         for alphas in layers[2].values():
             del alphas[2.0]
     figure = report_residual_patching(sweep, one, SETTINGS).dose_figure
-    band = next(trace for trace in figure.data if trace.name == "random directions")
+    band = next(trace for trace in figure.data if trace.name == "random directions, middle 95 %")
     assert set(band.x) == {1.0}
     assert band.line.width > 0
     assert -0.02 < min(band.y) < max(band.y) < 0.02

@@ -52,7 +52,7 @@ def draw_dose_response(
                 line = _line(panel[panel["layer"] == layer], f"layer {layer}", shade)
                 line.update(showlegend=row == column == 1)
                 figure.add_trace(line, row=row, col=column)
-        figure.update_xaxes(title_text="α", row=2, col=column)
+        figure.update_xaxes(title_text="α, in lengths of the vector", row=2, col=column)
     figure.update_yaxes(title_text="change of the score", row=1, col=1)
     figure.update_yaxes(title_text="nats per token lost", row=2, col=1)
     name = doses["model_name"].iloc[0]
@@ -106,7 +106,7 @@ def _random_band(controls: pd.DataFrame, emotion: str) -> go.Scatter | None:
         # Where controls ran at one strength only, the band is a bar.
         line={"width": 0 if len(alphas) > 1 else 10, "color": _NULL},
         mode="lines",
-        name="random directions",
+        name="random directions, middle 95 %",
         hoverinfo="skip",
     )
 

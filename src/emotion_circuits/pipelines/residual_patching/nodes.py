@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from emotion_circuits.datasets.records import PromptSource
 from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.errors import unknown_name
 from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.interventions import BASELINE, Checkpoint, Condition
 from emotion_circuits.language_models import LanguageModel, resolve_device
@@ -77,8 +78,11 @@ def sweep_emotions(
         what is added at α = 1); ``metadata``.
 
     Raises:
-        InputError: If vectors, layers or prompts are not there or do not fit.
+        InputError: If vectors, layers, prompts or target metrics are not there or do not fit.
     """
+    for key in settings.target_metrics.values():  # before hours of generation, not after
+        if key not in text_evaluator.keys:
+            raise unknown_name("target metric", key, text_evaluator.keys)
     model = _placed(language_model, settings)
     chosen = choose_prompts(prompts, fresh_prompts, settings)
     vectors = _injected(emotion_vectors, emotion_subspaces, settings)
