@@ -14,6 +14,7 @@ from emotion_circuits.datasets import (
     EventLogDataset,
     ResultCSVDataset,
     ResultJSONDataset,
+    ResultJSONLinesDataset,
     ResultPickleDataset,
     ResultPlotlyDataset,
 )
@@ -102,3 +103,20 @@ def test_json_deletes_the_checkpoint_it_makes_needless(tmp_path):
     dataset.save({"x": 1})
     assert dataset.load() == {"x": 1}
     assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ResultCSVDataset,
+        ResultJSONDataset,
+        ResultJSONLinesDataset,
+        ResultPickleDataset,
+        ResultPlotlyDataset,
+    ],
+)
+def test_a_result_that_is_not_there_is_one_line_and_no_chain(tmp_path, kind):
+    with pytest.raises(DatasetError, match=r"none is not there yet; `kedro run`") as caught:
+        kind(filepath=str(tmp_path / "none")).load()
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None

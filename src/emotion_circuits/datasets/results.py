@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import plotly.graph_objects as go
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import CSVDataset
 from kedro_datasets.pandas import JSONDataset as JSONLinesDataset
@@ -19,6 +19,29 @@ from kedro_datasets.plotly import JSONDataset as PlotlyJSONDataset
 from emotion_circuits.datasets.atomic import atomic_path
 from emotion_circuits.datasets.safe_pickle import load_pickle
 from emotion_circuits.errors import InputError
+
+
+def _require(path: str | os.PathLike[str]) -> None:
+    """Refuse to read a file that is not there, instead of stacking tracebacks."""
+    if not Path(path).is_file():
+        raise DatasetError(
+            f"{path} is not there yet; `kedro run`, with the --env of its profile, makes it"
+        )
+
+
+class _Result:
+    """A result that kedro-datasets reads, if it is there."""
+
+    _filepath: Any
+
+    def load(self) -> Any:
+        """Read the result.
+
+        Raises:
+            DatasetError: If it is not there.
+        """
+        _require(self._filepath)
+        return super().load()  # type: ignore[misc]
 
 
 class ResultPickleDataset(AbstractDataset[Any, Any]):
@@ -55,8 +78,10 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
         """Read the object; tensors come back on the CPU.
 
         Raises:
-            InputError: If the file is broken or holds anything but plain data.
+            DatasetError: If the file is not there.
+            InputError: If it is broken or holds anything but plain data.
         """
+        _require(self._filepath)
         try:
             with self._filepath.open("rb") as file:
                 return load_pickle(file)
@@ -71,7 +96,7 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
             self._checkpoint.unlink(missing_ok=True)
 
 
-class ResultCSVDataset(CSVDataset):
+class ResultCSVDataset(_Result, CSVDataset):
     """A table as CSV without an index, written atomically; kedro-viz previews it."""
 
     # Read whole: piece by piece a column's type would depend on where a file is cut.
@@ -84,7 +109,7 @@ class ResultCSVDataset(CSVDataset):
         self._invalidate_cache()
 
 
-class ResultJSONDataset(JSONDataset):
+class ResultJSONDataset(_Result, JSONDataset):
     """JSON with stable key order and two spaces of indent, written atomically.
 
     NaN and infinities are refused: JSON has no such numbers, and readers differ on them.
@@ -110,7 +135,7 @@ class ResultJSONDataset(JSONDataset):
             self._checkpoint.unlink(missing_ok=True)
 
 
-class ResultJSONLinesDataset(JSONLinesDataset):
+class ResultJSONLinesDataset(_Result, JSONLinesDataset):
     """A table as JSON lines, one object a row in the order of the columns, written atomically."""
 
     # Without dtype=False, pandas would turn texts that look like dates or numbers into them.
@@ -150,7 +175,7 @@ class ResultTextDataset(AbstractDataset[str, str]):
             path.write_text(data, encoding="utf-8")
 
 
-class ResultPlotlyDataset(PlotlyJSONDataset):
+class ResultPlotlyDataset(_Result, PlotlyJSONDataset):
     """A plotly figure as JSON, written atomically; kedro-viz draws it."""
 
     def save(self, data: go.Figure) -> None:
