@@ -6,14 +6,18 @@ import shutil
 import subprocess
 import sys
 import weakref
+from collections import defaultdict
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
 import nbformat
 import numpy as np
 import pytest
+from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.pipeline import Pipeline
 from nbclient import NotebookClient
 
 from emotion_circuits.datasets.text_evaluator import resident_evaluators
@@ -219,8 +223,6 @@ def test_each_profile_has_its_own_models(project):
     for env, model in (("baseline", "gpt2_small"), ("baseline_large", "llama3_8b")):
         with StudySession.create(project, env=env) as session:
             session.load_context()
-            from kedro.framework.project import pipelines
-
             assert f"{model}.activations" in pipelines["activations"].outputs()
             assert not any("tiny" in name for name in pipelines["activations"].outputs())
 
@@ -231,6 +233,27 @@ def test_kedros_own_session_sees_the_same_study(project, tmp_path):
         catalog = session.load_context().catalog
         assert "{model}.emotion_vectors" in catalog.config_resolver.list_patterns()
         assert catalog.get("tiny_gpt2.language_model").exists()
+
+
+def test_layers_are_in_one_order_also_where_a_models_nodes_are_drawn_as_one(project):
+    """Otherwise kedro viz shows none of them, and does not say so."""
+    with KedroSession.create(project, env="baseline_smoke") as session:
+        catalog = session.load_context().catalog
+
+    def layer(name):
+        found = getattr(catalog.get(name), "metadata", None) or {}
+        return found.get("kedro-viz", {}).get("layer")
+
+    drawn = defaultdict(list)
+    for node in pipelines["__default__"].nodes:
+        drawn[node.namespace or node.name].append(node)
+    before = defaultdict(set)
+    for part in map(Pipeline, drawn.values()):
+        sources = {layer(name) for name in part.inputs()} - {None}
+        for made in {layer(name) for name in part.all_outputs()} - {None}:
+            before[made] |= sources - {made}
+    order = list(TopologicalSorter(before).static_order())  # raises on a cycle
+    assert order[-1] == "statistics"
 
 
 def test_timings_tell_phase_model_and_memory(finished):
