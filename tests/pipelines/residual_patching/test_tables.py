@@ -99,6 +99,14 @@ def test_the_strongest_condition_within_the_fluency_limit_is_chosen(sweep):
     assert (strict.layer, strict.alpha) == (0, 1.0)
 
 
+def test_a_choice_at_the_edge_of_the_strengths_is_said(sweep, controls, caplog):
+    report_residual_patching(sweep, controls, SETTINGS)
+    assert "may lie beyond" not in caplog.text
+    lavish = SETTINGS.model_copy(update={"max_fluency_loss": 1.0})
+    report_residual_patching(sweep, controls, lavish)
+    assert "of the strengths, 2, was chosen for gratitude, anger, apology" in caplog.text
+
+
 def spoil(sweep, half):
     """Turn the scores of one half upside down."""
     spoiled = copy.deepcopy(sweep)

@@ -46,7 +46,7 @@ from emotion_circuits.pipelines.residual_patching.results import (
     texts_of,
 )
 from emotion_circuits.pipelines.residual_patching.scoring import KnownTexts, run_conditions
-from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
+from emotion_circuits.pipelines.residual_patching.selection import Choice, choose_conditions
 from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 from emotion_circuits.pipelines.residual_patching.tables import (
     dose_response_table,
@@ -206,6 +206,7 @@ def report_residual_patching(
         Tables and figures; each table's function says what its columns are.
     """
     choices = choose_conditions(residual_sweep, settings)
+    _warn_of_edges(choices, settings)
     doses = dose_response_table(residual_sweep, settings)
     specificity = specificity_table(residual_sweep, choices, settings)
     controls = control_table(residual_sweep, random_sweep, settings)
@@ -221,6 +222,17 @@ def report_residual_patching(
         draw_dose_response(doses, controls, targets),
         draw_specificity(specificity, targets),
     )
+
+
+def _warn_of_edges(choices: Mapping[str, Choice], settings: ResidualPatchingSettings) -> None:
+    largest = max(map(float, settings.alphas))
+    beyond = [emotion for emotion, choice in choices.items() if choice.alpha == largest]
+    if beyond and len(settings.alphas) > 1:
+        logger.warning(
+            "the largest of the strengths, %g, was chosen for %s; better ones may lie beyond",
+            largest,
+            ", ".join(beyond),
+        )
 
 
 def _placed(model: LanguageModel, settings: ResidualPatchingSettings) -> LanguageModel:
