@@ -20,6 +20,7 @@ from emotion_circuits.circuits import (
     patch_heads,
 )
 from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import Condition
 from emotion_circuits.interventions.head_capture import capture_heads
 from emotion_circuits.pipelines.head_patching.head_sets import HeadSet
@@ -144,13 +145,26 @@ class Planner:
         )
 
     def _other_prompt(self, row: int) -> int:
-        """Draw a prompt of the other half, one that covers the whole prompt if there is any."""
-        others = [place for place, half in enumerate(self._halves) if half != self._halves[row]]
-        length = len(self.data.ids[row])
-        covering = [place for place in others if len(self.data.ids[place]) >= length]
-        if not covering:
-            longest = max(len(self.data.ids[place]) for place in others)
-            covering = [place for place in others if len(self.data.ids[place]) == longest]
+        """Draw a prompt of the other half and of another label.
+
+        A prompt of the same label brings along what the ablation is to take away. Of those left,
+        one that covers the whole prompt, if there is any.
+
+        Raises:
+            InputError: If there is none.
+        """
+        table = self.data.table
+        label = table["emotion"].iloc[row]
+        different = (table["half"] != self._halves[row]) & (table["emotion"] != label)
+        others = np.flatnonzero(different).tolist()
+        if not others:
+            raise InputError(
+                f"ablation resample: the other half of the prompts has none but {label!r}, and "
+                f"prompt {table['text'].iloc[row]!r} needs another label's; use zero or mean"
+            )
+        lengths = {place: len(self.data.ids[place]) for place in others}
+        enough = min(len(self.data.ids[row]), max(lengths.values()))
+        covering = [place for place in others if lengths[place] >= enough]
         # Seeded by the row: what is drawn does not depend on what was drawn before.
         rng = np.random.default_rng([self.settings.seed, row])
         return covering[int(rng.integers(len(covering)))]

@@ -29,7 +29,7 @@ class HeadPatchingSettings(HeadSettings):
         ["pattern_v", "v_only"], min_length=1, description="what is taken from the other prompt"
     )
     single_heads: bool = Field(True, description="also patch each head of the set alone")
-    num_random: int = Field(5, ge=0, description="random sets of as many other heads")
+    num_random: int = Field(20, ge=0, description="random sets of as many other heads")
     random_layers: Literal["any", "same"] = Field(
         "any", description="same: as many from each layer as the set has, where there are as many"
     )

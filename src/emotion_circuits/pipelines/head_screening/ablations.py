@@ -103,7 +103,8 @@ def ablate_each_head(
     rows = [Row(ids, BASELINE) for ids in data.ids]
     for ablation in settings.ablations:
         rows += _rows_of(data, conditions, ablation, halves, heads)
-    texts = data.continue_rows(rows, settings, "head ablations", checkpoint)
+    tokens = data.continue_rows(rows, settings, "head ablations", checkpoint)
+    texts = data.decode(tokens)
     scores = evaluator.evaluate_batch(texts, settings.batch_size)
     odds = _read_odds(data, rows, marking)
     patched: dict[str, Metrics] = {}

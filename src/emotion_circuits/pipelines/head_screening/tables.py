@@ -22,9 +22,11 @@ SCORES: Final = (
     *("direct_write", "cue_attention_last", "cue_attention_after"),
 )
 _WITH_INTERVAL: Final = ("drop_zero", "drop_mean", "logit_drop_zero", "logit_drop_mean")
+# Where a pair belongs: its half of the prompts, and the pairs that share its neutral prompt.
+_PLACES: Final = ("half", "pair_id")
 
 Pairs = list[tuple[int, int]]
-Columns = dict[str, np.ndarray]  # [pair, head] each
+Columns = dict[str, np.ndarray]  # [pair, head] each, but [pair] for _PLACES
 
 
 def pair_scores(
@@ -42,12 +44,12 @@ def pair_scores(
         ``logit_drop_<ablation>``: how far it lowers the log odds that the next token marks the
         emotion; ``direct_write``: emotion minus neutral; attention to the cue, from the last
         position and from those after it, on the emotion's prompt and on the neutral one; and
-        attributions. ``half`` says which half a pair belongs to.
+        attributions. ``half`` and ``pair_id`` ``[pair]`` say where a pair belongs.
     """
     target, place = settings.target_metrics[emotion], EMOTIONS.index(emotion)
     pairs = np.array(pair_rows(data.table, emotion), dtype=int).reshape(-1, 2)
     ours, neutral = pairs[:, 0], pairs[:, 1]
-    found: Columns = {"half": data.table["half"].to_numpy()[ours]}
+    found: Columns = {name: data.table[name].to_numpy()[ours] for name in _PLACES}
     before, odds = effects.baseline[target], effects.baseline_odds[:, place]
     for ablation, metrics in effects.patched.items():
         after = metrics[target]
@@ -75,7 +77,8 @@ def score_table(
 
     Returns:
         One row a head, emotion and half; the scores' names are ``pair_scores``' with ``_lower``
-        and ``_upper`` for 95 % bootstrap intervals over pairs where they are given.
+        and ``_upper`` for 95 % bootstrap intervals where they are given; pairs that share a neutral
+        prompt are resampled together.
     """
     each = {
         emotion: pair_scores(data, effects, readings, emotion, settings) for emotion in EMOTIONS
@@ -89,7 +92,7 @@ def score_table(
             chosen = (
                 np.ones(len(columns["half"]), bool) if half == BOTH else columns["half"] == half
             )
-            part = {name: values[chosen] for name, values in columns.items() if name != "half"}
+            part = {name: values[chosen] for name, values in columns.items()}
             if not chosen.any():
                 continue
             frame = pd.DataFrame(_averages(part, settings))
@@ -107,9 +110,14 @@ def score_table(
 def _averages(part: Columns, settings: HeadScreeningSettings) -> Columns:
     found: Columns = {}
     for name, values in part.items():
+        if name in _PLACES:
+            continue
         if name in (*_WITH_INTERVAL, "direct_write"):
             mean, lower, upper = mean_interval(
-                values.T, n_bootstrap=settings.n_bootstrap, seed=settings.seed
+                values.T,
+                n_bootstrap=settings.n_bootstrap,
+                seed=settings.seed,
+                clusters=part["pair_id"].tolist(),
             )
             found |= {name: mean, f"{name}_lower": lower, f"{name}_upper": upper}
         else:
