@@ -20,7 +20,6 @@ from emotion_circuits.circuits import (
     patch_heads,
 )
 from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import Condition
 from emotion_circuits.interventions.head_capture import capture_heads
 from emotion_circuits.pipelines.head_patching.head_sets import HeadSet
@@ -149,19 +148,12 @@ class Planner:
 
         A prompt of the same label brings along what the ablation is to take away. Of those left,
         one that covers the whole prompt, if there is any.
-
-        Raises:
-            InputError: If there is none.
         """
         table = self.data.table
         label = table["emotion"].iloc[row]
         different = (table["half"] != self._halves[row]) & (table["emotion"] != label)
         others = np.flatnonzero(different).tolist()
-        if not others:
-            raise InputError(
-                f"ablation resample: the other half of the prompts has none but {label!r}, and "
-                f"prompt {table['text'].iloc[row]!r} needs another label's; use zero or mean"
-            )
+        assert others, "each pair has its neutral prompt and at least one emotion's"
         lengths = {place: len(self.data.ids[place]) for place in others}
         enough = min(len(self.data.ids[row]), max(lengths.values()))
         covering = [place for place in others if lengths[place] >= enough]
