@@ -16,7 +16,7 @@ class HeadPatchingSettings(HeadSettings):
     heads: str = Field("top_k", description="top_k, or heads by hand: 0:0 1:3, 0:0-11, 0:*, all")
     top_k: int = Field(4, ge=1, description="how many heads the screening chooses")
     score: str = Field(
-        "logit_drop_mean", description="which column of the screening's table chooses"
+        "reaction_drop_mean", description="which column of the screening's table chooses"
     )
     ablations: list[Literal["zero", "mean", "resample"]] = Field(
         ["mean", "zero", "resample"], description="of the set; may be empty"
