@@ -19,7 +19,7 @@ from emotion_circuits.circuits.head_conditions import (
     patch_heads,
 )
 from emotion_circuits.circuits.heads import Head, format_heads, parse_heads, random_heads
-from emotion_circuits.circuits.intervals import Interval, mean_interval, ratio_interval
+from emotion_circuits.circuits.intervals import Interval, mean_interval, rank_p, ratio_interval
 
 __all__ = [
     "HALVES",
@@ -48,5 +48,6 @@ __all__ = [
     "projection_target",
     "random_heads",
     "rank_agreement",
+    "rank_p",
     "ratio_interval",
 ]

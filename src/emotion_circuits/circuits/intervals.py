@@ -1,8 +1,13 @@
-"""Bootstrap intervals of means and of ratios of means, over pairs of prompts."""
+"""Bootstrap intervals of means and of ratios of means, over whole clusters of samples.
+
+Pairs of prompts that share their neutral prompt are no independent draws: they are resampled
+together. A control that is itself a sample, such as random sets of heads, is resampled, too.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -19,63 +24,112 @@ class Interval(NamedTuple):
 
 
 def mean_interval(
-    samples: Float[np.ndarray, "... sample"], *, n_bootstrap: int, seed: int
+    samples: Float[np.ndarray, "... sample"],
+    *,
+    n_bootstrap: int,
+    seed: int,
+    clusters: Sequence[Any] | None = None,
 ) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...], Float[np.ndarray, ...]]:
     """Give means over samples with 95 % percentile intervals; all entries share the resamples.
 
     Args:
-        samples: The last axis is resampled. Intervals are NaN for fewer than two samples.
+        samples: The last axis is resampled. Intervals are NaN for fewer than two clusters.
         n_bootstrap: Resamples.
         seed: Settles them.
+        clusters: Name of each sample's cluster; None where each sample is its own.
 
     Returns:
         Means, lower and upper ends.
+
+    Source: cluster bootstrap, Davison and Hinkley 1997, chapter 3.8.
     """
     means = samples.mean(-1)
-    n = samples.shape[-1]
-    if n < 2:
+    weights = _resamples(samples.shape[-1], n_bootstrap, seed, clusters)
+    if weights is None:
         return means, np.full_like(means, np.nan), np.full_like(means, np.nan)
-    weights = _resamples(n, n_bootstrap, seed)
     lower, upper = np.quantile(samples @ weights.T, [0.025, 0.975], axis=-1)
     return means, lower, upper
 
 
 def ratio_interval(
-    part: Float[np.ndarray, " sample"],
+    part: Float[np.ndarray, " sample"] | Float[np.ndarray, "draw sample"],
     whole: Float[np.ndarray, " sample"],
     *,
     n_bootstrap: int,
     seed: int,
+    clusters: Sequence[Any] | None = None,
+    less: Float[np.ndarray, " sample"] | None = None,
 ) -> Interval:
     """Give the ratio of two means over the same samples with its 95 % percentile interval.
 
-    Resampling keeps a sample's two numbers together. The interval is NaN where the whole's mean
-    is zero or changes its sign from resample to resample: such a ratio has no interval.
+    Resampling keeps a sample's numbers together. The interval is NaN where the whole's mean is
+    zero or changes its sign from resample to resample: such a ratio has no interval.
 
     Args:
-        part: The numerator's samples.
+        part: The numerator's samples. With two axes, one row a draw of a control, whose mean is
+            the numerator; draws are resampled as well as samples.
         whole: The denominator's.
         n_bootstrap: Resamples.
         seed: Settles them.
+        clusters: Name of each sample's cluster; None where each sample is its own.
+        less: What the numerator is taken from, if anything: the ratio is then that of
+            ``less - part``.
 
-    Source: ratio of means, Efron and Tibshirani 1993, chapter 10.
+    Source: ratio of means, Efron and Tibshirani 1993, chapter 10; two-stage bootstrap, Davison
+    and Hinkley 1997, chapter 3.8.
     """
+    draws = np.atleast_2d(part)
     n = len(whole)
     total = whole.mean() if n else 0.0
-    if total == 0:
+    if total == 0 or not len(draws):
         return Interval(float("nan"), float("nan"), float("nan"))
-    value = float(part.mean() / total)
-    if n < 2:
+    ours = draws.mean() if less is None else less.mean() - draws.mean()
+    value = float(ours / total)
+    weights = _resamples(n, n_bootstrap, seed, clusters)
+    # One random set says nothing about how much random sets differ.
+    if weights is None or (np.ndim(part) == 2 and len(draws) < 2):
         return Interval(value, float("nan"), float("nan"))
-    weights = _resamples(n, n_bootstrap, seed)
-    parts, wholes = weights @ part, weights @ whole
-    if (np.sign(wholes) != np.sign(total)).mean() > 0.025:
-        return Interval(value, float("nan"), float("nan"))
+    chosen = _draw_weights(len(draws), n_bootstrap, seed)
+    parts = ((weights @ draws.T) * chosen).sum(1)
+    if less is not None:
+        parts = weights @ less - parts
+    wholes = weights @ whole
     stable = np.sign(wholes) == np.sign(total)
+    if (~stable).mean() > 0.025:
+        return Interval(value, float("nan"), float("nan"))
     lower, upper = np.quantile(parts[stable] / wholes[stable], [0.025, 0.975])
     return Interval(value, float(lower), float(upper))
 
 
-def _resamples(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample sample"]:
-    """Give how often each sample is drawn, as a share."""
-    return resample_weights(n, n_bootstrap=n_bootstrap, rng=np.random.default_rng(seed)) / n
+def rank_p(chosen: float, random: Float[np.ndarray, " draw"]) -> float:
+    """Give the share of all sets, the chosen one included, that reach what the chosen one does.
+
+    (1 + number of random sets with at least its value) / (1 + number of random sets): a one-sided
+    p-value if the chosen set were one more random set. NaN without random sets.
+
+    Source: Monte Carlo test, Davison and Hinkley 1997, chapter 4.2.
+    """
+    if not len(random):
+        return float("nan")
+    return float((1 + (random >= chosen).sum()) / (1 + len(random)))
+
+
+def _resamples(
+    n: int, n_bootstrap: int, seed: int, clusters: Sequence[Any] | None
+) -> Float[np.ndarray, "resample sample"] | None:
+    """Give how often each sample is drawn, as a share; None for fewer than two clusters."""
+    codes = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    if n < 2 or (codes is not None and codes.max() < 1):
+        return None
+    rng = np.random.default_rng(seed)
+    weights = resample_weights(n, n_bootstrap=n_bootstrap, rng=rng, clusters=codes)
+    # Clusters may differ in size, so resamples may, too.
+    shares: np.ndarray = weights / weights.sum(1, keepdims=True)
+    return shares
+
+
+def _draw_weights(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample draw"]:
+    # Another stream than that of the samples: draws and samples are resampled independently.
+    rng = np.random.default_rng([seed, 1])
+    weights: np.ndarray = resample_weights(n, n_bootstrap=n_bootstrap, rng=rng) / n
+    return weights

@@ -49,6 +49,30 @@ def read_logits(
         InputError: If a site does not exist or a prompt does not fit into the model's context.
     """
     found: list[Tensor] = [torch.empty(0)] * len(rows)
+    for indices, logits in run_rows(model, rows, [1] * len(rows)):
+        for index, value in zip(indices, read(logits[:, -1]).cpu(), strict=True):
+            found[index] = value
+    return torch.stack(found)
+
+
+@torch.no_grad()
+def run_rows(
+    model: LanguageModel, rows: Sequence[Row], n_last: Sequence[int]
+) -> Iterator[tuple[list[int], Float[Tensor, "row pos vocab"]]]:
+    """Run each row's prompt once under its condition, a part of the rows at a time.
+
+    Args:
+        model: The model; it is as it was afterwards, whatever happens.
+        rows: At least one; ``ReplaceV`` needs patterns, which are not to be had here.
+        n_last: How many last positions are wanted of each row.
+
+    Yields:
+        Which rows, and their logits in float32, right-aligned: at least as many last positions as
+        are wanted of any of them.
+
+    Raises:
+        InputError: If a site does not exist or a prompt does not fit into the model's context.
+    """
     by_length: dict[int, list[int]] = {}
     for index, row in enumerate(rows):
         check_row(model, row, 1)
@@ -56,11 +80,11 @@ def read_logits(
     for length, indices in sorted(by_length.items(), reverse=True):
         indices.sort(key=lambda index: rows[index].prompt_ids)
         for chosen in _chunks(indices, max(1, _TOKENS_PER_PASS // length)):
-            for index, value in _read_group(
-                model, [(index, rows[index]) for index in chosen], read
-            ):
-                found[index] = value
-    return torch.stack(found)
+            yield from _run_group(
+                model,
+                [(index, rows[index]) for index in chosen],
+                max(n_last[index] for index in chosen),
+            )
 
 
 def _chunks(items: list[int], size: int) -> Iterator[list[int]]:
@@ -68,9 +92,9 @@ def _chunks(items: list[int], size: int) -> Iterator[list[int]]:
         yield items[start : start + size]
 
 
-def _read_group(
-    model: LanguageModel, group: list[tuple[int, Row]], read: Reader
-) -> Iterator[tuple[int, Tensor]]:
+def _run_group(
+    model: LanguageModel, group: list[tuple[int, Row]], n_last: int
+) -> Iterator[tuple[list[int], Tensor]]:
     """Run rows of one length, those that begin at one layer together."""
     prompts = {
         ids: place for place, ids in enumerate(dict.fromkeys(r.prompt_ids for _, r in group))
@@ -81,15 +105,15 @@ def _read_group(
         by_layer.setdefault(first_layer(model, row.condition), []).append((index, row))
     outputs = block_outputs(model, ids, [layer - 1 for layer in by_layer if layer])
     vocab = model.plain_model.config.get_text_config().vocab_size
-    size = max(1, _LOGITS_PER_PASS // vocab)
+    size = max(1, _LOGITS_PER_PASS // (vocab * n_last))
     for layer, rows in sorted(by_layer.items()):
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             places = torch.tensor([prompts[row.prompt_ids] for _, row in part], device=ids.device)
             below = None if layer == 0 else select_rows(outputs[layer - 1], places)
             conditions = [row.condition for _, row in part]
-            logits = last_logits(model, ids[places], conditions, layer, below)
-            yield from zip((index for index, _ in part), read(logits).cpu(), strict=True)
+            logits = last_logits(model, ids[places], conditions, layer, below, n_last=n_last)
+            yield [index for index, _ in part], logits
 
 
 def last_logits(
@@ -98,7 +122,9 @@ def last_logits(
     conditions: Sequence[Condition],
     layer: int,
     below: Any,
-) -> Float[Tensor, "row vocab"]:
+    *,
+    n_last: int = 1,
+) -> Float[Tensor, "row last vocab"]:
     """Run one pass in which each row has its own condition, from a layer on.
 
     Args:
@@ -107,9 +133,10 @@ def last_logits(
         conditions: One a row; none changes anything below ``layer``.
         layer: The first that is run.
         below: What the block before it gives for these rows; None where ``layer`` is 0.
+        n_last: How many last positions.
 
     Returns:
-        Logits of the last position, float32.
+        Logits of the last positions, float32.
     """
     patches = Patches(
         conditions,
@@ -121,5 +148,7 @@ def last_logits(
     )
     patches.at(Span(0, 0, ids.shape[1]))
     with handed_over(model, layer, below), patched(model, patches):
-        logits: Tensor = model.plain_model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
-    return logits[:, -1].float()
+        logits: Tensor = model.plain_model(
+            input_ids=ids, use_cache=False, logits_to_keep=n_last
+        ).logits
+    return logits[:, -n_last:].float()

@@ -103,8 +103,8 @@ class HeadPrompts:
         settings: HeadSettings,
         what: str,
         checkpoint: Checkpoint | None,
-    ) -> list[str]:
-        """Generate rows greedily and give their texts; finished ones outlive a killed run."""
+    ) -> list[tuple[int, ...]]:
+        """Generate rows greedily and give new tokens; finished rows outlive a killed run."""
         results = generate_rows(
             self.model,
             rows,
@@ -113,7 +113,11 @@ class HeadPrompts:
             checkpoint=checkpoint,
             progress=f"{self.model.name} {what}",
         )
-        return [decode(self.model, result.token_ids) for result in results]
+        return [result.token_ids for result in results]
+
+    def decode(self, tokens: Sequence[tuple[int, ...]]) -> list[str]:
+        """Give the texts of continuations."""
+        return [decode(self.model, ids) for ids in tokens]
 
 
 def check_targets(evaluator: TextEvaluator, settings: HeadSettings) -> None:

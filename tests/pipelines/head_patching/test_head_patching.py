@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from embedded_heads import SILENT, load_evaluator, load_model_with_a_silent_head, load_prompts
 from emotion_circuits.circuits import Head
@@ -10,7 +11,6 @@ from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import Condition, Intervention, Prompt, Replace, Site
 from emotion_circuits.pipelines.head_patching.head_sets import chosen_heads, head_sets
 from emotion_circuits.pipelines.head_patching.nodes import change_heads
-from emotion_circuits.pipelines.head_patching.records import summarize
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from handwritten import written_heads
 from recomputation import reference_generate
@@ -110,7 +110,10 @@ def test_records_are_what_the_file_format_says(changed, model):
     n_sets = 1 + len(ablation["heads"]) + 2
     assert len(keys) == len(patching["records"]) == 2 * 2 * 3 * n_sets
     assert {"gratitude", "anger", "apology", "pooled"} == set(summary["emotion"])
-    assert not tidy.isna().any().any()
+    of_ablation = ["neutral_patched_value", "neutral_shift", "contrast_drop"]
+    assert not tidy.drop(columns=of_ablation).isna().any().any()
+    assert (tidy[of_ablation].notna().all(axis=1) == (tidy["what"] == "ablation")).all()
+    assert tidy[of_ablation].isna().all(axis=1).equals(tidy["what"] == "patching")
 
 
 def test_a_patched_text_is_the_recomputed_one(changed, model, prompts):
@@ -154,6 +157,8 @@ def test_a_head_that_writes_nothing_recovers_nothing(model, evaluator, prompts):
         assert record["patched_texts"] == record["baseline_texts"]
     assert np.abs(tidy["recovered"]).max() < 1e-5
     assert np.nanmax(np.abs(summary["fraction"])) < 1e-4
+    assert np.nanmax(np.abs(summary["contrast_lost"])) < 1e-4
+    assert (tidy["fluency_loss"] == 0).all()
 
 
 def test_changing_heads_twice_or_in_another_order_gives_the_same(
@@ -181,48 +186,75 @@ def test_recovered_means_towards_the_other_prompt(changed):
         assert row["recovered"] == pytest.approx(wanted)
 
 
-def planted(share, random_share, n=80):
-    rng = np.random.default_rng(0)
-    rows = []
-    for name, part in (("chosen", share), ("random 0", random_share), ("random 1", -random_share)):
-        for pair in range(n):
-            effect = rng.normal(1, 0.2)
-            rows.append(
-                {
-                    "model_name": "m",
-                    "what": "patching",
-                    "emotion": "anger",
-                    "direction": "emotion_to_neutral",
-                    "mode": "pattern_v",
-                    "ablation": "",
-                    "head_set": name,
-                    "heads": "0:0",
-                    "pair_id": str(pair),
-                    "emotion_value": effect,
-                    "neutral_value": 0.0,
-                    "recovered": part * effect + rng.normal(0, 0.05),
-                }
+def test_a_prompt_is_resampled_from_another_label_of_the_other_half(changed, prompts):
+    """A prompt of its own label would bring the emotion along that ablation is to take away."""
+    ablation, _, _, _ = changed
+    (record,) = (
+        item
+        for item in ablation["records"]
+        if (item["ablation"], item["head_set"]) == ("resample", "chosen")
+    )
+    label = dict(zip(prompts["text"], prompts["emotion"], strict=True))
+    half = dict(zip(record["prompts"], record["halves"], strict=True))
+    assert record["source_labels"] == [label[text] for text in record["source_prompts"]]
+    for text, source in zip(record["prompts"], record["source_prompts"], strict=True):
+        assert label[text] != label[source]
+        assert half[text] != half[source]
+
+
+def test_what_ablation_does_to_neutral_prompts_is_beside_what_it_does_to_emotions(changed):
+    """The numbers of the tidy table are those of the records, pair by pair."""
+    ablation, _, tidy, _ = changed
+    record = ablation["records"][0]
+    metric = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
+    rows = tidy[(tidy["ablation"] == "mean") & (tidy["head_set"] == "chosen")]
+    assert len(rows) == 3 * 4
+    for _, row in rows.iterrows():
+
+        def value(label, side, row=row):
+            (place,) = (
+                place
+                for place, (pair, own) in enumerate(
+                    zip(record["pair_ids"], record["labels"], strict=True)
+                )
+                if (pair, own) == (row["pair_id"], label)
             )
-    return pd.DataFrame(rows)
+            return record[side][place]
+
+        def score(label, side, row=row, value=value):
+            return value(label, side)["goemotions"][metric[row["emotion"]]]
+
+        before = score(row["emotion"], "baseline_metrics") - score("neutral", "baseline_metrics")
+        after = score(row["emotion"], "patched_metrics") - score("neutral", "patched_metrics")
+        shift = score("neutral", "patched_metrics") - score("neutral", "baseline_metrics")
+        # Records are kept to six digits.
+        assert row["contrast_drop"] == pytest.approx(before - after, abs=4e-6)
+        assert row["neutral_shift"] == pytest.approx(shift, abs=2e-6)
+        lost = value(row["emotion"], "patched_fluency") - value(row["emotion"], "baseline_fluency")
+        assert row["fluency_loss"] == pytest.approx(lost)
 
 
-def test_the_summary_finds_a_planted_share_and_none_where_there_is_none():
-    found = summarize(planted(0.5, 0.0), SETTINGS.model_copy(update={"n_bootstrap": 1000}))
-    assert set(found["emotion"]) == {"anger", "pooled"}
-    row = found.iloc[0]
-    assert row["fraction"] == pytest.approx(0.5, abs=0.02)
-    assert row["fraction_lower"] < 0.5 < row["fraction_upper"]
-    assert row["fraction_upper"] - row["fraction_lower"] < 0.06
-    assert row["random_fraction_lower"] < 0 < row["random_fraction_upper"]
-    assert row["excess"] == pytest.approx(row["fraction"] - row["random_fraction"])
-    nothing = summarize(planted(0.0, 0.0), SETTINGS.model_copy(update={"n_bootstrap": 1000})).iloc[
-        0
-    ]
-    assert nothing["excess_lower"] < 0 < nothing["excess_upper"]
-    spread = summarize(planted(0.5, 0.2), SETTINGS).iloc[0]
-    assert spread["random_smallest"] == pytest.approx(-0.2, abs=0.03)
-    assert spread["random_largest"] == pytest.approx(0.2, abs=0.03)
-    assert spread["n_random"] == 2
+def test_fluency_is_that_of_each_text_under_the_model_as_it_is(changed, model):
+    """Recomputed token by token from the text's own tokens, where they tokenise as generated."""
+    ablation, _, _, _ = changed
+    record = ablation["records"][0]
+    checked = 0
+    for prompt, text, seen in zip(
+        record["prompts"], record["patched_texts"], record["patched_fluency"], strict=True
+    ):
+        ids = list(model.encode(prompt))
+        said = model.tokenizer(text, add_special_tokens=False).input_ids
+        if len(said) != SETTINGS.sequence_length:
+            continue  # it ended, or tokenises otherwise
+        with torch.no_grad():
+            logits = model.plain_model(input_ids=torch.tensor([[*ids, *said]])).logits[0]
+        losses = [
+            -float(logits[len(ids) - 1 + place].log_softmax(-1)[token])
+            for place, token in enumerate(said)
+        ]
+        assert seen == pytest.approx(np.mean(losses), abs=1e-4)
+        checked += 1
+    assert checked > 3
 
 
 @pytest.mark.parametrize(

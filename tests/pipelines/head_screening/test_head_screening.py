@@ -13,6 +13,7 @@ from embedded_heads import (
     load_prompts,
     vectors_of,
 )
+from emotion_circuits.circuits import mean_interval
 from emotion_circuits.emotions import EMOTIONS, LABELS
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import (
@@ -62,11 +63,11 @@ def test_the_json_is_what_the_file_format_says(screened, model, evaluator):
     scores, _, _ = screened
     assert {"profile", "model", "layers", "prompts", "sequence_length"} <= set(scores)
     assert scores["layers"] == list(range(model.n_layers))
+    rows = scores["head_scores_by_label"]
     n_heads = model.n_layers * model.n_heads
-    rows = scores["head_scores"]
     assert len(rows) == n_heads * 2 * len(LABELS) * len(evaluator.keys)
     keys = {"layer", "head", "metric", "delta_mean", "delta_std", "n_samples"}
-    assert all(keys <= set(row) for row in rows)
+    assert all(keys <= set(row) for row in (*rows, *scores["head_scores"]))
     distinct = {(r["layer"], r["head"], r["metric"], r["ablation"], r["label"]) for r in rows}
     assert len(distinct) == len(rows)
     samples = scores["head_samples"][0]
@@ -75,27 +76,47 @@ def test_the_json_is_what_the_file_format_says(screened, model, evaluator):
     json.dumps(scores, allow_nan=False)
 
 
+def test_the_keys_that_readers_know_are_unique(screened, model, evaluator):
+    """A reader that keeps the last row of each head and metric loses nothing."""
+    scores, _, _ = screened
+    n_heads = model.n_layers * model.n_heads
+    rows = {(row["layer"], row["head"], row["metric"]): row for row in scores["head_scores"]}
+    assert len(rows) == len(scores["head_scores"]) == n_heads * len(evaluator.keys)
+    assert {(row["ablation"], row["label"]) for row in rows.values()} == {("mean", "all")}
+    samples = {(item["layer"], item["head"]): item for item in scores["head_samples"]}
+    assert len(samples) == len(scores["head_samples"]) == n_heads
+    for item in samples.values():
+        assert [sample["prompt"] for sample in item["samples"]] == scores["prompts"]
+    assert {item["ablation"] for item in scores["other_head_samples"]} == {"zero"}
+    assert len(scores["other_head_samples"]) == n_heads
+
+
+def all_samples(scores):
+    return [*scores["head_samples"], *scores["other_head_samples"]]
+
+
 def test_scores_are_means_of_the_samples(screened):
     scores, _, _ = screened
     samples = {
-        (item["layer"], item["head"], item["ablation"], item["label"]): item["samples"]
-        for item in scores["head_samples"]
+        (item["layer"], item["head"], item["ablation"]): item["samples"]
+        for item in all_samples(scores)
     }
-    checked = 0
-    for row in scores["head_scores"]:
+    checked = set()
+    for row in (*scores["head_scores"], *scores["head_scores_by_label"]):
         if row["metric"] not in SETTINGS.target_metrics.values():
             continue
         metric, label = row["metric"].split("/")
         deltas = [
             item["patched"][metric][label] - item["baseline"][metric][label]
-            for item in samples[row["layer"], row["head"], row["ablation"], row["label"]]
+            for item in samples[row["layer"], row["head"], row["ablation"]]
+            if row["label"] in ("all", item["label"])
         ]
         # Samples are kept to six digits.
         assert row["delta_mean"] == pytest.approx(np.mean(deltas), abs=2e-6)
         assert row["delta_std"] == pytest.approx(np.std(deltas, ddof=1), abs=1e-5)
         assert row["n_samples"] == len(deltas)
-        checked += 1
-    assert checked
+        checked.add(row["label"])
+    assert checked == {"all", *LABELS}
 
 
 def test_ablated_texts_are_those_of_recomputing_each_alone(screened, model, evaluator, prompts):
@@ -104,13 +125,9 @@ def test_ablated_texts_are_those_of_recomputing_each_alone(screened, model, eval
     values = ablation_values(data, ["mean"], 7)
     halves = dict(zip(scores["prompts"], scores["halves"], strict=True))
     wanted = (2, 3)
-    (entry,) = (
-        item
-        for item in scores["head_samples"]
-        if (item["layer"], item["head"], item["ablation"], item["label"])
-        == (*wanted, "mean", "anger")
-    )
-    for sample in entry["samples"][:3]:
+    (entry,) = (item for item in scores["head_samples"] if (item["layer"], item["head"]) == wanted)
+    samples = [sample for sample in entry["samples"] if sample["label"] == "anger"]
+    for sample in samples[:3]:
         value = values["mean", halves[sample["prompt"]]][wanted]
         change = Intervention(Site("z", *wanted), ablate_mean(value), Everywhere())
         ids, _ = reference_generate(
@@ -124,6 +141,85 @@ def test_ablated_texts_are_those_of_recomputing_each_alone(screened, model, eval
         assert sample["patched_text"] == text
         score = evaluator.evaluate_batch([text])["goemotions/anger"][0]
         assert sample["patched"]["goemotions"]["anger"] == pytest.approx(score, abs=1e-5)
+
+
+def test_intervals_resample_scenarios_and_not_pairs(screened):
+    """Three emotions share a neutral prompt: their interval is that of the four scenarios."""
+    scores, table, _ = screened
+    of_prompt = dict(zip(scores["prompts"], scores["pair_ids"], strict=True))
+    metric = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
+    for entry in scores["head_samples"][::5]:
+        drops: dict[str, list[float]] = {}
+        for item in entry["samples"]:
+            if item["label"] in metric:
+                before, after = item["baseline"]["goemotions"], item["patched"]["goemotions"]
+                name = metric[item["label"]]
+                drops.setdefault(of_prompt[item["prompt"]], []).append(before[name] - after[name])
+        assert {len(values) for values in drops.values()} == {3}
+        each = np.array([np.mean(drops[pair]) for pair in sorted(drops)])
+        _, lower, upper = mean_interval(each, n_bootstrap=SETTINGS.n_bootstrap, seed=0)
+        row = table[
+            (table["layer"] == entry["layer"])
+            & (table["head"] == entry["head"])
+            & (table["emotion"] == "pooled")
+            & (table["half"] == "both")
+        ].iloc[0]
+        assert row["drop_mean_lower"] == pytest.approx(lower, abs=2e-6)
+        assert row["drop_mean_upper"] == pytest.approx(upper, abs=2e-6)
+
+
+def test_a_reaction_drop_is_what_recomputing_two_texts_gives(screened, model):
+    """The own reaction and the neutral one, read by the model with the head taken out by hand."""
+    scores, table, _ = screened
+    layer, head = 2, 3
+    (entry,) = (
+        item
+        for item in scores["other_head_samples"]
+        if (item["layer"], item["head"]) == (layer, head)
+    )
+    said = {item["prompt"]: item["baseline_text"] for item in entry["samples"]}
+    place = {
+        (pair, label): text
+        for text, pair, label in zip(
+            scores["prompts"], scores["pair_ids"], scores["labels"], strict=True
+        )
+    }
+
+    def log_prob(prompt, text, is_ablated):
+        ids = model.encode(prompt)
+        forced = model.tokenizer(text, add_special_tokens=False).input_ids
+
+        def silence(module, args):
+            z = args[0].clone()
+            z[..., head * model.d_head : (head + 1) * model.d_head] = 0
+            return (z,)
+
+        projection = model.plain_blocks[layer].self_attn.o_proj
+        handle = projection.register_forward_pre_hook(silence) if is_ablated else None
+        with torch.no_grad():
+            logits = model.plain_model(input_ids=torch.tensor([[*ids, *forced]])).logits[0]
+        if handle is not None:
+            handle.remove()
+        log_probs = logits.log_softmax(-1)[len(ids) - 1 : -1]
+        return float(log_probs[range(len(forced)), forced].mean())
+
+    drops = []
+    for (pair, label), prompt in place.items():
+        if label == "anger":
+            own, other = said[prompt], said[place[pair, "neutral"]]
+            before, after = (
+                log_prob(prompt, own, is_ablated) - log_prob(prompt, other, is_ablated)
+                for is_ablated in (False, True)
+            )
+            drops.append(before - after)
+    row = table[
+        (table["layer"] == layer)
+        & (table["head"] == head)
+        & (table["emotion"] == "anger")
+        & (table["half"] == "both")
+    ].iloc[0]
+    # At eight new tokens no text ends, and each tokenises as it was generated.
+    assert row["reaction_drop_zero"] == pytest.approx(np.mean(drops), abs=1e-4)
 
 
 def test_a_prompt_has_no_part_in_its_own_mean(model, prompts):
@@ -140,7 +236,9 @@ def test_a_head_that_writes_nothing_scores_nothing(screened):
     _, table, _ = screened
     mine = table[(table["layer"] == SILENT[0]) & (table["head"] == SILENT[1])]
     names = [
-        name for name in table if name.startswith(("drop", "logit", "neutral_shift", "direct"))
+        name
+        for name in table
+        if name.startswith(("drop", "reaction", "logit", "neutral_shift", "direct"))
     ]
     assert len(names) > 8
     # The gradient with respect to what no weight reads is zero as well.

@@ -340,6 +340,41 @@ def test_screening_uses_values_where_it_has_them():
     assert {item.key.variant for item in found} == {"zero"}
 
 
+def test_screening_is_compared_label_by_label_where_labels_are_known():
+    """Scores over all labels, which stand first for readers that know no labels, add nothing."""
+    texts = prompts(6)
+    scores = head_scores("m", n=6)
+
+    def entry(ablation):
+        samples = [
+            {
+                "prompt": text,
+                "label": "anger" if place < 3 else "neutral",
+                "baseline": {"goemotions": {"anger": 0.1 * place}},
+                "patched": {"goemotions": {"anger": 0.2 * place}},
+            }
+            for place, text in enumerate(texts)
+        ]
+        return {"layer": 0, "head": 3, "ablation": ablation, "samples": samples}
+
+    row = {"layer": 0, "head": 3, "delta_mean": 0.1, "delta_std": 0.1, "n_samples": 3}
+    scores["head_samples"], scores["other_head_samples"] = [entry("mean")], [entry("zero")]
+    scores["head_scores_by_label"] = [
+        row | {"metric": metric, "ablation": ablation, "label": label}
+        for metric in ("goemotions/anger", "goemotions/joy")
+        for ablation in ("mean", "zero")
+        for label in ("anger", "neutral")
+    ]
+    found = list(screening_comparisons(scores, None, "p", "m"))
+    variants = {"mean anger", "mean neutral", "zero anger", "zero neutral"}
+    sampled = [item for item in found if isinstance(item, Comparison)]
+    summed = [item for item in found if isinstance(item, Summary)]
+    assert {item.key.variant for item in sampled} == variants
+    assert len(sampled) == 4
+    assert [item.key.metric_name for item in summed] == ["goemotions.joy"] * 4
+    assert {item.key.variant for item in summed} == variants
+
+
 def test_screening_counts_repeated_prompts_once():
     once, thrice = head_scores("m", n=10), head_scores("m", n=10)
     thrice["prompts"] = thrice["prompts"] * 3

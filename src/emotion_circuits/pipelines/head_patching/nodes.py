@@ -5,19 +5,14 @@ from typing import Any
 import pandas as pd
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.evaluation import TextEvaluator, continuation_nll
 from emotion_circuits.interventions import Checkpoint, Row
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.pipelines.head_patching.head_sets import head_sets
 from emotion_circuits.pipelines.head_patching.plans import Plan, Planner
-from emotion_circuits.pipelines.head_patching.records import (
-    Outcome,
-    Scores,
-    record,
-    summarize,
-    tidy_rows,
-)
+from emotion_circuits.pipelines.head_patching.records import Outcome, Texts, record, tidy_rows
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
+from emotion_circuits.pipelines.head_patching.summary import summarize
 from emotion_circuits.pipelines.head_prompts import HeadPrompts, check_targets
 
 
@@ -57,10 +52,8 @@ def change_heads(
     plans = [*planner.ablations(sets), *planner.patches(sets)]
     if not plans:
         raise InputError("ablations and directions are both empty; there is nothing to do")
-    baseline_texts, baseline, outcomes = _generate(
-        data, text_evaluator, plans, settings, checkpoint
-    )
-    records = [record(data, outcome, baseline_texts, baseline) for outcome in outcomes]
+    baseline, outcomes = _generate(data, text_evaluator, plans, settings, checkpoint)
+    records = [record(data, outcome, baseline) for outcome in outcomes]
     common = {"profile": profile, "model": data.model.name}
     ablated = [item for item in records if "ablation" in item]
     patched = [item for item in records if "ablation" not in item]
@@ -79,7 +72,7 @@ def _generate(
     plans: list[Plan],
     settings: HeadPatchingSettings,
     checkpoint: Checkpoint | None,
-) -> tuple[list[str], Scores, list[Outcome]]:
+) -> tuple[Texts, list[Outcome]]:
     """Continue all plans' prompts in one table of rows, and score them together."""
     rows = [Row(ids) for ids in data.ids]
     for plan in plans:
@@ -87,15 +80,22 @@ def _generate(
             Row(data.ids[row], condition)
             for row, condition in zip(plan.rows, plan.conditions, strict=True)
         ]
-    texts = data.continue_rows(rows, settings, "head sets", checkpoint)
-    scores = evaluator.evaluate_batch(texts, settings.batch_size)
+    tokens = data.continue_rows(rows, settings, "head sets", checkpoint)
+    texts = data.decode(tokens)
+    said = Texts(
+        texts,
+        evaluator.evaluate_batch(texts, settings.batch_size),
+        continuation_nll(
+            data.model,
+            [row.prompt_ids for row in rows],
+            tokens,
+            batch_size=settings.batch_size,
+        ),
+    )
     start = len(data.ids)
     outcomes = []
     for plan in plans:
-        part = slice(start, start + len(plan.rows))
-        outcomes.append(
-            Outcome(plan, texts[part], {key: values[part] for key, values in scores.items()})
-        )
-        start = part.stop
-    baseline = {key: values[: len(data.ids)] for key, values in scores.items()}
-    return texts[: len(data.ids)], baseline, outcomes
+        stop = start + len(plan.rows)
+        outcomes.append(Outcome(plan, said.part(start, stop)))
+        start = stop
+    return said.part(0, len(data.ids)), outcomes

@@ -144,13 +144,19 @@ class Planner:
         )
 
     def _other_prompt(self, row: int) -> int:
-        """Draw a prompt of the other half, one that covers the whole prompt if there is any."""
-        others = [place for place, half in enumerate(self._halves) if half != self._halves[row]]
-        length = len(self.data.ids[row])
-        covering = [place for place in others if len(self.data.ids[place]) >= length]
-        if not covering:
-            longest = max(len(self.data.ids[place]) for place in others)
-            covering = [place for place in others if len(self.data.ids[place]) == longest]
+        """Draw a prompt of the other half and of another label.
+
+        A prompt of the same label brings along what the ablation is to take away. Of those left,
+        one that covers the whole prompt, if there is any.
+        """
+        table = self.data.table
+        label = table["emotion"].iloc[row]
+        different = (table["half"] != self._halves[row]) & (table["emotion"] != label)
+        others = np.flatnonzero(different).tolist()
+        assert others, "each pair has its neutral prompt and at least one emotion's"
+        lengths = {place: len(self.data.ids[place]) for place in others}
+        enough = min(len(self.data.ids[row]), max(lengths.values()))
+        covering = [place for place in others if lengths[place] >= enough]
         # Seeded by the row: what is drawn does not depend on what was drawn before.
         rng = np.random.default_rng([self.settings.seed, row])
         return covering[int(rng.integers(len(covering)))]

@@ -16,7 +16,7 @@ class HeadPatchingSettings(HeadSettings):
     heads: str = Field("top_k", description="top_k, or heads by hand: 0:0 1:3, 0:0-11, 0:*, all")
     top_k: int = Field(4, ge=1, description="how many heads the screening chooses")
     score: str = Field(
-        "logit_drop_mean", description="which column of the screening's table chooses"
+        "reaction_drop_mean", description="which column of the screening's table chooses"
     )
     ablations: list[Literal["zero", "mean", "resample"]] = Field(
         ["mean", "zero", "resample"], description="of the set; may be empty"
@@ -29,7 +29,7 @@ class HeadPatchingSettings(HeadSettings):
         ["pattern_v", "v_only"], min_length=1, description="what is taken from the other prompt"
     )
     single_heads: bool = Field(True, description="also patch each head of the set alone")
-    num_random: int = Field(5, ge=0, description="random sets of as many other heads")
+    num_random: int = Field(20, ge=0, description="random sets of as many other heads")
     random_layers: Literal["any", "same"] = Field(
         "any", description="same: as many from each layer as the set has, where there are as many"
     )

@@ -17,6 +17,7 @@ from emotion_circuits.interventions import BASELINE, Checkpoint, Condition, Row
 from emotion_circuits.interventions.head_capture import capture_heads
 from emotion_circuits.interventions.shared_layers import read_logits
 from emotion_circuits.pipelines.head_prompts import HeadPrompts
+from emotion_circuits.pipelines.head_screening.reactions import read_preferences
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
 
 Metrics = dict[str, Float[np.ndarray, "..."]]
@@ -36,6 +37,8 @@ class AblationEffects:
         baseline_odds: Log odds ``[prompt, emotion]`` that the token after the prompt marks each
             emotion.
         patched_odds: The same under ablation, ``[prompt, head, emotion]``, by ablation.
+        baseline_preference: What ``read_preferences`` gives for the model as it is, ``[prompt]``.
+        patched_preference: The same under ablation, ``[prompt, head]``, by ablation.
     """
 
     heads: list[Head]
@@ -45,6 +48,8 @@ class AblationEffects:
     patched: dict[str, Metrics]
     baseline_odds: Float[np.ndarray, "prompt emotion"]
     patched_odds: dict[str, Float[np.ndarray, "prompt head emotion"]]
+    baseline_preference: Float[np.ndarray, " prompt"]
+    patched_preference: dict[str, Float[np.ndarray, "prompt head"]]
 
 
 def ablation_values(data: HeadPrompts, ablations: Sequence[str], batch_size: int) -> Values:
@@ -103,12 +108,17 @@ def ablate_each_head(
     rows = [Row(ids, BASELINE) for ids in data.ids]
     for ablation in settings.ablations:
         rows += _rows_of(data, conditions, ablation, halves, heads)
-    texts = data.continue_rows(rows, settings, "head ablations", checkpoint)
+    tokens = data.continue_rows(rows, settings, "head ablations", checkpoint)
+    texts = data.decode(tokens)
     scores = evaluator.evaluate_batch(texts, settings.batch_size)
     odds = _read_odds(data, rows, marking)
+    of_ablation = np.repeat(np.arange(n_prompts), len(heads)).tolist()
+    owners = [*range(n_prompts), *(of_ablation * len(settings.ablations))]
+    preferences = read_preferences(data, rows, owners, tokens[:n_prompts])
     patched: dict[str, Metrics] = {}
     patched_odds: dict[str, Float[np.ndarray, "prompt head emotion"]] = {}
     patched_texts: dict[str, list[list[str]]] = {}
+    patched_preference: dict[str, Float[np.ndarray, "prompt head"]] = {}
     for place, ablation in enumerate(settings.ablations):
         start = n_prompts * (1 + place * len(heads))
         part = slice(start, start + n_prompts * len(heads))
@@ -116,6 +126,7 @@ def ablate_each_head(
             key: value[part].reshape(n_prompts, len(heads)) for key, value in scores.items()
         }
         patched_odds[ablation] = odds[part].reshape(n_prompts, len(heads), -1)
+        patched_preference[ablation] = preferences[part].reshape(n_prompts, len(heads))
         flat = texts[part]
         patched_texts[ablation] = [
             flat[row * len(heads) : (row + 1) * len(heads)] for row in range(n_prompts)
@@ -128,6 +139,8 @@ def ablate_each_head(
         patched,
         odds[:n_prompts],
         patched_odds,
+        preferences[:n_prompts],
+        patched_preference,
     )
 
 

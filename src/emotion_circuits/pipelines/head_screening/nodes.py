@@ -11,6 +11,7 @@ from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.pipelines.head_prompts import HeadPrompts, check_targets
 from emotion_circuits.pipelines.head_screening.ablations import ablate_each_head, ablation_values
+from emotion_circuits.pipelines.head_screening.effects_json import head_scores
 from emotion_circuits.pipelines.head_screening.readings import (
     marking_tokens,
     read_attributions,
@@ -19,11 +20,7 @@ from emotion_circuits.pipelines.head_screening.readings import (
     vector_site,
 )
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
-from emotion_circuits.pipelines.head_screening.tables import (
-    agreement_table,
-    head_scores,
-    score_table,
-)
+from emotion_circuits.pipelines.head_screening.tables import agreement_table, score_table
 
 
 def screen_heads(
@@ -48,7 +45,7 @@ def screen_heads(
 
     Returns:
         The JSON with the effects of ablation and their samples; a table of all scores, one row a
-        head, emotion and half; and how well the scores that need no ablation foretell it.
+        head, emotion and half; and how well the scores that need no generation foretell it.
 
     Raises:
         InputError: If a layer, metric or pair is not there.

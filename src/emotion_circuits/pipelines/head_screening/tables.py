@@ -1,4 +1,4 @@
-"""From effects and readings to the files of head screening."""
+"""From effects and readings to the tables of head screening."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.circuits import HALVES, mean_interval, pair_rows, rank_agreement
-from emotion_circuits.emotions import EMOTIONS, LABELS
-from emotion_circuits.pipelines.head_prompts import HeadPrompts, nest
+from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.pipelines.head_prompts import HeadPrompts
 from emotion_circuits.pipelines.head_screening.ablations import AblationEffects
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
 
@@ -18,13 +18,20 @@ POOLED: Final = "pooled"
 BOTH: Final = "both"
 # Scores of a head, all of them larger the more it carries an emotion. {} is zero or mean.
 SCORES: Final = (
-    *("drop_{}", "logit_drop_{}", "attribution_projection_{}", "attribution_logit_{}"),
+    *("drop_{}", "reaction_drop_{}", "logit_drop_{}"),
+    *("attribution_projection_{}", "attribution_logit_{}"),
     *("direct_write", "cue_attention_last", "cue_attention_after"),
 )
-_WITH_INTERVAL: Final = ("drop_zero", "drop_mean", "logit_drop_zero", "logit_drop_mean")
+_WITH_INTERVAL: Final = tuple(
+    f"{name}_{ablation}"
+    for name in ("drop", "reaction_drop", "logit_drop")
+    for ablation in ("zero", "mean")
+)
+# Where a pair belongs: its half of the prompts, and the pairs that share its neutral prompt.
+_PLACES: Final = ("half", "pair_id")
 
 Pairs = list[tuple[int, int]]
-Columns = dict[str, np.ndarray]  # [pair, head] each
+Columns = dict[str, np.ndarray]  # [pair, head] each, but [pair] for _PLACES
 
 
 def pair_scores(
@@ -39,15 +46,17 @@ def pair_scores(
     Returns:
         ``drop_<ablation>``: how far ablation lowers the emotion's metric on its prompt;
         ``neutral_shift_<ablation>``: how far it raises the same metric on the pair's neutral one;
+        ``reaction_drop_<ablation>``: how far it lowers the log-probability per token of the
+        model's own reaction against that of its reaction to the neutral prompt;
         ``logit_drop_<ablation>``: how far it lowers the log odds that the next token marks the
         emotion; ``direct_write``: emotion minus neutral; attention to the cue, from the last
         position and from those after it, on the emotion's prompt and on the neutral one; and
-        attributions. ``half`` says which half a pair belongs to.
+        attributions. ``half`` and ``pair_id`` ``[pair]`` say where a pair belongs.
     """
     target, place = settings.target_metrics[emotion], EMOTIONS.index(emotion)
     pairs = np.array(pair_rows(data.table, emotion), dtype=int).reshape(-1, 2)
     ours, neutral = pairs[:, 0], pairs[:, 1]
-    found: Columns = {"half": data.table["half"].to_numpy()[ours]}
+    found: Columns = {name: data.table[name].to_numpy()[ours] for name in _PLACES}
     before, odds = effects.baseline[target], effects.baseline_odds[:, place]
     for ablation, metrics in effects.patched.items():
         after = metrics[target]
@@ -55,6 +64,8 @@ def pair_scores(
         found[f"neutral_shift_{ablation}"] = after[neutral] - before[neutral, None]
         marked = effects.patched_odds[ablation][ours, :, place]
         found[f"logit_drop_{ablation}"] = odds[ours, None] - marked
+        preferred = effects.patched_preference[ablation][ours]
+        found[f"reaction_drop_{ablation}"] = effects.baseline_preference[ours, None] - preferred
     writes = readings["writes"][emotion]
     found["direct_write"] = writes[ours] - writes[neutral]
     for name in ("cue_attention_last", "cue_attention_after"):
@@ -75,7 +86,8 @@ def score_table(
 
     Returns:
         One row a head, emotion and half; the scores' names are ``pair_scores``' with ``_lower``
-        and ``_upper`` for 95 % bootstrap intervals over pairs where they are given.
+        and ``_upper`` for 95 % bootstrap intervals where they are given; pairs that share a neutral
+        prompt are resampled together.
     """
     each = {
         emotion: pair_scores(data, effects, readings, emotion, settings) for emotion in EMOTIONS
@@ -89,7 +101,7 @@ def score_table(
             chosen = (
                 np.ones(len(columns["half"]), bool) if half == BOTH else columns["half"] == half
             )
-            part = {name: values[chosen] for name, values in columns.items() if name != "half"}
+            part = {name: values[chosen] for name, values in columns.items()}
             if not chosen.any():
                 continue
             frame = pd.DataFrame(_averages(part, settings))
@@ -107,9 +119,14 @@ def score_table(
 def _averages(part: Columns, settings: HeadScreeningSettings) -> Columns:
     found: Columns = {}
     for name, values in part.items():
+        if name in _PLACES:
+            continue
         if name in (*_WITH_INTERVAL, "direct_write"):
             mean, lower, upper = mean_interval(
-                values.T, n_bootstrap=settings.n_bootstrap, seed=settings.seed
+                values.T,
+                n_bootstrap=settings.n_bootstrap,
+                seed=settings.seed,
+                clusters=part["pair_id"].tolist(),
             )
             found |= {name: mean, f"{name}_lower": lower, f"{name}_upper": upper}
         else:
@@ -122,7 +139,7 @@ def _averages(part: Columns, settings: HeadScreeningSettings) -> Columns:
 
 
 def agreement_table(table: pd.DataFrame, settings: HeadScreeningSettings) -> pd.DataFrame:
-    """Say how well scores that need no ablation foretell what ablation does.
+    """Say how well scores that need no generation foretell what ablation does.
 
     Args:
         table: What ``score_table`` gives.
@@ -162,99 +179,8 @@ def agreement_table(table: pd.DataFrame, settings: HeadScreeningSettings) -> pd.
 
 def _comparisons(settings: HeadScreeningSettings) -> Iterator[tuple[str, str, str]]:
     for ablation in settings.ablations:
-        predictors = [
-            *(name.format(ablation) for name in SCORES if name.startswith("attribution")),
-            *("direct_write", "cue_attention_last"),
-        ]
+        predictors = [name.format(ablation) for name in SCORES if not name.startswith("drop")]
         for predictor in predictors:
-            for measured in ("drop_{}", "logit_drop_{}"):
-                yield ablation, predictor, measured.format(ablation)
-
-
-def head_scores(
-    data: HeadPrompts, effects: AblationEffects, settings: HeadScreeningSettings, profile: str
-) -> dict[str, Any]:
-    """Give the JSON of head screening.
-
-    Returns:
-        ``head_scores``: for each head, ablation, label of the prompts and metric the mean change,
-        its standard deviation over prompts (None for one prompt) and their number;
-        ``head_samples``: for each head and ablation, and label, each prompt's target metrics and
-        texts; and what they were made from.
-    """
-    return {
-        "profile": profile,
-        "model": data.model.name,
-        "layers": sorted({head.layer for head in effects.heads}),
-        "prompts": data.table["text"].tolist(),
-        "sequence_length": settings.sequence_length,
-        "labels": data.table["emotion"].tolist(),
-        "pair_ids": data.table["pair_id"].tolist(),
-        "halves": data.table["half"].tolist(),
-        "head_scores": list(_score_rows(data, effects, settings)),
-        "head_samples": list(_sample_rows(data, effects, settings)),
-    }
-
-
-def _score_rows(
-    data: HeadPrompts, effects: AblationEffects, settings: HeadScreeningSettings
-) -> Iterator[dict[str, Any]]:
-    labels = data.table["emotion"].to_numpy()
-    wanted = [
-        key
-        for key in effects.baseline
-        if settings.metrics is None
-        or key in settings.metrics
-        or key in settings.target_metrics.values()
-    ]
-    for ablation, metrics in effects.patched.items():
-        for label in LABELS:
-            rows = np.flatnonzero(labels == label)
-            if not len(rows):
-                continue
-            for key in wanted:
-                deltas = metrics[key][rows] - effects.baseline[key][rows, None]
-                means = deltas.mean(0)
-                spread = deltas.std(0, ddof=1) if len(rows) > 1 else None
-                for place, head in enumerate(effects.heads):
-                    yield {
-                        "layer": head.layer,
-                        "head": head.head,
-                        "metric": key,
-                        "delta_mean": float(means[place]),
-                        "delta_std": None if spread is None else float(spread[place]),
-                        "n_samples": len(rows),
-                        "ablation": ablation,
-                        "label": label,
-                    }
-
-
-def _sample_rows(
-    data: HeadPrompts, effects: AblationEffects, settings: HeadScreeningSettings
-) -> Iterator[dict[str, Any]]:
-    labels = data.table["emotion"].to_numpy()
-    targets = list(dict.fromkeys(settings.target_metrics.values()))
-    before = {key: effects.baseline[key] for key in targets}
-    for ablation, metrics in effects.patched.items():
-        after = {key: metrics[key] for key in targets}
-        for place, head in enumerate(effects.heads):
-            for label in LABELS:
-                rows = np.flatnonzero(labels == label)
-                if not len(rows):
-                    continue
-                yield {
-                    "layer": head.layer,
-                    "head": head.head,
-                    "ablation": ablation,
-                    "label": label,
-                    "samples": [
-                        {
-                            "prompt": data.table["text"].iloc[row],
-                            "baseline": nest(before, row),
-                            "patched": nest(after, (row, place)),
-                            "baseline_text": effects.baseline_texts[row],
-                            "patched_text": effects.texts[ablation][row][place],
-                        }
-                        for row in rows.tolist()
-                    ],
-                }
+            for measured in ("drop_{}", "reaction_drop_{}", "logit_drop_{}"):
+                if measured.format(ablation) != predictor:
+                    yield ablation, predictor, measured.format(ablation)

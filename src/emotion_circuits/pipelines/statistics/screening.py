@@ -33,7 +33,8 @@ def screening_comparisons(
     if samples is not None:
         found |= {item.key: item for item in _tabled(samples, profile, model)}
     yield from found.values()
-    for score in scores["head_scores"]:
+    # Where scores of each label are there, those over all labels would only repeat them.
+    for score in scores.get("head_scores_by_label") or scores["head_scores"]:
         key = _key(score, profile, model, metric_name(str(score["metric"])), _variant(score))
         if key not in found:
             n, factor = _distinct(int(score["n_samples"]), scores.get("prompts") or [])
@@ -42,16 +43,21 @@ def screening_comparisons(
 
 
 def _sampled(scores: Mapping[str, Any], profile: str, model: str) -> Iterator[Comparison]:
-    """Read ``head_samples`` whose samples are metrics; texts alone have no values."""
-    for entry in scores.get("head_samples") or []:
-        samples = [item for item in entry["samples"] if isinstance(item["patched"], Mapping)]
-        sides = [
-            samples_by_metric((item["prompt"], item[side]) for item in samples)
-            for side in ("baseline", "patched")
-        ]
-        for name in sides[0].keys() & sides[1].keys():
-            key = _key(entry, profile, model, name, _variant(entry))
-            yield Comparison(key, sides[0][name], sides[1][name])
+    """Read samples that are metrics, label by label; texts alone have no values."""
+    for entry in [*(scores.get("head_samples") or []), *(scores.get("other_head_samples") or [])]:
+        by_label: dict[str, list[Mapping[str, Any]]] = {}
+        for item in entry["samples"]:
+            if isinstance(item["patched"], Mapping):
+                by_label.setdefault(str(item.get("label", "")), []).append(item)
+        for label, samples in by_label.items():
+            variant = _variant({"label": label, **entry})
+            sides = [
+                samples_by_metric((item["prompt"], item[side]) for item in samples)
+                for side in ("baseline", "patched")
+            ]
+            for name in sides[0].keys() & sides[1].keys():
+                key = _key(entry, profile, model, name, variant)
+                yield Comparison(key, sides[0][name], sides[1][name])
 
 
 def _tabled(samples: pd.DataFrame, profile: str, model: str) -> Iterator[Comparison]:

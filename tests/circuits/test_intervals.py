@@ -1,0 +1,126 @@
+"""Intervals over clusters and over random sets against loops, and their coverage."""
+
+import numpy as np
+import pytest
+
+from emotion_circuits.circuits import mean_interval, rank_p, ratio_interval
+
+
+def clustered(rng, n_clusters=20, size=3, mean=0.0):
+    """Samples that share most of what they vary by with those of their cluster."""
+    shared = rng.normal(mean, 1, n_clusters)
+    samples = np.repeat(shared, size) + rng.normal(0, 0.3, n_clusters * size)
+    return samples, [f"pair {name}" for name in np.repeat(np.arange(n_clusters), size)]
+
+
+def test_intervals_over_clusters_are_those_of_a_loop_over_clusters():
+    rng = np.random.default_rng(0)
+    part, names = clustered(rng)
+    # Clusters of different sizes.
+    part, names = part[:-2], names[:-2]
+    whole = part + rng.normal(3, 0.1, len(part))
+    distinct = sorted(set(names))
+    ratios, means = [], []
+    for _ in range(4000):
+        drawn = rng.choice(distinct, len(distinct))
+        rows = np.concatenate([np.flatnonzero(np.array(names) == name) for name in drawn])
+        ratios.append(part[rows].mean() / whole[rows].mean())
+        means.append(part[rows].mean())
+    seen = ratio_interval(part, whole, n_bootstrap=4000, seed=1, clusters=names)
+    lower, upper = np.quantile(ratios, [0.025, 0.975])
+    # Two sets of 4,000 resamples: their quantiles differ by a few percent of the width.
+    assert seen.lower == pytest.approx(lower, abs=0.08 * (upper - lower))
+    assert seen.upper == pytest.approx(upper, abs=0.08 * (upper - lower))
+    _, low, high = mean_interval(part[None], n_bootstrap=4000, seed=1, clusters=names)
+    lower, upper = np.quantile(means, [0.025, 0.975])
+    assert low[0] == pytest.approx(lower, abs=0.08 * (upper - lower))
+    assert high[0] == pytest.approx(upper, abs=0.08 * (upper - lower))
+
+
+@pytest.mark.parametrize(("named", "wanted"), [(True, (0.90, 0.97)), (False, (0.0, 0.8))])
+def test_only_intervals_over_clusters_cover_where_samples_come_in_clusters(named, wanted):
+    rng = np.random.default_rng(0)
+    inside = 0
+    for trial in range(400):
+        samples, names = clustered(rng, n_clusters=40)
+        clusters = names if named else None
+        _, lower, upper = mean_interval(samples, n_bootstrap=400, seed=trial, clusters=clusters)
+        inside += lower <= 0 <= upper
+    # 400 trials have a standard error of 0.011; percentile intervals of 40 clusters are a little
+    # narrow.
+    assert wanted[0] <= inside / 400 <= wanted[1]
+
+
+def test_the_order_of_samples_and_the_names_of_clusters_do_not_matter():
+    samples, names = clustered(np.random.default_rng(0))
+    _, lower, upper = mean_interval(samples, n_bootstrap=200, seed=0, clusters=names)
+    turned = mean_interval(samples[::-1], n_bootstrap=200, seed=0, clusters=names[::-1])
+    assert (lower, upper) == (pytest.approx(turned[1]), pytest.approx(turned[2]))
+
+
+def test_one_cluster_has_no_interval():
+    value = ratio_interval(np.ones(3), np.ones(3), n_bootstrap=9, seed=0, clusters=["a"] * 3)
+    assert value.value == 1
+    assert np.isnan(value.lower)
+    _, lower, _ = mean_interval(np.ones(3), n_bootstrap=9, seed=0, clusters=["a"] * 3)
+    assert np.isnan(lower)
+
+
+def with_random_sets(rng, n_sets, n_pairs=60, spread=0.3, gain=0.0):
+    """What a chosen set recovers and what random ones do, that differ from one another."""
+    whole = rng.normal(1, 0.2, n_pairs)
+    shares = rng.normal(0.2, spread, n_sets)
+    random = shares[:, None] * whole + rng.normal(0, 0.1, (n_sets, n_pairs))
+    return (0.2 + gain) * whole + rng.normal(0, 0.1, n_pairs), random, whole
+
+
+def test_a_control_of_random_sets_is_resampled_as_well_as_pairs():
+    rng = np.random.default_rng(3)
+    chosen, random, whole = with_random_sets(rng, n_sets=20)
+    differences = []
+    for _ in range(4000):
+        rows = rng.integers(0, len(whole), len(whole))
+        sets = rng.integers(0, len(random), len(random))
+        recovered = chosen[rows].mean() - np.mean([random[one][rows].mean() for one in sets])
+        differences.append(recovered / whole[rows].mean())
+    seen = ratio_interval(random, whole, n_bootstrap=4000, seed=1, less=chosen)
+    lower, upper = np.quantile(differences, [0.025, 0.975])
+    assert seen.lower == pytest.approx(lower, abs=0.08 * (upper - lower))
+    assert seen.upper == pytest.approx(upper, abs=0.08 * (upper - lower))
+    assert seen.value == pytest.approx((chosen.mean() - random.mean()) / whole.mean())
+    # Averaging the sets first hides how much sets differ.
+    averaged = ratio_interval(chosen - random.mean(0), whole, n_bootstrap=4000, seed=1)
+    assert averaged.upper - averaged.lower < (seen.upper - seen.lower) / 2
+
+
+def test_the_interval_of_an_excess_covers_it_whatever_sets_are_drawn():
+    """The mean over all random sets is 0.2, and the chosen set recovers 0.2: no excess."""
+    rng = np.random.default_rng(0)
+    inside = {"two stages": 0, "pairs alone": 0}
+    for trial in range(300):
+        chosen, random, whole = with_random_sets(rng, n_sets=20)
+        options = {"n_bootstrap": 400, "seed": trial}
+        both = ratio_interval(random, whole, less=chosen, **options)
+        alone = ratio_interval(chosen - random.mean(0), whole, **options)
+        inside["two stages"] += both.lower <= 0 <= both.upper
+        inside["pairs alone"] += alone.lower <= 0 <= alone.upper
+    # Percentile intervals of 20 draws are a little narrow: (19/20)^½ of the width.
+    assert 0.89 <= inside["two stages"] / 300 <= 0.98
+    assert inside["pairs alone"] / 300 < 0.6
+
+
+def test_a_single_random_set_gives_no_interval():
+    chosen, random, whole = with_random_sets(np.random.default_rng(0), n_sets=1)
+    seen = ratio_interval(random, whole, n_bootstrap=100, seed=0, less=chosen)
+    assert np.isfinite(seen.value)
+    assert np.isnan(seen.lower)
+
+
+def test_rank_p_counts_the_chosen_set_and_is_uniform_for_one_more_random_set():
+    assert rank_p(1.0, np.array([0.0, 0.5, 1.0, 2.0])) == 3 / 5
+    assert rank_p(9.0, np.zeros(19)) == 1 / 20
+    assert np.isnan(rank_p(1.0, np.array([])))
+    rng = np.random.default_rng(0)
+    drawn = [rank_p(float(rng.normal()), rng.normal(size=19)) for _ in range(20000)]
+    # 20,000 trials: a standard error of 0.0015 at 0.05.
+    assert np.mean(np.array(drawn) <= 0.05) == pytest.approx(0.05, abs=0.006)
