@@ -1,10 +1,17 @@
 """Heads are named as sets, and wrong names are one clear line."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_circuits.circuits import format_heads, parse_heads, random_heads
+from emotion_circuits.circuits import (
+    ablate_heads,
+    format_heads,
+    parse_heads,
+    patch_heads,
+    random_heads,
+)
 from emotion_circuits.errors import InputError
 
 SHAPE = {"n_layers": 3, "n_heads": 4}
@@ -90,3 +97,12 @@ def test_other_heads_are_drawn_with_equal_chances():
     assert counts.pop((0, 0)) == counts.pop((1, 1)) == 0
     # 800 draws over 10 heads: 80 each, with a standard deviation of 8.
     assert all(50 <= count <= 110 for count in counts.values())
+
+
+@pytest.mark.parametrize("head", [(99, 0), (0, 4), (-1, 0)])
+def test_a_condition_for_a_head_that_does_not_exist_is_refused(head):
+    line = rf"head {head[0]}:{head[1]} does not exist; allowed are 0:0 to 2:3"
+    with pytest.raises(InputError, match=line):
+        ablate_heads("x", [(0, 0), head], torch.zeros(3, 4, 8))
+    with pytest.raises(InputError, match=line):
+        patch_heads("x", [head], torch.zeros(3, 5, 4, 8), n_prompt=5, n_aligned=5)

@@ -36,7 +36,11 @@ def ablate_heads(
         name: The condition's name.
         heads: Which; their order has no meaning.
         values: For all heads of the model: zeros, or means over other prompts.
+
+    Raises:
+        InputError: If there is no such head.
     """
+    heads = _existing(heads, *values.shape[:2])
     return _at_heads(name, heads, lambda head: Ablate(values[head.layer, head.head]), Everywhere())
 
 
@@ -62,8 +66,10 @@ def patch_heads(
         n_aligned: How many last positions are patched.
 
     Raises:
-        InputError: If the mode is unknown or there are fewer positions than are to be aligned.
+        InputError: If the mode is unknown, there is no such head, or there are fewer positions
+            than are to be aligned.
     """
+    heads = _existing(heads, source.shape[0], source.shape[2])
     if mode not in MODES:
         raise InputError(f"mode {mode!r} is unknown; known: {', '.join(MODES)}")
     if not 1 <= n_aligned <= min(n_prompt, source.shape[1]):
@@ -84,15 +90,24 @@ def patch_heads(
 
 def _at_heads(
     name: str,
-    heads: Iterable[tuple[int, int]],
+    heads: Iterable[Head],
     operator_of: Callable[[Head], Operator],
     positions: Positions,
 ) -> Condition:
-    chosen = sorted({Head(*head) for head in heads})
     return Condition(
         name,
-        tuple(Intervention(Site("z", *head), operator_of(head), positions) for head in chosen),
+        tuple(Intervention(Site("z", *head), operator_of(head), positions) for head in heads),
     )
+
+
+def _existing(heads: Iterable[tuple[int, int]], n_layers: int, n_heads: int) -> list[Head]:
+    """Give each head once, in order."""
+    chosen = sorted({Head(*head) for head in heads})
+    for head in chosen:
+        if not (0 <= head.layer < n_layers and 0 <= head.head < n_heads):
+            last = Head(n_layers - 1, n_heads - 1)
+            raise InputError(f"head {head} does not exist; allowed are 0:0 to {last}")
+    return chosen
 
 
 def aligned_positions(first: int, second: int, *, n_special: int) -> int:

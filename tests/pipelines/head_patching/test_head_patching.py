@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from embedded_heads import SILENT, load_evaluator, load_model_with_a_silent_head, load_prompts
 from emotion_circuits.circuits import Head
@@ -309,3 +310,9 @@ def test_heads_by_hand_are_the_same_for_both_halves(model):
     by_hand = SETTINGS.model_copy(update={"heads": "1:3 0:0"})
     chosen = chosen_heads(model, pd.DataFrame(), by_hand)
     assert chosen.of_half == {half: (Head(0, 0), Head(1, 3)) for half in ("A", "B")}
+
+
+@pytest.mark.parametrize("written", ["1:3", "99:0", "0:11", "'1:3'", "0:0-11", "0:*", "1:3 2:0"])
+def test_heads_by_hand_survive_yaml(written):
+    read = yaml.safe_load(f"heads: {written}")["heads"]
+    assert HeadPatchingSettings(heads=read).heads == written.strip("'")

@@ -34,6 +34,12 @@ class HeadPatchingSettings(HeadSettings):
         "any", description="same: as many from each layer as the set has, where there are as many"
     )
 
+    @field_validator("heads", mode="before")
+    @classmethod
+    def _undo_yaml(cls, heads: object) -> object:
+        """Read a single head, unquoted, as it was written: to YAML ``1:3`` is 63, in base 60."""
+        return "{}:{}".format(*divmod(heads, 60)) if type(heads) is int else heads
+
     @field_validator("score")
     @classmethod
     def _is_known(cls, score: str) -> str:
