@@ -18,7 +18,6 @@ from emotion_circuits.statistics import (
     Comparison,
     Sample,
     Summary,
-    average_draws,
     average_repeats,
     effect_table,
 )
@@ -102,7 +101,7 @@ def csv_hash(seed, n_jobs):
     clusters = {name: str(place // 3) for place, name in enumerate(texts(20))}
     tables = [
         effect_table(study(150, 20), options(seed=seed, n_jobs=n_jobs, clusters=given))
-        for given in ({}, clusters)
+        for given in (None, clusters)
     ]
     return hashlib.sha256(pd.concat(tables).to_csv(index=False).encode()).hexdigest()
 
@@ -218,7 +217,7 @@ def test_clusters_count_as_the_samples_of_the_test():
     before = np.random.default_rng(1).random(n)
     item = compare(before, before + shift + np.random.default_rng(2).normal(0, 0.02, n))
     alone, clustered = (
-        effect_table([item], options(clusters=given)).loc[0] for given in ({}, clusters)
+        effect_table([item], options(clusters=given)).loc[0] for given in (None, clusters)
     )
     assert clustered["n_clusters"] == 6
     assert clustered["cohen_d"] == alone["cohen_d"]
@@ -228,50 +227,10 @@ def test_clusters_count_as_the_samples_of_the_test():
     assert widths[1] > 1.5 * widths[0]
 
 
-def random_study(seed, *, n=30, n_random=8, spread=0.0, effect=0.0):
-    """One emotion's direction against random ones, whose own effects scatter by ``spread``."""
-    rng = np.random.default_rng(seed)
-    own = rng.normal(size=n)
-    draws = tuple(
-        average_repeats(texts(n), own + rng.normal(0, spread) + rng.normal(0, 0.5, n))
-        for _ in range(n_random)
-    )
-    patched = own + effect + rng.normal(0, spread) + rng.normal(0, 0.5, n)
-    identity = key(phase="random", comparison="emotion_vs_random", layer=seed)
-    return Comparison(
-        identity, average_draws(draws), average_repeats(texts(n), patched), draws=draws
-    )
-
-
-def test_random_draws_are_averaged_and_directions_are_samples_too():
-    item = random_study(0, spread=0.3, effect=2.0)
-    row = effect_table([item], options()).loc[0]
-    drawn = np.array([list(draw.values.values()) for draw in item.draws])
-    patched = np.array(list(item.patched.values.values()))
-    assert row["n_random"] == 8
-    assert row["n_effective"] == 30
-    assert row["p_value"] == pytest.approx(
-        stats.ttest_rel(patched, drawn.mean(axis=0)).pvalue, rel=1e-10
-    )
-    # One new value against a sample of eight is a two-sample t-test with groups of 1 and 8.
-    wanted = stats.ttest_ind([patched.mean()], drawn.mean(axis=1))
-    assert row["p_value_directions"] == pytest.approx(wanted.pvalue, rel=1e-10)
-
-
-def test_one_random_direction_has_no_scatter():
-    row = effect_table([random_study(0, n_random=1)], options()).loc[0]
-    assert row["n_random"] == 1
-    assert np.isnan(row["p_value_directions"])
-
-
-def test_a_random_direction_is_found_among_random_ones_at_the_rate_of_alpha():
-    """A test over texts takes every direction for special as soon as directions differ at all."""
-    same = effect_table([random_study(seed) for seed in range(600)], options())
-    assert 0.03 <= (same["p_value"] <= 0.05).mean() <= 0.07
-    assert 0.03 <= (same["p_value_directions"] <= 0.05).mean() <= 0.07
-    differing = effect_table([random_study(seed, spread=0.3) for seed in range(600)], options())
-    assert (differing["p_value"] <= 0.05).mean() > 0.4
-    assert 0.03 <= (differing["p_value_directions"] <= 0.05).mean() <= 0.07
+def test_a_text_without_a_cluster_is_refused():
+    clusters = dict.fromkeys(texts(11), "a")
+    with pytest.raises(InputError, match="1 of 12 have no cluster, the first 'text 11'"):
+        effect_table(study(2, 12), options(clusters=clusters))
 
 
 def test_an_empty_sample_is_a_row_without_numbers():

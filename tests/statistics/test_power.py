@@ -9,9 +9,11 @@ from emotion_circuits.statistics.power import (
     _power_by_quadrature,
     detectable_between_groups,
     detectable_effect,
+    detectable_shift,
     paired_power,
     required_groups,
     required_pairs,
+    t_power,
     unpaired_power,
 )
 
@@ -44,7 +46,7 @@ def test_power_is_how_often_the_test_finds_the_effect():
 
 
 def test_where_the_noncentral_t_has_no_value_power_still_has_one():
-    assert _power_by_quadrature(0.5, 50.0, 0.05) == pytest.approx(
+    assert _power_by_quadrature(0.5 * np.sqrt(50), 49.0, 0.05) == pytest.approx(
         noncentral_power(0.5, 50, 0.05), abs=1e-4
     )
     seen = paired_power(np.array([100.0, np.nan, 0.5, np.inf]), np.array([5, 5, 1, 5]), alpha=0.05)
@@ -77,3 +79,15 @@ def test_the_detectable_effect_between_groups_is_found_with_the_power_asked_for(
     d = detectable_between_groups(20, 40, alpha=0.05, power=0.8)
     seen = unpaired_power(np.array([d]), np.array([20]), np.array([40]), alpha=0.05)
     assert seen[0] == pytest.approx(0.8, abs=1e-6)
+
+
+def test_the_power_of_any_t_test_is_that_of_the_paired_one_in_its_terms():
+    d, n = np.array([0.1, -0.3, 0.8, 0.0, np.nan, 9.0]), np.array([50, 20, 12, 30, 9, 20])
+    seen = t_power(d * np.sqrt(n), n - 1.0, alpha=0.05)
+    np.testing.assert_allclose(seen, paired_power(d, n, alpha=0.05), rtol=1e-8)
+    assert np.isnan(t_power(np.array([2.0]), np.array([0.0]), alpha=0.05)).all()
+    for size in (5, 40):
+        shift = detectable_shift(size - 1, alpha=0.05, power=0.8)
+        d_least = detectable_effect(size, alpha=0.05, power=0.8)
+        assert shift == pytest.approx(d_least * np.sqrt(size), rel=1e-6)
+    assert np.isnan(detectable_shift(0, alpha=0.05, power=0.8))

@@ -19,12 +19,14 @@ class ComparisonKey(NamedTuple):
         profile: Name of the profile.
         phase: ``residual``, ``random``, ``head`` or ``head_screening``.
         model_name: Name of the model.
-        emotion: Which emotion was steered; empty where none was.
+        emotion: Which emotion was steered or patched, or, for heads that were ablated, the label
+            of the prompts; empty where there is none.
         layer: Counted from 0; None where several were changed.
         head: Counted from 0; None where none or several were changed.
         head_spec: All heads that were changed, as ``layer:head`` with blanks between.
         alpha: Strength of the intervention; None where it has none.
-        comparison: ``patched_vs_neutral``, ``emotion_vs_random`` or ``screened_vs_baseline``.
+        comparison: ``patched_vs_neutral`` (with the intervention against without, on the same
+            texts), ``emotion_vs_random`` or ``screened_vs_baseline``.
         metric_name: ``metric.label``.
         variant: What else tells rows apart, for example the kind of ablation; mostly empty.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from emotion_circuits.statistics.bootstrap import CIMethod
@@ -20,7 +20,8 @@ COLUMNS: Final = (
 # What is added behind them.
 MORE_COLUMNS: Final = (
     *("variant", "hedges_g", "p_value_sign_flip", "p_value_max_t", "family", "family_size"),
-    *("n_clusters", "n_nan_dropped", "n_repeats_averaged", "n_random", "p_value_directions"),
+    *("n_clusters", "n_nan_dropped", "n_repeats_averaged", "n_random"),
+    *("t_statistic_prompts", "p_value_prompts", "p_value_rank"),
     *("ci_method", "ci_level", "reason"),
 )
 
@@ -38,7 +39,7 @@ class EffectOptions:
         paired: Whether texts are matched.
         seed: Of resamples and signs.
         n_jobs: Threads; no result depends on it.
-        clusters: From text to its cluster; empty where every text stands for itself.
+        clusters: From text to its cluster, for every text; None where each stands for itself.
     """
 
     alpha: float
@@ -49,4 +50,4 @@ class EffectOptions:
     paired: bool
     seed: int
     n_jobs: int = 1
-    clusters: Mapping[str, str] = field(default_factory=dict)
+    clusters: Mapping[str, str] | None = None

@@ -21,6 +21,7 @@ from emotion_circuits.statistics.comparisons import (
     Sample,
     Summary,
 )
+from emotion_circuits.statistics.directions import DirectionTest
 from emotion_circuits.statistics.effect_options import COLUMNS, MORE_COLUMNS, EffectOptions
 from emotion_circuits.statistics.effect_sizes import (
     Effects,
@@ -165,15 +166,34 @@ class EffectRows:
         self._fill_effects(rows, effects, intervals, "noncentral_t")
         self.fill(rows, paired=True, n_baseline=n, n_patched=n, n_effective=n)
 
+    def add_directions(self, tests: Mapping[int, DirectionTest]) -> None:
+        """Put the tests with directions as samples in the place of those over texts.
 
-def cluster_codes(texts: Sequence[str], clusters: Mapping[str, str]) -> tuple[int, ...] | None:
-    """Number the clusters of texts from 0; None where every text stands for itself.
+        Rows must be filled before: what stands in ``p_value`` and ``t_statistic`` moves to the
+        columns of prompts, for over texts any random direction is found, too.
+        """
+        columns = self.columns
+        for row, test in tests.items():
+            reasons = dict.fromkeys(filter(None, (columns["reason"][row], test.reason)))
+            self.fill(
+                [row],
+                n_random=test.n_random,
+                t_statistic_prompts=columns["t_statistic"][row],
+                p_value_prompts=columns["p_value"][row],
+                t_statistic=test.t_statistic,
+                p_value=test.p_value,
+                p_value_rank=test.p_rank,
+                reason="; ".join(reasons),
+            )
 
-    A text that belongs to no cluster is one of its own.
-    """
-    if not clusters:
+
+def cluster_codes(
+    texts: Sequence[str], clusters: Mapping[str, str] | None
+) -> tuple[int, ...] | None:
+    """Number the clusters of texts from 0; None where every text stands for itself."""
+    if clusters is None:
         return None
-    names = [clusters.get(text, f"text {text}") for text in texts]
+    names = [clusters[text] for text in texts]
     numbers = {name: number for number, name in enumerate(sorted(set(names)))}
     return tuple(numbers[name] for name in names)
 

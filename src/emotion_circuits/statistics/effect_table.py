@@ -18,7 +18,7 @@ from emotion_circuits.statistics.comparisons import (
     Summary,
     pair_by_text,
 )
-from emotion_circuits.statistics.directions import compare_with_directions
+from emotion_circuits.statistics.directions import DirectionTest, compare_with_directions
 from emotion_circuits.statistics.effect_options import COLUMNS, MORE_COLUMNS, EffectOptions
 from emotion_circuits.statistics.effect_rows import EffectRows, cluster_codes
 from emotion_circuits.statistics.multiplicity import correct_family
@@ -45,14 +45,16 @@ def effect_table(
         One row per comparison, with ``COLUMNS`` and ``MORE_COLUMNS``.
 
     Raises:
-        InputError: If two comparisons have the same key.
+        InputError: If two comparisons have the same key, or a text has no cluster.
     """
     ordered = sorted(comparisons, key=lambda comparison: comparison.key.order())
     _check_distinct([comparison.key for comparison in ordered])
+    _check_clusters(ordered, options)
     rows = EffectRows(len(ordered), options)
     pairs: dict[int, Pairs] = {}
     unmatched: dict[int, Comparison] = {}
     summaries: dict[int, Summary] = {}
+    directions: dict[int, DirectionTest] = {}
     for row, item in enumerate(ordered):
         if isinstance(item, Summary):
             summaries[row] = item
@@ -64,12 +66,12 @@ def effect_table(
             pairs[row] = found
         else:
             unmatched[row] = item
-        if options.paired and item.draws:
-            n_random, p_value = compare_with_directions(found, item.draws)
-            rows.fill([row], n_random=n_random, p_value_directions=p_value)
+        if item.draws:
+            directions[row] = compare_with_directions(found, item.draws)
     rows.add_pairs(pairs)
     rows.add_groups(unmatched)
     rows.add_summaries(summaries)
+    rows.add_directions(directions)
     keys = pd.DataFrame([item.key for item in ordered], columns=list(ComparisonKey._fields))
     table = pd.concat([keys, pd.DataFrame(rows.columns)], axis=1)
     return _tidy(_with_corrections(table, pairs, options))
@@ -80,6 +82,26 @@ def _check_distinct(keys: list[ComparisonKey]) -> None:
     for former, key in pairwise(keys):
         if former == key:
             raise InputError(f"two results stand for the same comparison: {key._asdict()}")
+
+
+def _check_clusters(items: Iterable[Comparison | Summary], options: EffectOptions) -> None:
+    """A text without a cluster would be one of its own, and make the others look independent."""
+    if options.clusters is None:
+        return
+    texts = {
+        text
+        for item in items
+        if isinstance(item, Comparison)
+        for sample in (item.baseline, item.patched)
+        for text in sample.values
+    }
+    lost = sorted(texts - options.clusters.keys())
+    if lost:
+        raise InputError(
+            f"texts are to be clustered, and {len(lost)} of {len(texts)} have no cluster, the "
+            f"first {lost[0][:60]!r}; give their prompts a template_id (dataset, or fresh_prompts "
+            "of the profile), or set cluster_by to none"
+        )
 
 
 def _with_corrections(

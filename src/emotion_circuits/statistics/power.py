@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Shaped
 from scipy import optimize, special, stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
+
+_FAR: Final = 30.0
 
 
 def paired_power(
@@ -26,17 +29,38 @@ def paired_power(
     size, number = np.abs(d[good]), n[good].astype(np.float64)
     found = np.asarray(TTestPower().power(size, number, alpha), dtype=np.float64)
     for place in np.flatnonzero(~np.isfinite(found)).tolist():
-        found[place] = _power_by_quadrature(float(size[place]), float(number[place]), alpha)
+        shift = float(size[place]) * math.sqrt(number[place])
+        found[place] = _power_by_quadrature(shift, float(number[place]) - 1, alpha)
     power[good] = found
     return power
 
 
-def _power_by_quadrature(d: float, n: float, alpha: float) -> float:
+def t_power(
+    shift: Float[np.ndarray, " row"], df: Float[np.ndarray, " row"], *, alpha: float
+) -> Float[np.ndarray, " row"]:
+    """Give the power of any two-sided t-test; NaN where shift is NaN or df below 1.
+
+    Args:
+        shift: The true effect over the standard error of its estimate (noncentrality).
+        df: Degrees of freedom.
+        alpha: Level of significance.
+    """
+    good = np.isfinite(shift) & (df >= 1)
+    power = np.full(len(shift), np.nan)
+    size, freedom = np.abs(shift[good]), df[good]
+    bound = special.stdtrit(freedom, 1 - alpha / 2)
+    found = 1 - special.nctdtr(freedom, size, bound) + special.nctdtr(freedom, size, -bound)
+    # Far out the noncentral t of scipy has no value or loses its digits.
+    for place in np.flatnonzero(~np.isfinite(found) | (size > _FAR)).tolist():
+        found[place] = _power_by_quadrature(float(size[place]), float(freedom[place]), alpha)
+    power[good] = found
+    return power
+
+
+def _power_by_quadrature(shift: float, df: float, alpha: float) -> float:
     """Average over the deviation of a sample, for effects where the noncentral t has no value."""
-    df = n - 1
     quantiles = (np.arange(10_000) + 0.5) / 10_000
     bound = stats.t.isf(alpha / 2, df) * np.sqrt(stats.chi2.ppf(quantiles, df) / df)
-    shift = d * math.sqrt(n)
     return float((special.ndtr(shift - bound) + special.ndtr(-shift - bound)).mean())
 
 
@@ -104,6 +128,27 @@ def detectable_effect(n: int, *, alpha: float, power: float) -> float:
         return float(paired_power(np.array([d]), np.array([n]), alpha=alpha)[0]) - power
 
     upper = 0.25
+    while missing(upper) < 0:
+        upper *= 1.5
+    return float(optimize.brentq(missing, 0.0, upper, xtol=1e-12))
+
+
+@lru_cache(maxsize=4096)
+def detectable_shift(df: int, *, alpha: float, power: float) -> float:
+    """Give the smallest effect, in standard errors, that a t-test finds; NaN below df 1.
+
+    Args:
+        df: Degrees of freedom.
+        alpha: Level of significance.
+        power: Between alpha and 1.
+    """
+    if df < 1:
+        return math.nan
+
+    def missing(shift: float) -> float:
+        return float(t_power(np.array([shift]), np.array([float(df)]), alpha=alpha)[0]) - power
+
+    upper = 1.0
     while missing(upper) < 0:
         upper *= 1.5
     return float(optimize.brentq(missing, 0.0, upper, xtol=1e-12))

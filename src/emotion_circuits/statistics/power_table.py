@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from emotion_circuits.statistics.effect_options import COLUMNS
 from emotion_circuits.statistics.power import (
     detectable_between_groups,
     detectable_effect,
+    detectable_shift,
     paired_power,
     required_groups,
     required_pairs,
+    t_power,
     unpaired_power,
 )
 
@@ -24,6 +28,10 @@ _GROUP: Final = ["profile", "phase", "model_name", "metric_name", "paired"]
 def power_table(effects: pd.DataFrame, *, alpha: float, power_target: float) -> pd.DataFrame:
     """Add to each effect the power of its test.
 
+    Where the samples of the test are clusters or random directions, power is that of the t-test
+    with their degrees of freedom at the t that was seen, and the smallest effect is the one whose
+    t this test would have found.
+
     Args:
         effects: What ``effect_table`` gives.
         alpha: Level of significance.
@@ -31,7 +39,7 @@ def power_table(effects: pd.DataFrame, *, alpha: float, power_target: float) -> 
 
     Returns:
         The same rows, with ``power`` (at the effect size that was seen) behind the columns of
-        the contract and ``minimal_detectable_effect`` at the end.
+        the contract and ``minimal_detectable_effect``, in units of ``cohen_d``, at the end.
     """
     paired = effects["paired"].to_numpy(dtype=bool)
     d, n_0, n_1 = (
@@ -47,6 +55,14 @@ def power_table(effects: pd.DataFrame, *, alpha: float, power_target: float) -> 
             if paired[row]
             else detectable_between_groups(int(n_0[row]), int(n_1[row]), **settings)
         )
+    df = _degrees_of_freedom(effects)
+    few = np.isfinite(df)
+    t = _numbers(effects, "t_statistic")
+    power[few] = t_power(t[few], df[few], alpha=alpha)
+    for row in np.flatnonzero(few).tolist():
+        # One standard error in units of d.
+        unit = abs(d[row] / t[row]) if t[row] else np.nan
+        least[row] = detectable_shift(int(df[row]), **settings) * unit
     table = effects.copy()
     table.insert(len(COLUMNS), "power", power)
     return table.assign(minimal_detectable_effect=least)
@@ -56,6 +72,11 @@ def power_requirements(
     effects: pd.DataFrame, *, effect_targets: Sequence[float], alpha: float, power_target: float
 ) -> list[dict[str, Any]]:
     """Say for each kind of comparison how many samples effects of given sizes would take.
+
+    Texts of one cluster are alike, so that it takes more: as many times as clusters made the
+    variance of the mean larger than texts alone (design effect, the median over the rows, at
+    least 1). It does not count that few clusters leave few degrees of freedom. Where random
+    directions are the samples, what is given is for the test over texts.
 
     Args:
         effects: What ``effect_table`` gives.
@@ -73,14 +94,39 @@ def power_requirements(
             }
             requirement["paired"] = bool(requirement["paired"])
             if requirement["paired"]:
-                n = required_pairs(d, alpha=alpha, power=power_target)
-                requirements.append(requirement | {"required_n_effective": n})
+                factor = _design_effect(rows)
+                n = math.ceil(factor * required_pairs(d, alpha=alpha, power=power_target) - 1e-9)
+                requirements.append(
+                    requirement | {"required_n_effective": n, "design_effect": factor}
+                )
                 continue
             ratio = _ratio(rows)
             control, treatment = required_groups(d, alpha=alpha, power=power_target, ratio=ratio)
             sizes = {"required_n_control": control, "required_n_treatment": treatment}
             requirements.append(requirement | {"ratio": ratio} | sizes)
     return requirements
+
+
+def _numbers(effects: pd.DataFrame, name: str) -> Float[np.ndarray, " row"]:
+    """Give a column as floats, NaN where it is empty."""
+    return effects[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _degrees_of_freedom(effects: pd.DataFrame) -> Float[np.ndarray, " row"]:
+    """Give those of tests whose samples are not texts; NaN where they are."""
+    directions, clusters = (_numbers(effects, name) for name in ("n_random", "n_clusters"))
+    return np.where(np.isfinite(directions), directions, clusters) - 1
+
+
+def _design_effect(rows: pd.DataFrame) -> float:
+    """Variance of the mean with clusters over that without; 1 where there are none."""
+    prompts, own = (_numbers(rows, name) for name in ("t_statistic_prompts", "t_statistic"))
+    t = np.where(rows["n_random"].notna().to_numpy(), prompts, own)
+    known = rows["n_clusters"].notna().to_numpy() & np.isfinite(t) & (t != 0)
+    if not known.any():
+        return 1.0
+    plain = _numbers(rows, "cohen_d")[known] * np.sqrt(_numbers(rows, "n_effective")[known])
+    return max(1.0, float(np.median((plain / t[known]) ** 2)))
 
 
 def _ratio(rows: pd.DataFrame) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from emotion_circuits.datasets.records import PromptSource
 from emotion_circuits.errors import InputError
 from emotion_circuits.optional_inputs import takes_what_is_there
 from emotion_circuits.pipelines.statistics.reading import (
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 _READERS: Final[dict[str, Callable[..., Iterable[Comparison | Summary]]]] = {
     "residual_sweep": residual_comparisons,
-    "random_sweep": random_comparisons,
     "head_ablation": head_comparisons,
     "head_patching": head_comparisons,
 }
@@ -51,7 +51,11 @@ RESULTS: Final = {
 
 @takes_what_is_there
 def estimate_effects(
-    profile: str, settings: StatisticsSettings, prompts: pd.DataFrame | None, **results: Any
+    profile: str,
+    settings: StatisticsSettings,
+    prompts: pd.DataFrame | None,
+    fresh_prompts: PromptSource | None,
+    **results: Any,
 ) -> pd.DataFrame:
     """Give every comparison of every phase and model its effect size, intervals and p-values.
 
@@ -59,10 +63,11 @@ def estimate_effects(
         profile: Name of the profile.
         settings: How to compute.
         prompts: Texts with their ``template_id``, needed for clusters only.
+        fresh_prompts: The profile's further texts, likewise.
         results: By ``<kind of result> <model>``; None where there is none.
 
     Raises:
-        InputError: If a result has not the format of its phase.
+        InputError: If a result has not the format of its phase, or a text no cluster.
     """
     _say_what_is_missing(results)
     comparisons = list(_read_all(results, profile))
@@ -75,7 +80,7 @@ def estimate_effects(
         paired=settings.paired,
         seed=settings.seed,
         n_jobs=settings.n_jobs,
-        clusters=_clusters(prompts, settings),
+        clusters=_clusters(prompts, fresh_prompts, settings),
     )
     return effect_table(comparisons, options)
 
@@ -133,6 +138,9 @@ def _read_all(results: Mapping[str, Any], profile: str) -> Iterator[Comparison |
             if kind == "head_scores":
                 samples = results.get(f"head_score_samples {model}")
                 yield from screening_comparisons(result, samples, profile, model)
+            elif kind == "random_sweep":
+                sweep = results.get(f"residual_sweep {model}") or {}
+                yield from random_comparisons(result, profile, model, sweep.get("halves"))
             else:
                 yield from _READERS[kind](result, profile, model)
         except (KeyError, TypeError, AttributeError) as error:
@@ -153,16 +161,27 @@ def _say_what_is_missing(results: Mapping[str, Any]) -> None:
         logger.info("Statistics are without phases that have no results: %s", "; ".join(phases))
 
 
-def _clusters(prompts: pd.DataFrame | None, settings: StatisticsSettings) -> dict[str, str]:
+def _clusters(
+    prompts: pd.DataFrame | None, fresh: PromptSource | None, settings: StatisticsSettings
+) -> dict[str, str] | None:
+    """Give the template of each text of the dataset and of the fresh prompts."""
     if settings.cluster_by == "none":
-        return {}
+        return None
     if prompts is None or "template_id" not in prompts:
         raise InputError(
             "cluster_by is 'template', but there is no table of prompts with a template_id; "
             "run --pipeline=dataset first, or set cluster_by to none"
         )
+    pairs = [] if fresh is None else [record.fields for record in fresh.records]
+    found = {
+        str(fields["text"]): str(fields["template_id"])
+        for fields in pairs
+        if fields.get("text") and fields.get("template_id")
+    }
+    if fresh is not None and not found:
+        logger.info("%s (fresh_prompts of the profile) has no template_id", fresh.name)
     named = prompts[prompts["template_id"].fillna("").astype(str) != ""]
-    return dict(zip(named["text"], named["template_id"].astype(str), strict=True))
+    return found | dict(zip(named["text"], named["template_id"].astype(str), strict=True))
 
 
 def _without_nan(value: Any) -> Any:

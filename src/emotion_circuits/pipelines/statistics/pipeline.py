@@ -57,7 +57,8 @@ def create_pipeline(
 
 def _effect_node(models: Sequence[str]) -> Node:
     results = {f"{kind} {model}": f"{model}.{kind}" for kind in RESULTS for model in models}
-    shared = {"profile": "params:profile", "settings": _SETTINGS, "prompts": "prompts"}
+    shared = {"profile": "params:profile", "settings": _SETTINGS}
+    shared |= {name: name for name in ("prompts", "fresh_prompts")}
     return Node(
         estimate_effects,
         inputs={**shared, **results},

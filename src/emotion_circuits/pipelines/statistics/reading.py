@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.statistics import (
     Comparison,
     ComparisonKey,
@@ -74,20 +75,44 @@ def residual_comparisons(
                     yield Comparison(key, baseline[name], patched[name])
 
 
-def random_comparisons(result: Mapping[str, Any], profile: str, model: str) -> Iterator[Comparison]:
+def random_comparisons(
+    result: Mapping[str, Any],
+    profile: str,
+    model: str,
+    halves: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Comparison]:
     """Compare an emotion's direction with random ones, which are averaged first, text by text.
+
+    Where controls ran only at the layer or strength that one half of the prompts chose, the other
+    half is compared: on the choosing half the emotion has an advantage that no random direction
+    has.
 
     Args:
         result: What phase 5 writes as ``random_sweep``.
         profile: Name of the profile.
         model: Name of the model.
+        halves: ``select`` and ``confirm`` of the ``residual_sweep``.
+
+    Raises:
+        InputError: If layer or strength were chosen and there are no halves.
     """
+    kept = None
+    if _is_selected(result):
+        if halves is None:
+            raise InputError(
+                f"{model}.random_sweep is of chosen conditions, and {model}.residual_sweep, "
+                "which knows the prompts that did not choose, is not there or has no halves; "
+                "run --pipeline=residual_patching first"
+            )
+        kept = set(halves["confirm"])
     for emotion, layers in result["emotion_results"].items():
         for layer, strengths in layers.items():
             draws = result["random_results"].get(emotion, {}).get(layer, {})
             for alpha, records in strengths.items():
-                steered = _of_records(records)
-                several = [_of_records(draw[alpha]) for draw in draws.values() if alpha in draw]
+                steered = _of_records(records, kept)
+                several = [
+                    _of_records(draw[alpha], kept) for draw in draws.values() if alpha in draw
+                ]
                 for name, patched in steered.items():
                     known = tuple(draw[name] for draw in several if name in draw)
                     if not known:
@@ -99,6 +124,12 @@ def random_comparisons(result: Mapping[str, Any], profile: str, model: str) -> I
                     yield Comparison(key, average_draws(known), patched, known)
 
 
+def _is_selected(result: Mapping[str, Any]) -> bool:
+    """Tell whether controls ran at what was chosen; results without settings say nothing of it."""
+    settings = result.get("metadata") or {}
+    return "selected" in (settings.get("random_layers"), settings.get("random_alphas"))
+
+
 def _of_cell(cell: Mapping[str, Any]) -> dict[str, Sample]:
     """Read metrics by prompt, and fluency where it is beside them."""
     fluency = cell.get("fluency") or {}
@@ -108,8 +139,10 @@ def _of_cell(cell: Mapping[str, Any]) -> dict[str, Sample]:
     )
 
 
-def _of_records(records: Iterable[Mapping[str, Any]]) -> dict[str, Sample]:
-    """Read a list of records, each with its prompt."""
+def _of_records(
+    records: Iterable[Mapping[str, Any]], kept: Collection[str] | None
+) -> dict[str, Sample]:
+    """Read a list of records, each with its prompt, of the prompts to keep (None: all)."""
     return samples_by_metric(
         (
             record["prompt"],
@@ -119,11 +152,15 @@ def _of_records(records: Iterable[Mapping[str, Any]]) -> dict[str, Sample]:
             },
         )
         for record in records
+        if kept is None or record["prompt"] in kept
     )
 
 
 def head_comparisons(result: Mapping[str, Any], profile: str, model: str) -> Iterator[Comparison]:
     """Compare continuations with changed heads with those of the model as it is.
+
+    An ablation has prompts of all labels, and what lowers an emotion on its own prompts may raise
+    it on others: each label is a comparison of its own.
 
     Args:
         result: What phase 6 writes as ``head_ablation``, or as ``head_patching``, which has one
@@ -134,21 +171,33 @@ def head_comparisons(result: Mapping[str, Any], profile: str, model: str) -> Ite
     for record in result.get("records", [result]):
         whole = {**result, **record}
         heads = sorted((int(layer), int(head)) for layer, head in whole["heads"])
-        texts = whole["prompts"]
-        baseline, patched = (
-            samples_by_metric(zip(texts, whole[name], strict=True))
-            for name in ("baseline_metrics", "patched_metrics")
-        )
         layers = {layer for layer, _ in heads}
-        target = "emotion" if whole.get("direction") == "neutral_to_emotion" else "neutral"
         names = ("direction", "mode", "ablation", "control")
         variant = " ".join(str(whole[name]) for name in names if whole.get(name))
-        for name in baseline.keys() & patched.keys():
-            key = ComparisonKey(
-                *(profile, "head", model, str(whole.get("emotion") or "")),
-                heads[0][0] if len(layers) == 1 else None,
-                heads[0][1] if len(heads) == 1 else None,
-                " ".join(f"{layer}:{head}" for layer, head in heads),
-                *(None, f"patched_vs_{target}", name, variant),
+        for label, places in _places_by_label(whole).items():
+            baseline, patched = (
+                samples_by_metric((whole["prompts"][place], whole[name][place]) for place in places)
+                for name in ("baseline_metrics", "patched_metrics")
             )
-            yield Comparison(key, baseline[name], patched[name])
+            for name in baseline.keys() & patched.keys():
+                key = ComparisonKey(
+                    *(profile, "head", model, label),
+                    heads[0][0] if len(layers) == 1 else None,
+                    heads[0][1] if len(heads) == 1 else None,
+                    " ".join(f"{layer}:{head}" for layer, head in heads),
+                    *(None, "patched_vs_neutral", name, variant),
+                )
+                yield Comparison(key, baseline[name], patched[name])
+
+
+def _places_by_label(record: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Give the rows of each emotion: the record's own, or else the labels of its prompts."""
+    n = len(record["prompts"])
+    if any(len(record[name]) != n for name in ("baseline_metrics", "patched_metrics")):
+        raise TypeError("prompts and metrics are not as many")
+    if record.get("emotion") or not record.get("labels"):
+        return {str(record.get("emotion") or ""): list(range(n))}
+    found: dict[str, list[int]] = {}
+    for place, label in zip(range(n), record["labels"], strict=True):
+        found.setdefault(str(label), []).append(place)
+    return found

@@ -1,0 +1,118 @@
+"""What of the phases' results is compared with what: which prompts, which half of them."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from effect_estimates import estimate, own_metric
+from emotion_circuits.errors import InputError
+from emotion_circuits.pipelines.statistics.reading import head_comparisons
+from phase_results import head_ablation, prompts, random_sweep, residual_sweep
+
+METRICS = ("patched_metrics", "baseline_metrics")
+
+
+def test_patching_records_are_told_apart():
+    part = head_ablation("m", n=6)
+    shared = {"model": "m", "profile": "p", "prompts": part["prompts"], "heads": [(2, 1)]}
+    metrics = {name: part[name] for name in ("baseline_metrics", "patched_metrics")}
+    record = {"emotion": "anger", "mode": "v_only", **metrics}
+    result = shared | {
+        "records": [
+            record | {"direction": "neutral_to_emotion", "labels": ["anger"] * 6},
+            record | {"direction": "emotion_to_neutral", "labels": ["neutral"] * 6},
+        ]
+    }
+    keys = [item.key for item in head_comparisons(result, "p", "m")]
+    assert {key.comparison for key in keys} == {"patched_vs_neutral"}
+    variants = {"neutral_to_emotion v_only", "emotion_to_neutral v_only"}
+    assert {key.variant for key in keys} == variants
+    assert {(key.layer, key.head, key.emotion) for key in keys} == {(2, 1, "anger")}
+    assert len(set(keys)) == len(keys) == 10
+
+
+def ablation_of_all_labels(change):
+    """Change anger by ``change`` of each label, and by some noise."""
+    rng = np.random.default_rng(0)
+    texts = {label: [f"{label} {place}" for place in range(20)] for label in change}
+    rows = [(label, text) for label, own in texts.items() for text in own]
+    before = rng.random(len(rows))
+    after = before + [change[label] for label, _ in rows] + rng.normal(0, 0.02, len(rows))
+    return {
+        "heads": [(2, 1)],
+        "emotion": "",
+        "ablation": "mean",
+        "labels": [label for label, _ in rows],
+        "prompts": [text for _, text in rows],
+        "baseline_metrics": [{"goemotions": {"anger": value}} for value in before],
+        "patched_metrics": [{"goemotions": {"anger": value}} for value in after],
+    }
+
+
+def test_an_ablation_is_compared_on_the_prompts_of_each_label_apart():
+    """Over all prompts together, a head that lowers anger on angry ones seems to raise it."""
+    change = {"gratitude": 0.2, "anger": -0.2, "apology": 0.2, "neutral": 0.2}
+    result = ablation_of_all_labels(change)
+    table = estimate(**{"head_ablation m": {**result, "records": [result]}})
+    assert table["emotion"].tolist() == list(change)
+    assert table["comparison"].unique().tolist() == ["patched_vs_neutral"]
+    assert table["n_effective"].tolist() == [20] * 4
+    np.testing.assert_allclose(table["mean_diff"], list(change.values()), atol=0.02)
+    differences = {label: [] for label in change}
+    for row, label in enumerate(result["labels"]):
+        sides = (result[name][row]["goemotions"]["anger"] for name in METRICS)
+        differences[label].append(float(np.subtract(*sides)))
+    for label, row in table.set_index("emotion").iterrows():
+        wanted = stats.ttest_1samp(differences[label], 0)
+        assert row["p_value"] == pytest.approx(wanted.pvalue, rel=1e-8)
+
+
+def test_metrics_that_are_not_as_many_as_prompts_are_one_line():
+    result = ablation_of_all_labels({"anger": 0.1})
+    result["patched_metrics"].pop()
+    with pytest.raises(InputError, match=r"m\.head_ablation has not the format of its phase"):
+        estimate(**{"head_ablation m": result})
+
+
+def selected_sweeps(**metadata):
+    """The emotion does nothing, but half of the prompts chose it for a lucky 0.5."""
+    random = random_sweep("m", n=20)
+    texts = prompts(20)
+    halves = {"select": texts[::2], "confirm": texts[1::2]}
+    for emotion, layers in random["emotion_results"].items():
+        for strengths in layers.values():
+            for record in strengths[4.0]:
+                if record["prompt"] in halves["select"]:
+                    record["metrics"]["goemotions"][emotion] += 0.5
+    residual = residual_sweep("m", n=20) | {"halves": halves}
+    return {
+        "residual_sweep m": residual,
+        "random_sweep m": random | ({"metadata": metadata} if metadata else {}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "n", "shift"),
+    [
+        ({"random_layers": "selected", "random_alphas": "selected"}, 10, 0.0),
+        ({"random_layers": "selected", "random_alphas": "all"}, 10, 0.0),
+        ({"random_layers": [0], "random_alphas": "selected"}, 10, 0.0),
+        ({"random_layers": "all", "random_alphas": "all"}, 20, 0.25),
+        ({}, 20, 0.25),
+    ],
+)
+def test_what_one_half_chose_is_compared_with_random_directions_on_the_other(metadata, n, shift):
+    table = estimate(**selected_sweeps(**metadata))
+    random = table[table["phase"] == "random"]
+    assert random["n_effective"].unique().tolist() == [n]
+    unplanted = own_metric(random[random["layer"] == 0])
+    np.testing.assert_allclose(unplanted["mean_diff"], shift, atol=0.1)
+    # No row of the sweep was chosen.
+    assert (table.loc[table["phase"] == "residual", "n_effective"] == 20).all()
+
+
+def test_chosen_conditions_without_the_halves_are_one_line():
+    results = selected_sweeps(random_layers="selected")
+    results["residual_sweep m"] = None
+    with pytest.raises(InputError, match=r"run --pipeline=residual_patching first"):
+        estimate(**results)
