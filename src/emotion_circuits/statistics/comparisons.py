@@ -23,12 +23,14 @@ class ComparisonKey(NamedTuple):
             of the prompts; empty where there is none.
         layer: Counted from 0; None where several were changed.
         head: Counted from 0; None where none or several were changed.
-        head_spec: All heads that were changed, as ``layer:head`` with blanks between.
+        head_spec: All heads that were changed, as ``layer:head`` with blanks between; where they
+            differ between the halves of the prompts, both halves' with `` | `` between.
         alpha: Strength of the intervention; None where it has none.
         comparison: ``patched_vs_neutral`` (with the intervention against without, on the same
             texts), ``emotion_vs_random`` or ``screened_vs_baseline``.
         metric_name: ``metric.label``.
         variant: What else tells rows apart, for example the kind of ablation; mostly empty.
+        control: Whether the intervention is a control, such as a random set of heads.
     """
 
     profile: str
@@ -42,6 +44,7 @@ class ComparisonKey(NamedTuple):
     comparison: str
     metric_name: str
     variant: str = ""
+    control: bool = False
 
     def order(self) -> tuple[Any, ...]:
         """Give the place of the comparison in a table, whatever order files had."""

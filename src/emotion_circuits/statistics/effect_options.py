@@ -19,7 +19,15 @@ COLUMNS: Final = (
 )
 # What is added behind them.
 MORE_COLUMNS: Final = (
-    *("variant", "hedges_g", "p_value_sign_flip", "p_value_max_t", "family", "family_size"),
+    *(
+        "variant",
+        "control",
+        "hedges_g",
+        "p_value_sign_flip",
+        "p_value_max_t",
+        "family",
+        "family_size",
+    ),
     *("n_clusters", "n_nan_dropped", "n_repeats_averaged", "n_random"),
     *("t_statistic_prompts", "p_value_prompts", "p_value_rank"),
     *("ci_method", "ci_level", "reason"),
@@ -35,7 +43,8 @@ class EffectOptions:
         n_bootstrap: Resamples per interval.
         n_permutations: Random sign patterns.
         ci_method: ``percentile`` or ``bca``.
-        family: Columns of the key; comparisons that agree in all of them are one family.
+        family: Columns of the key; comparisons that agree in all of them are one family;
+            controls are one of their own, so that more of them make no finding harder.
         paired: Whether texts are matched.
         seed: Of resamples and signs.
         n_jobs: Threads; no result depends on it.

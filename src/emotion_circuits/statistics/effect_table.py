@@ -112,6 +112,7 @@ def _with_corrections(
     family = pd.Series("all", index=table.index)
     if names is not None and len(table):
         family = names.agg("/".join, axis=1)
+    family = family.where(~table["control"].astype(bool), family + "/control")
     table = table.assign(family=family, significant_bonferroni=False, significant_fdr=False)
     for name, members in table.groupby("family").groups.items():
         corrected = correct_family(table.loc[members, "p_value"].to_numpy(), alpha=options.alpha)

@@ -31,6 +31,24 @@ def test_patching_records_are_told_apart():
     assert len(set(keys)) == len(keys) == 10
 
 
+def test_controls_are_a_family_of_their_own_and_each_half_keeps_its_heads():
+    part = ablation_of_all_labels({"anger": -0.2, "neutral": 0.0})
+    chosen = part | {"heads": [(0, 1), (2, 1)], "heads_by_half": {"A": [(2, 1)], "B": [(0, 1)]}}
+    random = [
+        part | {"heads": [(1, n)], "heads_by_half": {"A": [(1, n)]}, "control": f"random {n}"}
+        for n in range(3)
+    ]
+    table = estimate(**{"head_ablation m": {**chosen, "records": [chosen, *random]}})
+    assert table.groupby("control")["head_spec"].unique().map(list).to_dict() == {
+        False: ["2:1 | 0:1"],
+        True: ["1:0", "1:1", "1:2"],
+    }
+    assert table.groupby("control")["family_size"].unique().map(list).to_dict() == {
+        False: [2],
+        True: [6],
+    }
+
+
 def ablation_of_all_labels(change):
     """Change anger by ``change`` of each label, and by some noise."""
     rng = np.random.default_rng(0)

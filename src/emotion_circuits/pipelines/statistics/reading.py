@@ -184,10 +184,18 @@ def head_comparisons(result: Mapping[str, Any], profile: str, model: str) -> Ite
                     *(profile, "head", model, label),
                     heads[0][0] if len(layers) == 1 else None,
                     heads[0][1] if len(heads) == 1 else None,
-                    " ".join(f"{layer}:{head}" for layer, head in heads),
+                    _head_spec(whole),
                     *(None, "patched_vs_neutral", name, variant),
+                    control=bool(whole.get("control")),
                 )
                 yield Comparison(key, baseline[name], patched[name])
+
+
+def _head_spec(record: Mapping[str, Any]) -> str:
+    """Name the heads; where each half of the prompts has its own set, both."""
+    sets = (record.get("heads_by_half") or {"": record["heads"]}).values()
+    specs = [" ".join(f"{int(layer)}:{int(head)}" for layer, head in sorted(own)) for own in sets]
+    return " | ".join(dict.fromkeys(specs))
 
 
 def _places_by_label(record: Mapping[str, Any]) -> dict[str, list[int]]:
