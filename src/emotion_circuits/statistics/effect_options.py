@@ -19,15 +19,8 @@ COLUMNS: Final = (
 )
 # What is added behind them.
 MORE_COLUMNS: Final = (
-    *(
-        "variant",
-        "control",
-        "hedges_g",
-        "p_value_sign_flip",
-        "p_value_max_t",
-        "family",
-        "family_size",
-    ),
+    *("variant", "control", "hedges_g", "p_value_sign_flip", "p_value_max_t"),
+    *("family", "family_size"),
     *("n_clusters", "n_nan_dropped", "n_repeats_averaged", "n_random"),
     *("t_statistic_prompts", "p_value_prompts", "p_value_rank"),
     *("ci_method", "ci_level", "reason"),
