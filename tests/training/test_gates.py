@@ -307,12 +307,13 @@ def overlaps_like_their_null(rng, *, n_layers=6, n_k=4, n_shuffles=100, shift=0.
 def test_the_best_of_many_layers_and_ks_passes_a_null_at_the_stated_rate():
     rng = np.random.default_rng(0)
     corrected, pointwise = [], []
-    for _ in range(300):
+    for _ in range(1000):
         best = rate_overlaps(overlaps_like_their_null(rng))["best"].values()
         corrected += [row["p_value"] < 0.05 for row in best]
         pointwise += [row["overlap"] > row["null_95"] for row in best]
-    # 900 tests at 5 %, give or take three standard deviations of 0.7 %.
-    assert 0.02 <= np.mean(corrected) <= 0.072
+    # 3,000 tests at 5 %, give or take three standard deviations of 0.5 % (an emotion's tests go
+    # together). Scaled by the null alone, without the observed draw, it was 6.3 %.
+    assert 0.035 <= np.mean(corrected) <= 0.06
     assert np.mean(pointwise) > 0.4
 
 

@@ -330,13 +330,15 @@ def max_p_values(
 ) -> Float[np.ndarray, " test"]:
     """P-values that hold for all tests of a family together.
 
-    Each test is measured in standard deviations of its own null; the family's null is the
+    Each test is measured in standard deviations of its own draws, the observed one among them,
+    since a draw that is left out of its own scale lies too far out; the family's null is the
     largest of them in each shuffle, so that the best of many layers is compared with the best of
     many layers. The shuffles must be the same for all tests.
 
     Source: single-step max-T, Westfall and Young 1993.
     """
-    mean, deviation = null.mean(axis=0), null.std(axis=0)
+    draws = np.concatenate([observed[None], null])
+    mean, deviation = draws.mean(axis=0), draws.std(axis=0)
     deviation = np.where(deviation > 1e-12, deviation, np.inf)
     largest = ((null - mean) / deviation).max(axis=1)
     return p_values((observed - mean) / deviation, np.repeat(largest[:, None], len(observed), 1))

@@ -238,10 +238,12 @@ def _correct(rows: list[dict[str, Any]], nulls: list[np.ndarray | None]) -> list
     draws = [null for null in nulls if null is not None]
     if len(draws) < len(rows) or len({len(null) for null in draws}) > 1:
         return [min(1.0, row["p_value"] * len(rows)) for row in rows]
-    null = np.stack(draws)
-    center, spread = null.mean(axis=1), null.std(axis=1, ddof=1)
+    null, overlaps = np.stack(draws), np.array([row["mean_overlap"] for row in rows])
+    # The observed overlap is one draw more: left out of its own scale it would lie too far out.
+    every = np.column_stack([overlaps, null])
+    center, spread = every.mean(axis=1), every.std(axis=1, ddof=1)
     # At k = d all subspaces are the same; there the null does not vary and nothing is above it.
     unit = np.where(spread > 0, spread, np.inf)
     largest = ((null - center[:, None]) / unit[:, None]).max(axis=0)
-    observed = (np.array([row["mean_overlap"] for row in rows]) - center) / unit
+    observed = (overlaps - center) / unit
     return [float((1 + (largest >= value).sum()) / (1 + len(largest))) for value in observed]
