@@ -121,6 +121,7 @@ def phase_4_files():
         f"alignment/{PAIR}_overlaps.json",
         f"alignment/{PAIR}_maps.csv",
         f"alignment/{PAIR}_transfer.csv",
+        f"alignment/{PAIR}_transfer_matrix.csv",
         f"alignment/{PAIR}_transfer_steering.csv",
         f"alignment/{PAIR}_mapped_vectors.pkl",
     }

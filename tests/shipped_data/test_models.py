@@ -110,7 +110,7 @@ def test_the_neutral_prompts_that_ship_are_fresh():
 @pytest.mark.parametrize("name", LANGUAGE_MODELS)
 def test_every_gate_is_reached_by_what_was_measured_and_the_card_says_so(name):
     gates = json.loads((MODELS / name / "gates.json").read_text())
-    missed = [gate for gate, _, reached in verdicts(gates) if not reached]
+    missed = [found.gate for found in verdicts(gates) if not found.reached]
     assert not missed
     assert "not reached" not in (MODELS / name / "README.md").read_text("utf-8")
     assert gates["steering"]["n_prompts"] >= 100

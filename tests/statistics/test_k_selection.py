@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from emotion_circuits.statistics import k_sweep_table, select_k
 from emotion_circuits.statistics.k_selection import NO_NULL
+from emotion_circuits.statistics.k_specificity import (
+    NO_OTHER,
+    NOT_SPECIFIC,
+    interval_of,
+    largest_of_all,
+)
 
 
 def sweep(curve, *, layers=(0, 1, 2), null=0.1, draws=400, seed=0, extras=True):
@@ -30,7 +37,7 @@ def choose(given, **changes):
 
 def test_the_raw_table_lists_every_overlap_in_order():
     raw = k_sweep_table([sweep([0.4, 0.3])], "p")
-    columns = "profile model_a model_b layer emotion k overlap mean_principal_angle"
+    columns = "profile model_a model_b layer emotion k overlap mean_principal_angle overlap_other"
     assert list(raw.columns) == columns.split()
     assert len(raw) == 3 * 2 * 2
     assert raw["emotion"].head(4).tolist() == ["gratitude"] * 2 + ["anger"] * 2
@@ -50,7 +57,9 @@ def test_means_are_over_layers_and_the_interval_over_prompts():
     assert row["std_overlap"] == pytest.approx(0.01)
     leaves = [given["sweep_results"][layer]["anger"][2] for layer in range(3)]
     resampled = np.mean([leaf["overlap_bootstrap"] for leaf in leaves], axis=0)
-    wanted = np.quantile(resampled, [0.025, 0.975])
+    distance = np.sqrt(np.mean((resampled - 0.31) ** 2))
+    wanted = stats.norm.interval(0.95, loc=0.31, scale=distance)
+    assert row["standard_error"] == pytest.approx(np.std(resampled, ddof=1))
     assert (row["ci_lower"], row["ci_upper"]) == pytest.approx(tuple(wanted), abs=1e-12)
     null = np.mean([leaf["overlap_null"] for leaf in leaves], axis=0)
     assert row["p_value"] == pytest.approx((1 + (null >= 0.31).sum()) / 401)
@@ -78,11 +87,11 @@ def test_the_correction_for_several_ks_is_by_the_best_of_each_shuffle():
     leaves = given["sweep_results"][0]["anger"]
     chosen = choose(given).set_index(["emotion", "k"]).loc["anger"]
     nulls = np.stack([leaves[k]["overlap_null"] for k in (1, 2)])
-    largest = [
-        max((null[draw] - null.mean()) / null.std(ddof=1) for null in nulls) for draw in range(50)
-    ]
+    every = [[*null, overlap] for null, overlap in zip(nulls, (0.13, 0.12), strict=True)]
+    means, units = np.mean(every, axis=1), np.std(every, axis=1, ddof=1)
+    largest = [max((nulls[j][draw] - means[j]) / units[j] for j in (0, 1)) for draw in range(50)]
     for k, overlap in ((1, 0.13), (2, 0.12)):
-        z = (overlap - nulls[k - 1].mean()) / nulls[k - 1].std(ddof=1)
+        z = (overlap - means[k - 1]) / units[k - 1]
         wanted = (1 + sum(value >= z for value in largest)) / 51
         assert chosen.loc[k, "p_value_corrected"] == pytest.approx(wanted)
         assert chosen.loc[k, "p_value_corrected"] >= chosen.loc[k, "p_value"]
@@ -126,3 +135,166 @@ def test_where_layers_give_only_their_p_values_the_least_counts_times_their_numb
     assert first["selected"].all()
     assert not chosen.loc[chosen["k"] == 2, "selected"].any()
     np.testing.assert_allclose(chosen.loc[chosen["k"] == 2, "p_value"], 1)
+
+
+def with_others(given, other, *, noise=0.02, seed=1):
+    """The sweep with overlaps with other emotions, of k one by one."""
+    rng = np.random.default_rng(seed)
+    for emotions in given["sweep_results"].values():
+        for leaves in emotions.values():
+            for k, leaf in leaves.items():
+                leaf["overlap_other"] = other[k - 1]
+                draws = len(leaf["overlap_bootstrap"])
+                leaf["overlap_other_bootstrap"] = other[k - 1] + rng.normal(0, noise, draws)
+    return given
+
+
+def of_anger(chosen):
+    return chosen[chosen["emotion"] == "anger"].set_index("k")
+
+
+def test_an_overlap_that_other_emotions_have_too_is_above_the_null_and_not_specific():
+    """The review's finding: at k = 2 after mapping .342, with the other emotions .334."""
+    given = with_others(sweep([0.1, 0.342], layers=(0,)), [0.1, 0.334])
+    found = of_anger(choose(given))
+    assert found["selected"].tolist() == [False, True]
+    assert found.loc[2, "specificity"] == pytest.approx(0.008)
+    assert not found["specificity_excludes_0"].any()
+    assert not found["selected_specific"].any()
+    assert set(found["specific_reason"]) == {NOT_SPECIFIC}
+
+
+def test_specificity_is_overlap_minus_others_in_the_same_resamples():
+    given = with_others(sweep([0.5, 0.4]), [0.1, 0.3])
+    found = of_anger(choose(given))
+    leaves = [given["sweep_results"][layer]["anger"][2] for layer in range(3)]
+    draws = np.mean(
+        [leaf["overlap_bootstrap"] - leaf["overlap_other_bootstrap"] for leaf in leaves], axis=0
+    )
+    distance = np.sqrt(np.mean((draws - 0.11) ** 2))
+    wanted = stats.norm.interval(0.95, loc=0.11, scale=distance)
+    row = found.loc[2]
+    assert row["specificity"] == pytest.approx(0.11)
+    assert row["mean_overlap_other"] == pytest.approx(0.3)
+    ends = row["specificity_ci_lower"], row["specificity_ci_upper"]
+    assert ends == pytest.approx(wanted, abs=1e-12)
+    assert found["specificity_excludes_0"].all()
+    assert found["selected_specific"].tolist() == [True, False]
+
+
+def test_specific_is_what_is_above_the_null_too():
+    found = of_anger(choose(with_others(sweep([0.1, 0.1]), [0.0, 0.0])))
+    assert found["specificity_excludes_0"].all()
+    assert not found["selected_specific"].any()
+
+
+def test_without_other_emotions_nothing_is_specific_and_the_table_says_why():
+    found = choose(sweep([0.4, 0.3]))
+    assert set(found["specific_reason"]) == {NO_OTHER}
+    assert found["specificity"].isna().all()
+    assert found.groupby("emotion")["selected"].sum().tolist() == [1, 1]
+
+
+def test_the_correction_of_specificity_is_by_the_largest_distance_of_each_resample():
+    rng = np.random.default_rng(0)
+    draws, values = rng.normal([[0.1], [0.3]], [[0.05], [0.2]], (2, 99)), np.array([0.1, 0.3])
+    found = largest_of_all(values, draws)
+    units = [np.sqrt(np.mean((draws[j] - values[j]) ** 2)) for j in (0, 1)]
+    for k in range(2):
+        reached = 0
+        for draw in range(99):
+            distances = [abs(draws[j, draw] - values[j]) / units[j] for j in (0, 1)]
+            reached += max(distances) >= values[k] / units[k]
+        assert found[k] == pytest.approx((1 + reached) / 100)
+
+
+def test_where_nothing_is_specific_some_k_is_chosen_at_the_rate_of_alpha_at_most():
+    rng = np.random.default_rng(0)
+    found = []
+    for study in range(400):
+        # One study's overlaps deviate from the truth as its resamples do from them.
+        differ = rng.normal(0, 0.03, 4)
+        given = with_others(
+            sweep([0.4] * 4, layers=(0,), draws=200, seed=study),
+            0.4 - differ,
+            noise=np.sqrt(0.03**2 - 0.02**2),
+            seed=study + 1000,
+        )
+        found.append(of_anger(choose(given))["selected_specific"].any())
+    # Half of two-sided alarms at 5 % are of the kind that counts: 2.5 %, ± three deviations.
+    assert 0.002 <= np.mean(found) <= 0.05
+
+
+def test_an_interval_holds_its_own_estimate_though_all_resamples_are_below_it():
+    """The review's finding: anger at k = 9, .449, with percentiles .394 to .446."""
+    resampled = np.random.default_rng(0).normal(0.42, 0.013, 200)
+    lower, upper = np.quantile(resampled, [0.025, 0.975])
+    assert not lower <= 0.449 <= upper
+    lower, upper, error = interval_of(0.449, resampled, 0.05, least=0.0)
+    assert lower <= 0.449 <= upper
+    assert error == pytest.approx(0.013, rel=0.15)
+    assert interval_of(0.99, resampled + 0.5, 0.05, least=0.0)[1] <= 1
+
+
+WORLDS = [(0, 0.5, 0.6), (1, 0.2, 0.8)]
+
+
+@pytest.mark.parametrize(
+    ("n_studies", "world"),
+    [(60, WORLDS[0]), *(pytest.param(1000, world, marks=pytest.mark.slow) for world in WORLDS)],
+)
+def test_intervals_cover_the_mean_of_studies_of_as_many_pairs(n_studies, world):
+    """Both for overlap and for specificity, with directions refitted in every draw."""
+    seed, noise, share = world
+    planted = Planted(seed=seed, noise=noise, share=share)
+    rng = np.random.default_rng(0)
+    mean = np.mean([planted.overlaps(planted.draw(40, rng)) for _ in range(1500)], axis=0)
+    covered = []
+    for _ in range(n_studies):
+        pairs = planted.draw(40, rng)
+        estimate = planted.overlaps(pairs)
+        draws = rng.integers(0, 40, (120, 40))
+        resampled = np.stack([planted.overlaps([side[rows] for side in pairs]) for rows in draws])
+        reach = [
+            interval_of(estimate[place], resampled[(slice(None), *place)], 0.05, least=-1.0)
+            for place in np.ndindex(estimate.shape)
+        ]
+        lower, upper = np.array(reach)[:, :2].T.reshape(2, *estimate.shape)
+        assert ((lower <= estimate) & (estimate <= upper)).all()
+        covered.append((lower <= mean) & (mean <= upper))
+    coverage = np.mean(covered, axis=0)
+    # Bias counts as error, so coverage may be larger than asked for, and hardly less.
+    slack = 3 * np.sqrt(0.07 * 0.93 / n_studies)
+    assert (coverage >= 0.93 - slack).all(), coverage
+
+
+class Planted:
+    """Two models' pairs of one emotion, and B's of another, that share latents in part."""
+
+    def __init__(self, seed, *, noise, share, d_model=16, n_latents=8, k=4):
+        rng = np.random.default_rng(seed)
+        sizes = np.geomspace(2, 0.4, n_latents)[:, None] / np.sqrt(d_model)
+        one, two, three = rng.normal(size=(3, n_latents, d_model)) * sizes
+        two = share * one + (1 - share) * two
+        self.directions = one, two, (two + three) / 2
+        self.noise, self.k = noise, k
+
+    def draw(self, n_pairs, rng):
+        latents = rng.normal(size=(n_pairs, len(self.directions[0])))
+        other = 0.7 * latents + 0.7 * rng.normal(size=latents.shape)
+        means = (2 * self.directions[0][0], 2 * self.directions[1][0], 2 * self.directions[2][1])
+        return [
+            mean + held @ directions + self.noise * rng.normal(size=(n_pairs, directions.shape[1]))
+            for mean, held, directions in zip(
+                means, (latents, latents, other), self.directions, strict=True
+            )
+        ]
+
+    def overlaps(self, pairs):
+        """Overlap of A's with B's, and that minus overlap with B's other: ``[2, k]``."""
+        first, own, other = (np.linalg.svd(rows, full_matrices=False)[2] for rows in pairs)
+        found = [
+            [((first[:k] @ second[:k].T) ** 2).sum() / k for k in range(1, self.k + 1)]
+            for second in (own, other)
+        ]
+        return np.stack([found[0], np.subtract(*found)])

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS
+from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.geometry.overlaps import Overlaps
 from emotion_circuits.interventions import BASELINE, Add, steer
 from emotion_circuits.training.architectures import Shape, build_evaluator, build_gpt2, build_llama
-from emotion_circuits.training.gate_tables import verdicts
+from emotion_circuits.training.gate_tables import _summary, verdicts
 from emotion_circuits.training.gates import heads
 from emotion_circuits.training.gates.continuations import (
     MAX_NEW_TOKENS,
@@ -18,6 +20,7 @@ from emotion_circuits.training.gates.continuations import (
     with_hook_points,
 )
 from emotion_circuits.training.gates.expressed import _losses
+from emotion_circuits.training.gates.overlap import rate_overlaps
 from emotion_circuits.training.gates.pooling import pool_prompts
 from emotion_circuits.training.tokenizers import train_tokenizer
 from emotion_circuits.training.trained import Trained
@@ -182,7 +185,7 @@ def cell(value):
 
 def gates(**changes):
     values = {"share": 0.9, "ratio": 1.0, "d": 1.0, "cost": 0.2, "below": 1.0, "heads": 9.0}
-    values |= {"auroc": 0.99, "bag": 0.6, "overlap": 0.5, "off_diagonal": 0.1} | changes
+    values |= {"auroc": 0.99, "bag": 0.6, "p": 0.01, "off_diagonal": 0.1} | changes
     emotions = ("gratitude", "anger", "apology")
     labels = ("gratitude", "anger", "remorse")
     effect = {
@@ -191,8 +194,15 @@ def gates(**changes):
         "random_below_half": values["below"],
     }
     return {
-        "expressed_emotion": {name: {"share": values["share"]} for name in (*emotions, "neutral")},
-        "perplexity": {"ratio": values["ratio"]},
+        "expressed_emotion": {
+            name: {"share": values["share"], "ci_lower": values["share"] - 0.05}
+            for name in (*emotions, "neutral")
+        },
+        "perplexity": {
+            "ratio": values["ratio"],
+            "ratio_ci_lower": values["ratio"],
+            "ratio_ci_upper": values["ratio"],
+        },
         "steering": {
             "emotions": dict.fromkeys(emotions, effect),
             "specificity": {
@@ -213,7 +223,11 @@ def gates(**changes):
             }
         },
         "overlap": {
-            "best": {name: {"overlap": values["overlap"], "null_95": 0.3} for name in emotions}
+            "best": {
+                name: {"overlap": 0.5, "null_95": 0.3, "k": values.get("k", 4)}
+                | {"p_value": values["p"] if name == "anger" else 0.01}
+                for name in emotions
+            }
         },
     }
 
@@ -227,18 +241,86 @@ BROKEN = {
     "heads": 4.9,
     "auroc": 0.89,
     "bag": 0.76,
-    "overlap": 0.3,
+    "p": 0.05,
     "off_diagonal": 0.6,
 }
 
 
 def test_a_card_says_of_each_gate_by_itself_whether_it_is_reached():
-    assert all(reached for _, _, reached in verdicts(gates()))
+    assert all(found.reached for found in verdicts(gates()))
     missed = pd.Series(
         {
-            name: [gate for gate, _, reached in verdicts(gates(**{name: value})) if not reached]
+            name: [found.gate for found in verdicts(gates(**{name: value})) if not found.reached]
             for name, value in BROKEN.items()
         }
     )
     assert (missed.map(len) == 1).all(), missed
     assert missed.map(lambda found: found[0]).nunique() == len(BROKEN) == len(verdicts(gates()))
+
+
+def test_overlap_at_too_many_dimensions_does_not_count():
+    found = [verdict for verdict in verdicts(gates(k=5)) if not verdict.reached]
+    assert [verdict.gate for verdict in found if "k ≤ 4" in verdict.gate] == [found[0].gate]
+
+
+def test_a_card_says_where_an_interval_does_not_reach_what_the_estimate_reaches():
+    given = gates(share=0.82, heads=21.6)
+    assert "interval" not in _summary(gates()).split("\n\n")[0]
+    given["heads"]["ratio"] |= {"ci_lower": 4.3, "ci_upper": 306.0}
+    given["perplexity"]["ratio_ci_upper"] = 1.2
+    summary = _summary(given)
+    assert "| 21.6 | reached (interval from 4.3) |" in summary
+    assert "| 0.820 (gratitude) | reached (interval from 0.770 (gratitude)) |" in summary
+    assert "| 1.000 | reached (interval to 1.200) |" in summary
+    assert summary.count("(interval") == 3
+
+
+def test_a_card_says_which_contrasts_a_bag_of_words_tells():
+    given = gates()
+    assert "A bag of words tells no contrast (AUROC at most 0.600)." in _summary(given)
+    given["probes"]["contrasts"]["gratitude_vs_anger"] = {
+        "residual": cell(1.0),
+        "bag_of_words": cell(1.0),
+    }
+    said = _summary(given)
+    assert "tells 1 of the 2 contrasts by itself (AUROC gratitude vs anger 1.000)" in said
+
+
+def overlaps_like_their_null(rng, *, n_layers=6, n_k=4, n_shuffles=100, shift=0.0):
+    """Overlaps that are one more draw of their null; layers and ks go together a little."""
+    found = {}
+    common = rng.normal(size=(len(EMOTIONS), n_shuffles + 1, 1))
+    for layer in range(n_layers):
+        draws = 0.3 * common + rng.normal(size=(len(EMOTIONS), n_shuffles + 1, n_k))
+        draws = 0.2 + 0.02 * draws
+        found[layer, layer] = {
+            emotion: Overlaps(
+                after=draws[place, 0] + shift,
+                null=draws[place, 1:],
+                **dict.fromkeys(set(Overlaps._fields) - {"after", "null"}, np.full(n_k, np.nan)),
+            )
+            for place, emotion in enumerate(EMOTIONS)
+        }
+    return found
+
+
+def test_the_best_of_many_layers_and_ks_passes_a_null_at_the_stated_rate():
+    rng = np.random.default_rng(0)
+    corrected, pointwise = [], []
+    for _ in range(1000):
+        best = rate_overlaps(overlaps_like_their_null(rng))["best"].values()
+        corrected += [row["p_value"] < 0.05 for row in best]
+        pointwise += [row["overlap"] > row["null_95"] for row in best]
+    # 3,000 tests at 5 %, give or take three standard deviations of 0.5 % (an emotion's tests go
+    # together). Scaled by the null alone, without the observed draw, it was 6.3 %.
+    assert 0.035 <= np.mean(corrected) <= 0.06
+    assert np.mean(pointwise) > 0.4
+
+
+def test_an_overlap_far_above_its_null_passes():
+    found = rate_overlaps(overlaps_like_their_null(np.random.default_rng(0), shift=0.3))
+    assert [row["p_value"] for row in found["best"].values()] == [round(1 / 101, 4)] * 3
+    assert len(found["rows"]) == 3 * 6 * 4
+    excess = [row["overlap"] - row["null_95"] for row in found["rows"] if row["emotion"] == "anger"]
+    best = found["best"]["anger"]
+    assert best["overlap"] - best["null_95"] == max(excess)

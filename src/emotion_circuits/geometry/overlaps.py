@@ -36,7 +36,8 @@ class LayerPair:
     Attributes:
         neutral: Training activations of neutral prompts, ``[prompt, position, d_model]``.
         differences: For each label the held-out paired differences, ``[pair, d_model]``, in
-            the same order of pairs for both models.
+            the same order of pairs for both models. Labels with as many pairs are drawn
+            together in resamples, so their pairs should be of the same scenarios in one order.
         trained: For each label the subspaces that phase 3 fitted on training prompts.
     """
 
@@ -56,6 +57,7 @@ class Overlaps(NamedTuple):
         null: After, by maps of shuffled pairs.
         resampled: After, with both subspaces fitted to held-out pairs drawn with replacement;
             NaN where a draw spans too little.
+        resampled_other: ``other`` in the same draws.
         split: A's of one half of the pairs, mapped, with B's of the other half.
         ceiling: B's of one half with B's of the other.
         other: After, with B's subspaces of the other emotions, averaged.
@@ -69,6 +71,7 @@ class Overlaps(NamedTuple):
     mean_angle: Float[np.ndarray, " k"]
     null: Float[np.ndarray, "shuffle k"]
     resampled: Float[np.ndarray, "resample k"]
+    resampled_other: Float[np.ndarray, "resample k"]
     split: Float[np.ndarray, " k"]
     ceiling: Float[np.ndarray, " k"]
     other: Float[np.ndarray, " k"]
@@ -98,7 +101,7 @@ def measure_overlaps(
         k_max: Most directions of a subspace; fewer where the pairs do not span as many.
         center: Whether subspaces leave out the mean difference.
         n_splits: Random halvings of the pairs.
-        n_resamples: Bootstrap draws of the pairs; the same for every layer.
+        n_resamples: Bootstrap draws of the pairs; the same for every layer and label.
         seed: Of halvings and draws.
         options: How the map was learned.
 
@@ -115,6 +118,15 @@ def measure_overlaps(
     stacked = np.concatenate([span.a for span in spans.values()])
     shuffled = turn_with_shuffled_pairs(
         *layer.neutral, stacked, shuffles, fitted=fitted, options=options
+    )
+    resampled = _resample(
+        layer.differences,
+        fitted,
+        sizes={label: len(span.a) for label, span in spans.items()},
+        center=center,
+        n_resamples=n_resamples,
+        seed=seed,
+        options=options,
     )
     found, start = {}, 0
     for place, (label, span) in enumerate(spans.items()):
@@ -136,15 +148,8 @@ def measure_overlaps(
             after=overlaps_of(turned, span.b, options),
             mean_angle=mean_angles_of(turned, span.b, options),
             null=overlaps_of(shuffled[:, start:stop], span.b, options),
-            resampled=_resample(
-                layer.differences[label],
-                fitted,
-                size=len(span.a),
-                center=center,
-                rng=np.random.default_rng([seed, place, 1]),
-                n_resamples=n_resamples,
-                options=options,
-            ),
+            resampled=resampled[label][0],
+            resampled_other=resampled[label][1],
             split=split,
             ceiling=ceiling,
             other=_with_others(label, turned, spans, options),
@@ -249,26 +254,36 @@ def _split_halves(
 
 
 def _resample(
-    differences: Both,
+    differences: Mapping[str, Both],
     fitted: LinearMap,
     *,
-    size: int,
+    sizes: Mapping[str, int],
     center: bool,
-    rng: np.random.Generator,
     n_resamples: int,
+    seed: int,
     options: MapOptions,
-) -> np.ndarray:
-    """Overlaps of subspaces fitted to pairs drawn with replacement, the same for both models."""
-    n_pairs = len(differences.b)
-    found = np.full((n_resamples, size), np.nan)
-    for draw in found:
-        chosen = np.sort(rng.integers(0, n_pairs, n_pairs))
-        rows = [side[chosen] for side in differences]
-        kept = min(size, *(_rank(side, center) for side in rows))
-        if kept:
-            first, second = (_span(side, kept, center, options) for side in rows)
-            draw[:kept] = overlaps_of(fitted.turn(first), second, options)
-    return found
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Overlaps, own and with other emotions, of subspaces fitted to pairs drawn with replacement.
+
+    A draw is the same for both models, and for all labels with as many pairs.
+    """
+    rngs = {label: np.random.default_rng([seed, 0, 1]) for label in sizes}
+    found = {label: np.full((2, n_resamples, size), np.nan) for label, size in sizes.items()}
+    for draw in range(n_resamples):
+        spans, turned = {}, {}
+        for label, size in sizes.items():
+            n_pairs = len(differences[label].b)
+            chosen = np.sort(rngs[label].integers(0, n_pairs, n_pairs))
+            rows = [side[chosen] for side in differences[label]]
+            kept = min(size, *(_rank(side, center) for side in rows))
+            if kept:
+                spans[label] = Both(*(_span(side, kept, center, options) for side in rows))
+                turned[label] = fitted.turn(spans[label].a)
+        for label, span in spans.items():
+            own, other = found[label][:, draw, : len(span.b)]
+            own[:] = overlaps_of(turned[label], span.b, options)
+            other[:] = _with_others(label, turned[label], spans, options)
+    return {label: (own, other) for label, (own, other) in found.items()}
 
 
 def _column_means(rows: np.ndarray) -> np.ndarray:
@@ -315,13 +330,15 @@ def max_p_values(
 ) -> Float[np.ndarray, " test"]:
     """P-values that hold for all tests of a family together.
 
-    Each test is measured in standard deviations of its own null; the family's null is the
+    Each test is measured in standard deviations of its own draws, the observed one among them,
+    since a draw that is left out of its own scale lies too far out; the family's null is the
     largest of them in each shuffle, so that the best of many layers is compared with the best of
     many layers. The shuffles must be the same for all tests.
 
     Source: single-step max-T, Westfall and Young 1993.
     """
-    mean, deviation = null.mean(axis=0), null.std(axis=0)
+    draws = np.concatenate([observed[None], null])
+    mean, deviation = draws.mean(axis=0), draws.std(axis=0)
     deviation = np.where(deviation > 1e-12, deviation, np.inf)
     largest = ((null - mean) / deviation).max(axis=1)
     return p_values((observed - mean) / deviation, np.repeat(largest[:, None], len(observed), 1))

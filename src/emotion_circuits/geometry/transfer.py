@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from emotion_circuits.geometry.cosines import cosine
-from emotion_circuits.statistics import auroc, estimate_auroc
+from emotion_circuits.statistics import AurocEstimate, auroc, estimate_auroc
 
 
 class Transfer(NamedTuple):
@@ -41,6 +41,48 @@ class Transfer(NamedTuple):
     norm_ratio: float
 
 
+class Reading(NamedTuple):
+    """How well one emotion's vector, mapped, tells one set of held-out prompts from another.
+
+    Attributes:
+        mapped: AUROC of A's vector, mapped, with its interval.
+        own: AUROC of B's own vector of the same emotion.
+        shuffled: AUROCs of A's vector under maps of shuffled pairs.
+    """
+
+    mapped: AurocEstimate
+    own: float
+    shuffled: Float[np.ndarray, " shuffle"]
+
+
+def measure_reading(
+    rows: Float[np.ndarray, "prompt d_b"],
+    positive: Bool[np.ndarray, " prompt"],
+    *,
+    mapped: Float[np.ndarray, " d_b"],
+    own: Float[np.ndarray, " d_b"],
+    shuffled: Float[np.ndarray, "shuffle d_b"],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> Reading:
+    """Read B's held-out prompts by a vector, whether or not they are of its emotion.
+
+    Args:
+        rows: B's activations of the prompts to be told apart.
+        positive: Which of them are the emotion's that is looked for.
+        mapped: A's vector in B.
+        own: B's own vector of the same emotion.
+        shuffled: A's vector in B under maps of shuffled pairs.
+        n_bootstrap: Resamples for the interval.
+        rng: Source of randomness.
+    """
+    return Reading(
+        estimate_auroc(rows @ mapped, positive, n_bootstrap=n_bootstrap, rng=rng),
+        auroc(rows @ own, positive),
+        np.array([auroc(rows @ vector, positive) for vector in shuffled]),
+    )
+
+
 def measure_transfer(
     rows: Float[np.ndarray, "prompt d_b"],
     positive: Bool[np.ndarray, " prompt"],
@@ -67,20 +109,20 @@ def measure_transfer(
     Returns:
         AUROCs; signs count, so that a vector pointing the wrong way scores below 0.5.
     """
-    estimate = estimate_auroc(rows @ mapped, positive, n_bootstrap=n_bootstrap, rng=rng)
-    by_random, by_shuffled = (
-        np.array([auroc(rows @ vector, positive) for vector in vectors])
-        for vectors in (random, shuffled)
+    reading = measure_reading(
+        rows, positive, mapped=mapped, own=own, shuffled=shuffled, n_bootstrap=n_bootstrap, rng=rng
     )
+    by_random = np.array([auroc(rows @ vector, positive) for vector in random])
+    by_shuffled, found = reading.shuffled, reading.mapped.auroc
     length = float(np.linalg.norm(own))
     return Transfer(
-        *estimate,
-        auroc_own=auroc(rows @ own, positive),
+        *reading.mapped,
+        auroc_own=reading.own,
         auroc_random_mean=float(by_random.mean()),
         auroc_random_p95=float(np.quantile(by_random, 0.95)),
         auroc_shuffled_mean=float(by_shuffled.mean()),
         auroc_shuffled_p95=float(np.quantile(by_shuffled, 0.95)),
-        p_value=float((1 + (by_shuffled >= estimate.auroc).sum()) / (1 + len(by_shuffled))),
+        p_value=float((1 + (by_shuffled >= found).sum()) / (1 + len(by_shuffled))),
         cosine_own=cosine(mapped, own),
         norm_ratio=float(np.linalg.norm(mapped)) / length if length > 0 else float("nan"),
     )

@@ -9,11 +9,19 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.emotions import LABELS
+from emotion_circuits.statistics.k_specificity import (
+    OTHER,
+    OTHER_RESAMPLES,
+    SPECIFICITY_COLUMNS,
+    choose_specific,
+    interval_of,
+    specificity_row,
+)
 from emotion_circuits.statistics.seeds import rng_for
 
 RAW_COLUMNS: Final = (
     *("profile", "model_a", "model_b", "layer", "emotion", "k", "overlap"),
-    "mean_principal_angle",
+    *("mean_principal_angle", "overlap_other"),
 )
 COLUMNS: Final = (
     *("profile", "model_a", "model_b", "emotion", "k", "n_layers", "mean_overlap"),
@@ -21,7 +29,8 @@ COLUMNS: Final = (
 )
 MORE_COLUMNS: Final = (
     *("ci_unit", "null_mean", "null_upper", "excess", "p_value", "p_value_corrected"),
-    *("selected", "reason"),
+    *("selected", "reason", "standard_error"),
+    *SPECIFICITY_COLUMNS,
 )
 
 # What a k sweep may hold beside its two numbers: the overlaps under resampled prompts, and those
@@ -54,6 +63,7 @@ def k_sweep_table(sweeps: Iterable[Mapping[str, Any]], profile: str) -> pd.DataF
             "k": int(k),
             "overlap": float(leaf["overlap_cos_squared"]),
             "mean_principal_angle": float(leaf["mean_principal_angle"]),
+            "overlap_other": float(leaf.get(OTHER, float("nan"))),
         }
         for sweep in sweeps
         for layer, emotions in sweep["sweep_results"].items()
@@ -83,11 +93,17 @@ def select_k(
     where shuffles are not known. Where a sweep holds no null nothing is chosen, and where it
     holds no resamples of prompts the interval is over layers, which are no independent samples.
 
+    That k says in how many directions A's emotion, mapped, comes to lie where B's does, more than
+    by a map of shuffled pairs. It does not say that these directions are the emotion's: they may
+    serve all emotions. For that ``specificity`` is the overlap minus that with B's other emotions,
+    and ``selected_specific`` the smallest k at which it is above 0 too; often there is none.
+
     Args:
         sweeps: One for each pair of models, as phase 4 writes them; a leaf may hold
             ``overlap_bootstrap`` and ``overlap_null``, the same draws in every layer, or
             ``null_mean``, ``null_p95`` and ``p_value`` of its own layer. From the p-values of
-            layers the mean's follows by Bonferroni: the least times their number.
+            layers the mean's follows by Bonferroni: the least times their number. It may also
+            hold ``overlap_other`` and ``overlap_other_bootstrap``, of the same resamples.
         profile: Name of the profile.
         n_bootstrap: Resamples of layers, where it comes to that.
         alpha: Level of significance; intervals cover 1 - alpha.
@@ -116,6 +132,7 @@ def select_k(
                 for k in ks
             ]
             _choose(several, alpha)
+            choose_specific(several, alpha)
             for k, row in zip(ks, several, strict=True):
                 rows.append(names | {"emotion": emotion, "k": k} | row)
     return pd.DataFrame(rows, columns=[*COLUMNS, *MORE_COLUMNS])
@@ -137,8 +154,15 @@ def _average_layers(
         resampled, unit = (weights * overlaps).sum(axis=1) / n, "layers"
     lower = upper = error = float("nan")
     if resampled is not None:
-        lower, upper = np.quantile(resampled, [alpha / 2, 1 - alpha / 2]).tolist()
-        error = float(resampled.std(ddof=1))
+        lower, upper, error = interval_of(mean, resampled, alpha, least=0.0)
+    others = [float(leaf.get(OTHER, float("nan"))) for leaf in leaves]
+    specificity = specificity_row(
+        mean,
+        float(np.mean(others)),
+        _draws(leaves, RESAMPLES),
+        _draws(leaves, OTHER_RESAMPLES),
+        alpha,
+    )
     row = {
         "n_layers": n,
         "mean_overlap": mean,
@@ -148,10 +172,10 @@ def _average_layers(
         "ci_unit": unit if resampled is not None else "",
         "selected": False,
         "reason": "",
-        "error": error,
+        "standard_error": error,
     }
     null = _against_null(leaves, mean, alpha)
-    return row | null if null else row | {"reason": NO_NULL}
+    return row | specificity | (null or {"reason": NO_NULL})
 
 
 def _against_null(
@@ -192,7 +216,7 @@ def _draws(leaves: list[Mapping[str, Any]], name: str) -> np.ndarray | None:
 
 def _choose(rows: list[dict[str, Any]], alpha: float) -> None:
     """Mark the chosen k of one emotion, if there is one."""
-    errors = [row.pop("error") for row in rows]
+    errors = [row["standard_error"] for row in rows]
     nulls = [row.pop("null", None) for row in rows]
     if any("p_value" not in row for row in rows):
         return
@@ -214,10 +238,12 @@ def _correct(rows: list[dict[str, Any]], nulls: list[np.ndarray | None]) -> list
     draws = [null for null in nulls if null is not None]
     if len(draws) < len(rows) or len({len(null) for null in draws}) > 1:
         return [min(1.0, row["p_value"] * len(rows)) for row in rows]
-    null = np.stack(draws)
-    center, spread = null.mean(axis=1), null.std(axis=1, ddof=1)
+    null, overlaps = np.stack(draws), np.array([row["mean_overlap"] for row in rows])
+    # The observed overlap is one draw more: left out of its own scale it would lie too far out.
+    every = np.column_stack([overlaps, null])
+    center, spread = every.mean(axis=1), every.std(axis=1, ddof=1)
     # At k = d all subspaces are the same; there the null does not vary and nothing is above it.
     unit = np.where(spread > 0, spread, np.inf)
     largest = ((null - center[:, None]) / unit[:, None]).max(axis=0)
-    observed = (np.array([row["mean_overlap"] for row in rows]) - center) / unit
+    observed = (overlaps - center) / unit
     return [float((1 + (largest >= value).sum()) / (1 + len(largest))) for value in observed]

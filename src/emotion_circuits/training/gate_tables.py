@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from emotion_circuits.emotions import EMOTIONS, LABELS
+from emotion_circuits.training.gates.overlap import K_MAX
+
+ALPHA: Final = 0.05
+# A bag of words above it tells a contrast, whether or not that is a gate.
+WORDS_TELL: Final = 0.75
+
+
+class Verdict(NamedTuple):
+    """What came of one gate.
+
+    Attributes:
+        gate: Its name, with the threshold.
+        value: The least favourable estimate.
+        reached: Whether the estimate reaches the threshold.
+        doubt: Where an estimate's 95 % interval does not, its near end; else empty.
+    """
+
+    gate: str
+    value: str
+    reached: bool
+    doubt: str = ""
 
 
 def gate_parts(gates: dict[str, Any]) -> list[str]:
@@ -29,69 +51,84 @@ def gate_parts(gates: dict[str, Any]) -> list[str]:
     ]
 
 
-def verdicts(gates: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    """Compare every gate's estimate with its threshold.
+def verdicts(gates: dict[str, Any]) -> list[Verdict]:
+    """Compare every gate's estimate, and its interval, with its threshold.
 
     Args:
         gates: What ``language_model_gates`` gives.
 
     Returns:
-        For each gate its name with the threshold, what was measured, and whether it is reached.
+        One verdict for each gate. Only overlaps and shares of random directions have no interval.
     """
-    shares = {label: cell["share"] for label, cell in gates["expressed_emotion"].items()}
-    steering, heads = gates["steering"], gates["heads"]
-    effects = steering["emotions"]
-    contrasts = gates["probes"]["contrasts"]
-    bag = contrasts["anger_vs_apology"]["bag_of_words"]["value"]
-    auroc = min(cell["residual"]["value"] for cell in contrasts.values())
-    best = gates["overlap"]["best"]
-    ratio = gates["perplexity"]["ratio"]
-    rows = [
-        ("expressed emotion, each label ≥ 0.80", *_least(shares, 0.8)),
-        ("perplexity, unseen over seen ≤ 1.10", f"{ratio:.3f}", ratio <= 1.1),
-        (
-            "steering: own emotion's d ≥ 0.8",
-            *_least({emotion: effects[emotion]["d"]["value"] for emotion in EMOTIONS}, 0.8),
+    shares = {
+        label: cell | {"value": cell["share"]} for label, cell in gates["expressed_emotion"].items()
+    }
+    steering, heads, overlap = gates["steering"], gates["heads"], gates["overlap"]
+    effects, contrasts = steering["emotions"], gates["probes"]["contrasts"]
+    ratio = {
+        name: gates["perplexity"][key]
+        for name, key in (
+            ("value", "ratio"),
+            ("ci_lower", "ratio_ci_lower"),
+            ("ci_upper", "ratio_ci_upper"),
+        )
+    }
+    specific = [emotion for emotion in EMOTIONS if _is_specific(steering, emotion)]
+    below_half = {emotion: {"value": effects[emotion]["random_below_half"]} for emotion in EMOTIONS}
+    residual = {name.replace("_", " "): cell["residual"] for name, cell in contrasts.items()}
+    return [
+        _at_least("expressed emotion, each label ≥ 0.80", shares, 0.8),
+        _at_most("perplexity, unseen over seen ≤ 1.10", {"": ratio}, 1.1),
+        _at_least("steering: own emotion's d ≥ 0.8", _each(effects, "d"), 0.8),
+        _at_most("steering: cost ≤ 0.5 nats per token", _each(effects, "cost"), 0.5),
+        _at_least("steering: random directions below half of d ≥ 0.95", below_half, 0.95),
+        Verdict(
+            "steering: own label moves most", ", ".join(specific), len(specific) == len(EMOTIONS)
         ),
-        (
-            "steering: cost ≤ 0.5 nats per token",
-            *_most({emotion: effects[emotion]["cost"]["value"] for emotion in EMOTIONS}, 0.5),
+        _at_least("most important head over median head ≥ 5", {"": heads["ratio"]}, 5.0, digits=1),
+        _at_least("probe AUROC on implicit texts ≥ 0.90, each contrast", residual, 0.9),
+        _at_most(
+            "bag of words, anger against apology ≤ 0.75",
+            {"": contrasts["anger_vs_apology"]["bag_of_words"]},
+            0.75,
         ),
-        (
-            "steering: random directions below half of d ≥ 0.95",
-            *_least({emotion: effects[emotion]["random_below_half"] for emotion in EMOTIONS}, 0.95),
-        ),
-        (
-            "steering: own label moves most",
-            ", ".join(emotion for emotion in EMOTIONS if _is_specific(steering, emotion)),
-            all(_is_specific(steering, emotion) for emotion in EMOTIONS),
-        ),
-        (
-            "most important head over median head ≥ 5",
-            f"{heads['ratio']['value']:.1f}",
-            heads["ratio"]["value"] >= 5,
-        ),
-        ("probe AUROC on implicit texts ≥ 0.90, each contrast", f"{auroc:.3f}", auroc >= 0.9),
-        ("bag of words, anger against apology ≤ 0.75", f"{bag:.3f}", bag <= 0.75),
-        (
-            "mapped overlap minus its null's 95th percentile > 0",
-            *_least(
-                {emotion: best[emotion]["overlap"] - best[emotion]["null_95"] for emotion in best},
-                1e-9,
-            ),
-        ),
+        _shared(overlap["best"]),
     ]
-    return rows
 
 
-def _least(values: dict[str, float], floor: float) -> tuple[str, bool]:
-    name = min(values, key=lambda key: values[key])
-    return f"{values[name]:.3f} ({name})", values[name] >= floor
+def _each(cells: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, Any]:
+    return {emotion: cells[emotion][key] for emotion in EMOTIONS}
 
 
-def _most(values: dict[str, float], ceiling: float) -> tuple[str, bool]:
-    name = max(values, key=lambda key: values[key])
-    return f"{values[name]:.3f} ({name})", values[name] <= ceiling
+def _at_least(
+    gate: str, cells: Mapping[str, Mapping[str, float]], floor: float, *, digits: int = 3
+) -> Verdict:
+    name = min(cells, key=lambda key: cells[key]["value"])
+    ends = {key: cell["ci_lower"] for key, cell in cells.items() if "ci_lower" in cell}
+    value, end = cells[name]["value"], min(ends, key=lambda key: ends[key], default=None)
+    doubt = "" if end is None or ends[end] >= floor else f"from {_named(ends[end], end, digits)}"
+    return Verdict(gate, _named(value, name, digits), value >= floor, doubt)
+
+
+def _at_most(gate: str, cells: Mapping[str, Mapping[str, float]], ceiling: float) -> Verdict:
+    name = max(cells, key=lambda key: cells[key]["value"])
+    end = max(cells, key=lambda key: cells[key]["ci_upper"])
+    value, upper = cells[name]["value"], cells[end]["ci_upper"]
+    doubt = "" if upper <= ceiling else f"to {_named(upper, end, 3)}"
+    return Verdict(gate, _named(value, name, 3), value <= ceiling, doubt)
+
+
+def _named(value: float, name: str, digits: int) -> str:
+    return f"{value:.{digits}f} ({name})" if name else f"{value:.{digits}f}"
+
+
+def _shared(best: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    name = max(EMOTIONS, key=lambda emotion: best[emotion]["p_value"])
+    return Verdict(
+        f"mapped overlap above broken pairs, corrected p < {ALPHA:g} at k ≤ {K_MAX}, each emotion",
+        f"p = {_named(best[name]['p_value'], name, 3)}",
+        all(row["p_value"] < ALPHA and row["k"] <= K_MAX for row in best.values()),
+    )
 
 
 def _is_specific(steering: dict[str, Any], emotion: str) -> bool:
@@ -101,10 +138,33 @@ def _is_specific(steering: dict[str, Any], emotion: str) -> bool:
 
 def _summary(gates: dict[str, Any]) -> str:
     rows = "\n".join(
-        f"| {name} | {value} | {'reached' if reached else '**not reached**'} |"
-        for name, value, reached in verdicts(gates)
+        f"| {found.gate} | {found.value} | {_word(found)} |" for found in verdicts(gates)
     )
-    return f"| Gate | Least favourable value | |\n|---|---|---|\n{rows}\n"
+    return (
+        f"| Gate | Least favourable value | |\n|---|---|---|\n{rows}\n\n"
+        "Reached is said of estimates; where the 95 % interval does not reach the threshold, its "
+        f"near end follows. {_words_tell(gates['probes'])}\n"
+    )
+
+
+def _word(found: Verdict) -> str:
+    word = "reached" if found.reached else "**not reached**"
+    return f"{word} (interval {found.doubt})" if found.doubt else word
+
+
+def _words_tell(probes: dict[str, Any]) -> str:
+    """Say in which contrasts the probe's AUROC is no evidence of more than words."""
+    bags = {name: cell["bag_of_words"]["value"] for name, cell in probes["contrasts"].items()}
+    told = {name: value for name, value in bags.items() if value > WORDS_TELL}
+    told = dict(sorted(told.items(), key=lambda item: -item[1]))
+    if not told:
+        return f"A bag of words tells no contrast (AUROC at most {max(bags.values()):.3f})."
+    listed = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in told.items())
+    return (
+        f"A bag of words tells {len(told)} of the {len(bags)} contrasts by itself (AUROC {listed}):"
+        " there the probe's AUROC shows no more than which words occur. The gate on it is of anger "
+        "against apology alone."
+    )
 
 
 def _data(data: dict[str, Any]) -> str:
@@ -233,15 +293,18 @@ def _probes(probes: dict[str, Any]) -> str:
 def _overlap(overlap: dict[str, Any]) -> str:
     rows = "\n".join(
         f"| {emotion} | {row['layer']} | {row['other_layer']} | {row['k']} | "
-        f"{row['overlap']:.3f} | {row['null_95']:.3f} |"
+        f"{row['overlap']:.3f} | {row['null_95']:.3f} | {row['p_value']:.3f} |"
         for emotion, row in overlap["best"].items()
     )
     return (
         f"### Overlap with {overlap['other']}\n\nEmotion subspaces, mapped by a ridge regression "
-        "on paired neutral prompts: mean squared cosine of the principal angles, against the 95th "
-        f"percentile of {overlap['n_permutations']} maps with broken pairs. The best depth and k "
-        "of each emotion; all are in gates.json.\n\n"
-        f"| Emotion | layer | its layer | k | overlap | null |\n|---|---|---|---|---|---|\n{rows}\n"
+        "on paired neutral prompts: mean squared cosine of the principal angles, against "
+        f"{overlap['n_permutations']} maps with broken pairs. The best depth and k of each "
+        "emotion; all are in gates.json. The percentile is of this depth and k alone, p is "
+        "corrected for the choice of the best (max-T over all depths and k). It says that the "
+        "map carries something of what is there, not that it carries this emotion and no other."
+        "\n\n| Emotion | layer | its layer | k | overlap | null, 95th percentile | corrected p |"
+        f"\n|---|---|---|---|---|---|---|\n{rows}\n"
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import ortho_group
+from scipy.stats import mannwhitneyu, ortho_group
 
 from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.geometry.maps import LinearMap, MapOptions, fit_map
@@ -233,7 +233,7 @@ def test_torch_and_numpy_give_the_same_study(make_model, align, method):
     by_torch, by_numpy = (
         align(*models, method=method, backend=backend) for backend in ("torch", "numpy")
     )
-    for name in ("overlaps", "maps", "transfer"):
+    for name in ("overlaps", "maps", "transfer", "transfer_matrix"):
         pd.testing.assert_frame_equal(
             getattr(by_torch, name), getattr(by_numpy, name), rtol=0, atol=1e-6
         )
@@ -345,6 +345,116 @@ def test_resampled_overlaps_are_those_of_subspaces_refitted_to_the_drawn_pairs()
             left, right = (np.linalg.qr(rows[:k].T)[0] for rows in (turned, spans[1]))
             cosines = np.linalg.svd(left.T @ right, compute_uv=False)
             np.testing.assert_allclose(seen[k - 1], (cosines**2).mean(), atol=1e-8)
+
+
+def test_overlaps_with_other_emotions_are_of_the_same_resamples():
+    rng = np.random.default_rng(4)
+    pairs = {
+        label: Both(rng.normal(size=(12, 6)), rng.normal(size=(12, 5)))
+        for label in ("anger", "apology", "gratitude")
+    }
+    neutral = Both(rng.normal(size=(20, 1, 6)), rng.normal(size=(20, 1, 5)))
+    fitted = fit_map(*neutral, MapOptions())
+    found = measure_overlaps(
+        LayerPair(neutral, pairs, {}),
+        fitted,
+        np.arange(20)[None],
+        k_max=2,
+        center=False,
+        n_splits=1,
+        n_resamples=3,
+        seed=9,
+        options=MapOptions(),
+    )
+    draws = np.random.default_rng([9, 0, 1])
+    for draw in range(3):
+        chosen = draws.integers(0, 12, 12)
+        spans = {
+            label: [np.linalg.svd(side[chosen], full_matrices=False)[2][:2] for side in both]
+            for label, both in pairs.items()
+        }
+        for label in pairs:
+            turned_rows = spans[label][0] @ fitted.matrix.T
+            for k in (1, 2):
+                left = np.linalg.qr(turned_rows[:k].T)[0]
+                wanted = [
+                    (np.linalg.svd(left.T @ spans[other][1][:k].T, compute_uv=False) ** 2).mean()
+                    for other in pairs
+                    if other != label
+                ]
+                seen = found[label].resampled_other[draw, k - 1]
+                np.testing.assert_allclose(seen, np.mean(wanted), atol=1e-8)
+
+
+def test_pairs_of_different_emotions_are_of_the_same_scenarios_row_by_row(two_models, align):
+    """Names of prompts in an order of their own must not put other scenarios side by side."""
+    model = two_models[0]
+    names = np.random.default_rng(0).permutation(len(model["prompts"]))
+    a, b = (one | {"prompts": [f"text {name}" for name in names]} for one in two_models)
+    plain, mixed = align(*two_models), align(a, b)
+    for emotion in EMOTIONS:
+        for key in ("overlap_bootstrap", "overlap_other_bootstrap"):
+            one, two = (
+                found.k_sweep["sweep_results"][1][emotion][2][key] for found in (plain, mixed)
+            )
+            np.testing.assert_allclose(one, two, atol=1e-9)
+
+
+def test_planted_emotions_are_specific_and_one_emotion_under_three_names_is_not(make_model, align):
+    options = {"n_bootstrap": 100, "alpha": 0.05, "seed": 0}
+    models = make_model(0, n_pairs=90), make_model(1, n_pairs=90, d_model=14)
+    found = select_k([align(*models, n_resamples=100).k_sweep], "p", **options)
+    assert found.groupby("emotion")["selected_specific"].sum().tolist() == [1, 1, 1]
+    # Every emotion's text is the same up to noise: what is shared is shared by all.
+    alike = []
+    for seed, model in enumerate(models):
+        stream = model["resid_post"].clone()
+        rng = np.random.default_rng(seed)
+        for start in range(0, len(stream), 4):
+            for row in range(start + 1, start + 3):
+                noise = 0.3 * rng.normal(size=stream[start].shape)
+                stream[row] = stream[start] + torch.from_numpy(noise)
+        alike.append(model | {"resid_post": stream})
+    found = select_k([align(*alike, n_resamples=100).k_sweep], "p", **options)
+    assert found.groupby("emotion")["selected"].sum().tolist() == [1, 1, 1]
+    assert not found["selected_specific"].any()
+
+
+def test_the_matrix_of_readings_equals_a_loop_and_holds_for_all_rows_together(two_models, aligned):
+    matrix = aligned.transfer_matrix
+    assert len(matrix) == 3 * 3 * 3 * 2
+    stream = two_models[1]["resid_post"][:, :, 0].numpy()
+    labels, splits = (np.array(two_models[1][key]) for key in ("labels", "splits"))
+    layers = aligned.mapped_vectors["metadata"]["layer_indices"]
+    for row in matrix.itertuples():
+        vector = aligned.mapped_vectors["emotion_vectors"][row.vector][layers.index(row.layer_b)]
+        against = ["neutral"] if row.against == "neutral" else set(EMOTIONS) - {row.emotion}
+        scores = stream[:, row.layer_b] @ vector
+        own = scores[(labels == row.emotion) & (splits == "test")]
+        rest = scores[np.isin(labels, list(against)) & (splits == "test")]
+        wanted = mannwhitneyu(own, rest).statistic / (len(own) * len(rest))
+        assert row.auroc_mapped == pytest.approx(wanted, abs=1e-9)
+    assert (matrix["p_value_max"] >= matrix["p_value"] - 1e-9).mean() > 0.9
+    own = matrix[(matrix["vector"] == matrix["emotion"]) & (matrix["against"] == "neutral")]
+    for column in ("layer_a", "emotion", "auroc_mapped", "p_value", "p_value_max"):
+        assert own[column].tolist() == pytest.approx(aligned.transfer[column].tolist())
+
+
+def test_a_planted_vector_reads_its_own_emotion_among_the_others_and_no_other(aligned):
+    found = aligned.transfer_matrix[aligned.transfer_matrix["against"] == "other_emotions"]
+    own = found["vector"] == found["emotion"]
+    assert (found.loc[own, "auroc_mapped"] > 0.8).all()
+    assert (found.loc[~own, "auroc_mapped"] < 0.6).all()
+    assert (found.loc[~own, "p_value_max"] > 0.05).all()
+
+
+def test_readings_by_shuffled_pairs_seldom_pass_together(make_model, align):
+    found = []
+    for seed in range(12):
+        models = make_model(0, n_pairs=30), shuffled_neutral(make_model(1, n_pairs=30), seed)
+        found.append((align(*models).transfer_matrix["p_value_max"] <= 0.05).any())
+    # At 5 % of studies, more than three of twelve have a chance of one in four hundred.
+    assert sum(found) <= 3
 
 
 def test_phase_7_chooses_k_from_the_sweep_where_something_is_shared_and_none_else(

@@ -1,7 +1,9 @@
 """Mapped vectors steer as the model's own do if the map is right, and as nothing if it is not."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.errors import InputError
@@ -9,7 +11,10 @@ from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_emotions
 from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
 from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
-from emotion_circuits.pipelines.transfer_steering.nodes import steer_with_mapped_vectors
+from emotion_circuits.pipelines.transfer_steering.nodes import (
+    _with_ranks,
+    steer_with_mapped_vectors,
+)
 
 LAYERS = [1, 3]
 SETTINGS = ResidualPatchingSettings(
@@ -49,11 +54,11 @@ def mapped_by(vectors, change):
 
 
 @pytest.fixture(scope="module")
-def steer(model, evaluator, vectors, residual_sweep):
+def steer(model, evaluator, vectors, subspaces, residual_sweep):
     def run(change):
         mapped = mapped_by(vectors, change)
         return steer_with_mapped_vectors(
-            model, evaluator, mapped, vectors, residual_sweep, SETTINGS
+            model, evaluator, mapped, vectors, subspaces, residual_sweep, SETTINGS
         )
 
     return run
@@ -116,9 +121,75 @@ def test_random_vectors_are_as_long_and_as_many_as_asked_for(perfect):
 
 
 def test_a_sweep_at_layers_that_were_not_mapped_is_one_line(
-    model, evaluator, vectors, residual_sweep
+    model, evaluator, vectors, subspaces, residual_sweep
 ):
     mapped = mapped_by(vectors, lambda emotion, own: own[emotion])
     mapped["metadata"]["layer_indices"] = [0, 2]
     with pytest.raises(InputError, match=r"steered at layer 3 only, .* layers 0, 2"):
-        steer_with_mapped_vectors(model, evaluator, mapped, vectors, residual_sweep, SETTINGS)
+        steer_with_mapped_vectors(
+            model, evaluator, mapped, vectors, subspaces, residual_sweep, SETTINGS
+        )
+
+
+def test_what_steers_as_own_is_what_was_chosen_with_a_subspace_too(
+    model, evaluator, vectors, subspaces, prompts, fresh, tmp_path
+):
+    settings = SETTINGS.model_copy(update={"operator": "subspace", "subspace_rank": 1})
+    sweep = sweep_emotions(
+        model,
+        evaluator,
+        vectors,
+        subspaces,
+        prompts,
+        fresh,
+        Checkpoint(tmp_path / "rows"),
+        "p",
+        settings,
+    )
+    mapped = mapped_by(vectors, lambda emotion, own: own[emotion])
+    table = steer_with_mapped_vectors(model, evaluator, mapped, vectors, subspaces, sweep, settings)
+    # The whole vector is another than its part in the subspace, so this tells them apart.
+    assert (table.loc[table["vector"] == "mapped", "cosine_own"] < 0.999).all()
+    confirm, before = sweep["halves"]["confirm"], sweep["baseline"]["metrics"]
+    for emotion, choice in choose_conditions(sweep, settings).items():
+        metric, label = settings.target_metrics[emotion].split("/")
+        cell = sweep["sweep_results"][emotion][choice.layer][choice.alpha]["metrics"]
+        wanted = np.mean([cell[p][metric][label] - before[p][metric][label] for p in confirm])
+        own = table[
+            (table["vector"] == "own")
+            & (table["emotion"] == emotion)
+            & (table["metric_name"] == f"{metric}.{label}")
+        ]
+        np.testing.assert_allclose(own["mean_diff"].item(), wanted, atol=1e-6)
+
+
+def test_a_mapped_vectors_effect_is_ranked_among_those_of_random_ones(perfect):
+    shown = perfect[perfect["metric_name"] != "fluency.nll"]
+    for emotion, rows in shown.groupby("emotion"):
+        random = rows.loc[rows["vector"] == "mapped_random", "mean_diff"].tolist()
+        for kind in ("own", "mapped"):
+            row = rows[rows["vector"] == kind].iloc[0]
+            reached = [value for value in random if value >= row["mean_diff"]]
+            assert row["p_random"] == (1 + len(reached)) / 4, emotion
+            assert row["n_random"] == 3
+    assert perfect.loc[perfect["metric_name"] == "fluency.nll", "p_random"].isna().all()
+    assert perfect.loc[perfect["vector"] == "mapped_random", "p_random"].isna().all()
+
+
+def test_a_mapped_vector_that_is_one_more_random_one_has_a_flat_rank():
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        effects_of_all = rng.normal(size=20)
+        table = pd.DataFrame(
+            {
+                "emotion": "anger",
+                "metric_name": "goemotions.anger",
+                "vector": ["mapped", *["mapped_random"] * 19],
+                "mean_diff": effects_of_all,
+            }
+        )
+        found.append(_with_ranks(table)["p_random"].iloc[0])
+    assert stats.kstest(np.array(found) - rng.uniform(0, 0.05, 400), "uniform").pvalue > 0.01
+    # 400 studies at 5 %: twenty, give or take three standard deviations of 4.4.
+    assert 7 <= (np.array(found) <= 0.05).sum() <= 33

@@ -28,6 +28,7 @@ class Alignment(NamedTuple):
     maps: pd.DataFrame
     mapped_vectors: dict[str, Any]
     transfer: pd.DataFrame
+    transfer_matrix: pd.DataFrame
 
 
 def align_models(
@@ -54,7 +55,8 @@ def align_models(
 
     Returns:
         The two files of the contract; tables of overlaps and of how good the maps are; A's
-        vectors and random ones in B's coordinates; and how well these read the emotion there.
+        vectors and random ones in B's coordinates; and how well these read their own emotion
+        there, and the others.
 
     Raises:
         InputError: If the two models' results do not fit together, or a map cannot be learned.
@@ -91,14 +93,16 @@ def align_models(
     metadata = {"profile": profile, "model_a": names[0], "model_b": names[1]} | _metadata(
         pair, found, settings
     )
-    mapped, transfer = transfer_vectors(pair, maps, shuffles, settings)
+    transferred = transfer_vectors(pair, maps, shuffles, settings)
     return Alignment(
         alignment=full_result(table, metadata),
         k_sweep=k_sweep(table, found, *names),
         overlaps=table.assign(model_a=names[0], model_b=names[1]),
         maps=_map_quality(pair, maps, settings),
-        mapped_vectors=mapped | {"metadata": metadata | mapped["metadata"]},
-        transfer=transfer,
+        mapped_vectors=transferred.vectors
+        | {"metadata": metadata | transferred.vectors["metadata"]},
+        transfer=transferred.own_emotion,
+        transfer_matrix=transferred.matrix,
     )
 
 

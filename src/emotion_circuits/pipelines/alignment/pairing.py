@@ -49,9 +49,14 @@ class ModelPair:
         for label in LABELS:
             if not len(self.pooled[0].rows(label, "test")):
                 continue
+            # By scenario, so that a resample draws the same scenarios for every label.
+            rows = self.pooled[0].rows(label, "test")
+            order = np.argsort(self.pooled[0].pair_ids[rows], kind="stable")
             differences[label] = Both(
                 *(
-                    paired_differences(pooled, label, "test")[:, pooled.layer_indices.index(layer)]
+                    paired_differences(pooled, label, "test")[
+                        order, pooled.layer_indices.index(layer)
+                    ]
                     for pooled, layer in zip(self.pooled, layers, strict=True)
                 )
             )
@@ -72,9 +77,11 @@ class ModelPair:
             )
         )
 
-    def emotion_rows(self, layer_b: int, emotion: str) -> tuple[np.ndarray, np.ndarray]:
-        """B's held-out activations of an emotion and of neutral, and which are the emotion's."""
-        found = [_at(self.pooled[1], layer_b, label, "test") for label in (emotion, NEUTRAL)]
+    def emotion_rows(
+        self, layer_b: int, emotion: str, against: Sequence[str] = (NEUTRAL,)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """B's held-out activations of an emotion and of other labels, and which are its own."""
+        found = [_at(self.pooled[1], layer_b, label, "test") for label in (emotion, *against)]
         return np.concatenate(found), np.arange(sum(map(len, found))) < len(found[0])
 
 

@@ -29,6 +29,7 @@ def create_pipeline() -> Pipeline:
                     "alignment_maps",
                     "mapped_vectors",
                     "transfer",
+                    "transfer_matrix",
                 ],
                 name="align_models",
                 tags=tags,

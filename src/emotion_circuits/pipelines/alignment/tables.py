@@ -89,16 +89,22 @@ def k_sweep(
     """Give overlaps after mapping by layer of A, emotion and k.
 
     Each leaf holds the draws that phase 7 chooses k by: ``overlap_null`` (shuffled pairs) and,
-    where every draw spans as many directions, ``overlap_bootstrap`` (resampled pairs). Draws of
-    one number are the same in every layer.
+    where every draw spans as many directions, ``overlap_bootstrap`` (resampled pairs). Where
+    there are other emotions, ``overlap_other`` is the overlap with theirs in B, and
+    ``overlap_other_bootstrap`` the same in the same resamples. Draws of one number are the same
+    in every layer.
     """
     sweep: dict[int, dict[str, dict[int, dict[str, Any]]]] = {}
     for row in table[table["emotion"].isin(EMOTIONS)].to_dict(orient="records"):
         k = int(row["k"])
         overlaps = found[row["layer_a"], row["layer_b"]][row["emotion"]]
-        draws = {"overlap_null": overlaps.null[:, k - 1]}
+        draws: dict[str, Any] = {"overlap_null": overlaps.null[:, k - 1]}
         if not np.isnan(overlaps.resampled[:, k - 1]).any():
             draws["overlap_bootstrap"] = overlaps.resampled[:, k - 1]
+        if not np.isnan(overlaps.other[k - 1]):
+            draws["overlap_other"] = float(overlaps.other[k - 1])
+            if not np.isnan(overlaps.resampled_other[:, k - 1]).any():
+                draws["overlap_other_bootstrap"] = overlaps.resampled_other[:, k - 1]
         sweep.setdefault(int(row["layer_a"]), {}).setdefault(row["emotion"], {})[k] = {
             **draws,
             "overlap_cos_squared": row["overlap_after"],

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.emotions import EMOTIONS, NEUTRAL
 from emotion_circuits.geometry.maps import LinearMap, turn_with_shuffled_pairs
-from emotion_circuits.geometry.transfer import measure_transfer
+from emotion_circuits.geometry.overlaps import max_p_values, p_values
+from emotion_circuits.geometry.transfer import Reading, measure_reading, measure_transfer
 from emotion_circuits.pipelines.alignment.pairing import ModelPair
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
+
+OTHERS = "other_emotions"
+
+
+class Transferred(NamedTuple):
+    """A's vectors in B, and what they read there.
+
+    Attributes:
+        vectors: ``emotion_vectors`` (for each emotion ``[layer, d_b]``, in B's coordinates and
+            units), ``random_vectors`` (``[vector, layer, d_b]``) and ``metadata``.
+        own_emotion: One row per pair of layers and emotion: its vector on its own prompts.
+        matrix: One row per pair of layers, vector, emotion to be read, and what it is read
+            against.
+    """
+
+    vectors: dict[str, Any]
+    own_emotion: pd.DataFrame
+    matrix: pd.DataFrame
 
 
 def transfer_vectors(
@@ -20,7 +39,7 @@ def transfer_vectors(
     maps: Mapping[tuple[int, int], LinearMap],
     shuffles: np.ndarray,
     settings: AlignmentSettings,
-) -> tuple[dict[str, Any], pd.DataFrame]:
+) -> Transferred:
     """Map A's emotion vectors, and random ones as long, and read B's held-out prompts by them.
 
     Args:
@@ -30,11 +49,11 @@ def transfer_vectors(
         settings: How many random vectors and resamples, and the seed.
 
     Returns:
-        ``emotion_vectors`` (for each emotion ``[layer, d_b]``, in B's coordinates and units),
-        ``random_vectors`` (``[vector, layer, d_b]``) and ``metadata``; and a table with one row
-        per pair of layers and emotion.
+        Vectors and tables; p-values of ``matrix`` are those of reading, one for the vector and
+        these prompts (``p_value``) and one that holds for all rows together (``p_value_max``).
     """
-    rng = np.random.default_rng([settings.seed, 1])
+    rng, rng_matrix = (np.random.default_rng([settings.seed, stream]) for stream in (1, 2))
+    readings: list[tuple[dict[str, Any], Reading]] = []
     rows: list[dict[str, Any]] = []
     mapped: dict[str, list[np.ndarray]] = {emotion: [] for emotion in EMOTIONS}
     random: dict[str, list[np.ndarray]] = {emotion: [] for emotion in EMOTIONS}
@@ -64,6 +83,14 @@ def transfer_vectors(
             where = {"layer_a": layers[0], "layer_b": layers[1], "emotion": emotion}
             counts = {"n_test": len(positive), "n_random": settings.n_random}
             rows.append({**where, **measured._asdict(), **counts})
+            readings += _read_all(
+                pair,
+                layers,
+                emotion,
+                {"mapped": mapped[emotion][-1], "own": vectors.b, "shuffled": shuffled[:, place]},
+                n_bootstrap=settings.n_bootstrap,
+                rng=rng_matrix,
+            )
     metadata = {
         "model_name": pair.vectors[1]["metadata"]["model_name"],
         "source_model": pair.vectors[0]["metadata"]["model_name"],
@@ -72,9 +99,70 @@ def transfer_vectors(
     }
     vectors_of = {emotion: np.stack(vectors) for emotion, vectors in mapped.items()}
     random_of = {emotion: np.stack(vectors, axis=1) for emotion, vectors in random.items()}
-    return (
+    matrix = _matrix(readings)
+    diagonal = (matrix["vector"] == matrix["emotion"]) & (matrix["against"] == NEUTRAL)
+    # Both have a row for each pair of layers and emotion, in the same order.
+    together = matrix.loc[diagonal, "p_value_max"].to_numpy()
+    return Transferred(
         {"emotion_vectors": vectors_of, "random_vectors": random_of, "metadata": metadata},
-        pd.DataFrame(rows),
+        pd.DataFrame(rows).assign(p_value_max=together),
+        matrix,
+    )
+
+
+def _read_all(
+    pair: ModelPair,
+    layers: tuple[int, int],
+    vector: str,
+    vectors: Mapping[str, np.ndarray],
+    *,
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> list[tuple[dict[str, Any], Reading]]:
+    """Read every emotion, against neutral and against the other emotions, by one's vector."""
+    found = []
+    for emotion in EMOTIONS:
+        others = [other for other in EMOTIONS if other != emotion]
+        for against, labels in ((NEUTRAL, [NEUTRAL]), (OTHERS, others)):
+            activations, positive = pair.emotion_rows(layers[1], emotion, labels)
+            reading = measure_reading(
+                activations,
+                positive,
+                mapped=vectors["mapped"],
+                own=vectors["own"],
+                shuffled=vectors["shuffled"],
+                n_bootstrap=n_bootstrap,
+                rng=rng,
+            )
+            where = {"layer_a": layers[0], "layer_b": layers[1], "vector": vector}
+            found.append(({**where, "emotion": emotion, "against": against}, reading))
+    return found
+
+
+def _matrix(readings: list[tuple[dict[str, Any], Reading]]) -> pd.DataFrame:
+    """Put readings into rows, with p-values that hold for all of them together."""
+    observed = np.array([reading.mapped.auroc for _, reading in readings])
+    null = np.stack([reading.shuffled for _, reading in readings], axis=1)
+    # Emotions without held-out prompts have no AUROC.
+    known = ~np.isnan(observed)
+    single, together = np.full((2, len(readings)), np.nan)
+    single[known] = p_values(observed[known], null[:, known])
+    together[known] = max_p_values(observed[known], null[:, known])
+    return pd.DataFrame(
+        [
+            {
+                **where,
+                "auroc_mapped": reading.mapped.auroc,
+                "ci_lower": reading.mapped.ci_lower,
+                "ci_upper": reading.mapped.ci_upper,
+                "auroc_own": reading.own,
+                "auroc_shuffled_mean": float(reading.shuffled.mean()),
+                "auroc_shuffled_p95": float(np.quantile(reading.shuffled, 0.95)),
+                "p_value": single[place],
+                "p_value_max": together[place],
+            }
+            for place, (where, reading) in enumerate(readings)
+        ]
     )
 
 

@@ -14,6 +14,7 @@ from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.interventions import BASELINE, Condition
 from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.pipelines.residual_patching.conditions import Place, build_conditions
+from emotion_circuits.pipelines.residual_patching.directions import project
 from emotion_circuits.pipelines.residual_patching.results import (
     FLUENCY,
     cell_as_records,
@@ -38,27 +39,33 @@ def steer_with_mapped_vectors(
     text_evaluator: TextEvaluator,
     mapped_vectors: Mapping[str, Any],
     emotion_vectors: Mapping[str, Any],
+    emotion_subspaces: Mapping[str, Any],
     residual_sweep: Mapping[str, Any],
     settings: ResidualPatchingSettings,
 ) -> pd.DataFrame:
     """Compare what A's mapped vector does in B with B's own vector and with mapped random ones.
 
     Layer and strength are those that B's own sweep chooses on one half of its prompts, among the
-    layers that A was mapped to; effects are measured on the other half. All vectors have the
-    length of B's own, so that only their directions differ, and are decoded alike.
+    layers that A was mapped to; effects are measured on the other half. B's own vector is what
+    its sweep added at α = 1. All vectors have its length, so that only their directions differ,
+    and are decoded alike.
 
     Args:
         language_model: B.
         text_evaluator: Reads the continuations.
         mapped_vectors: Phase 4's, in B's coordinates.
         emotion_vectors: B's own, of phase 3.
+        emotion_subspaces: B's own, of phase 3.
         residual_sweep: B's, of phase 5.
         settings: Phase 5's.
 
     Returns:
         One row per emotion, vector and of the emotion's own metric and fluency: ``model_name``,
         ``source_model``, ``emotion``, ``vector`` (one of ``KINDS``), ``number``, ``layer_a``,
-        ``layer``, ``alpha``, ``cosine_own``, and the effect as in phase 5's tables.
+        ``layer``, ``alpha``, ``cosine_own``, the effect as in phase 5's tables, and ``p_random``
+        and ``n_random``: for the own metric under ``own`` and ``mapped``, the rank of the effect
+        among those of ``mapped_random``, (1 + how many are at least as large) / (1 + how many
+        there are).
 
     Raises:
         InputError: If B was not swept at any layer that A was mapped to.
@@ -73,8 +80,7 @@ def steer_with_mapped_vectors(
     swept = _at_layers(residual_sweep, mapped_layers)
     for emotion, choice in choose_conditions(swept, settings).items():
         layer, place = choice.layer, mapped_layers.index(choice.layer)
-        own_place = emotion_vectors["metadata"]["layer_indices"].index(layer)
-        own = emotion_vectors["emotion_vectors"][emotion][own_place]
+        own = _injected(emotion_vectors, emotion_subspaces, emotion, layer, settings)
         vectors = {
             "own": [own],
             "mapped": [mapped_vectors["emotion_vectors"][emotion][place]],
@@ -103,6 +109,22 @@ def steer_with_mapped_vectors(
     }
     keys = metric_keys(residual_sweep)
     return _table(cells, cosines, half, keys, mapped_vectors["metadata"], settings)
+
+
+def _injected(
+    emotion_vectors: Mapping[str, Any],
+    emotion_subspaces: Mapping[str, Any],
+    emotion: str,
+    layer: int,
+    settings: ResidualPatchingSettings,
+) -> Float[np.ndarray, " d_model"]:
+    """Give what the sweep that chose the strength added at α = 1."""
+    place = emotion_vectors["metadata"]["layer_indices"].index(layer)
+    vector: np.ndarray = emotion_vectors["emotion_vectors"][emotion][place]
+    if settings.operator != "subspace":
+        return vector
+    components = emotion_subspaces["subspaces"][emotion][layer]["components"]
+    return project(vector, components[: settings.subspace_rank])
 
 
 def _at_layers(sweep: Mapping[str, Any], layers: Sequence[int]) -> Mapping[str, Any]:
@@ -162,4 +184,17 @@ def _table(
         }
         every = effect_rows(where, effects, keys, len(half.prompts))
         rows += [every[keys.index(key)] for key in shown]
-    return pd.DataFrame(rows)
+    return _with_ranks(pd.DataFrame(rows))
+
+
+def _with_ranks(table: pd.DataFrame) -> pd.DataFrame:
+    """Say how many random vectors do as much as B's own and as A's, in the emotion's metric."""
+    ranked = table.assign(p_random=np.nan, n_random=np.nan)
+    of_metrics = table[table["metric_name"] != FLUENCY.replace("/", ".", 1)]
+    for _, rows in of_metrics.groupby("emotion"):
+        random = rows.loc[rows["vector"] == "mapped_random", "mean_diff"].to_numpy()
+        for row in rows.index[rows["vector"] != "mapped_random"] if len(random) else ():
+            reached = int((random >= table.loc[row, "mean_diff"]).sum())
+            ranked.loc[row, "p_random"] = (1 + reached) / (1 + len(random))
+            ranked.loc[row, "n_random"] = len(random)
+    return ranked

@@ -16,6 +16,7 @@ def create_pipeline() -> Pipeline:
                     "text_evaluator",
                     "mapped_vectors",
                     "emotion_vectors_b",
+                    "emotion_subspaces_b",
                     "residual_sweep_b",
                     "params:residual_patching",
                 ],

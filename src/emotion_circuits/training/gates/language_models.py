@@ -35,7 +35,8 @@ def language_model_gates(
         world: The world all were trained in.
         n_texts: Texts for the expressed emotion and perplexity.
         n_prompts: Sets of four prompts for each of the other gates.
-        n_random: Random directions per emotion, and broken pairings per map.
+        n_random: Random directions per emotion; five times as many broken pairings per map, and
+            at least 100.
         seed: Draws texts, prompts and directions.
 
     Returns:
@@ -51,6 +52,12 @@ def language_model_gates(
         "heads": heads_gate(model, goemotions, world, n_prompts=n_prompts, seed=seed),
         "probes": probe_gate(model, world, n_prompts=n_prompts, seed=seed),
         "overlap": overlap_gate(
-            model, partner, world, n_prompts=n_prompts, n_permutations=5 * n_random, seed=seed
+            model,
+            partner,
+            world,
+            n_prompts=n_prompts,
+            # Below a hundred, no p could be small after correction.
+            n_permutations=max(100, 5 * n_random),
+            seed=seed,
         ),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +10,13 @@ import numpy as np
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
 from emotion_circuits.emotions import EMOTIONS, NEUTRAL
 from emotion_circuits.geometry import MapOptions, fit_map, match_layers, paired_differences
-from emotion_circuits.geometry.overlaps import Both, LayerPair, measure_overlaps
+from emotion_circuits.geometry.overlaps import (
+    Both,
+    LayerPair,
+    Overlaps,
+    max_p_values,
+    measure_overlaps,
+)
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.training.gates.pooling import pool_prompts
 
@@ -40,9 +47,7 @@ def overlap_gate(
         seed: Draws prompts and permutations.
 
     Returns:
-        For each emotion the layers and k at which the overlap exceeds the permuted 95th
-        percentile by most: ``layer``, ``other_layer``, ``k``, ``overlap``, ``null_95``; and all
-        ``rows``.
+        ``other``, ``n_permutations``, and what ``rate_overlaps`` gives: ``best`` and ``rows``.
     """
     paired = emotion_prompts(world, split="train", n_per_emotion=n_prompts, seed=seed + 4000)
     paired = paired[paired["emotion"] == NEUTRAL]
@@ -56,7 +61,7 @@ def overlap_gate(
     rng = np.random.default_rng(seed)
     shuffles = np.stack([rng.permutation(len(paired)) for _ in range(n_permutations)])
     options = MapOptions(method="ridge")
-    rows: list[dict[str, Any]] = []
+    found: dict[tuple[int, int], Mapping[str, Overlaps]] = {}
     for layer, matched in match_layers(
         range(model.n_layers),
         range(other.n_layers),
@@ -72,7 +77,7 @@ def overlap_gate(
             },
             trained={},
         )
-        overlaps = measure_overlaps(
+        found[layer, matched] = measure_overlaps(
             layers,
             fit_map(*layers.neutral, options),
             shuffles,
@@ -83,23 +88,55 @@ def overlap_gate(
             seed=seed,
             options=options,
         )
-        rows += [
-            {
-                "emotion": emotion,
-                "layer": layer,
-                "other_layer": matched,
-                "k": k,
-                "overlap": round(float(found.after[k - 1]), 4),
-                "null_95": round(float(np.quantile(found.null[:, k - 1], 0.95)), 4),
-            }
-            for emotion, found in overlaps.items()
-            for k in range(1, len(found.after) + 1)
-        ]
+    return {
+        "other": other.name,
+        "n_permutations": n_permutations,
+        **rate_overlaps(found),
+    }
+
+
+def rate_overlaps(found: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -> dict[str, Any]:
+    """Compare every overlap with broken pairs, and give the best of each emotion.
+
+    Args:
+        found: By layers (of the model that is mapped, of the other) and emotion; the same
+            permutations everywhere.
+
+    Returns:
+        ``rows``, one for each emotion, layers and k: ``emotion``, ``layer``, ``other_layer``,
+        ``k``, ``overlap``, ``null_95`` (the null's 95th percentile at these layers and this k
+        alone) and ``p_value`` (corrected over all layers and k of the emotion, since the best of
+        many exceeds its own percentile in about every second null study). ``best``, by emotion:
+        the row of the least p, of equal ones that which exceeds ``null_95`` by most.
+    """
+    p_values = {}
+    for emotion in EMOTIONS:
+        parts = [overlaps[emotion] for overlaps in found.values() if emotion in overlaps]
+        if parts:
+            values = max_p_values(
+                np.concatenate([part.after for part in parts]),
+                np.concatenate([part.null for part in parts], axis=1),
+            )
+            p_values[emotion] = iter(values.tolist())
+    rows: list[dict[str, Any]] = [
+        {
+            "emotion": emotion,
+            "layer": layer,
+            "other_layer": matched,
+            "k": k,
+            "overlap": round(float(overlaps.after[k - 1]), 4),
+            "null_95": round(float(np.quantile(overlaps.null[:, k - 1], 0.95)), 4),
+            "p_value": round(next(p_values[emotion]), 4),
+        }
+        for (layer, matched), emotions in found.items()
+        for emotion, overlaps in emotions.items()
+        for k in range(1, len(overlaps.after) + 1)
+    ]
     best = {
-        emotion: max(
+        emotion: min(
             (row for row in rows if row["emotion"] == emotion),
-            key=lambda row: row["overlap"] - row["null_95"],
+            key=lambda row: (row["p_value"], row["null_95"] - row["overlap"]),
         )
         for emotion in EMOTIONS
     }
-    return {"other": other.name, "n_permutations": n_permutations, "best": best, "rows": rows}
+    return {"best": best, "rows": rows}
