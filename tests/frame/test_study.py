@@ -417,7 +417,7 @@ def test_the_command_line_works_and_errors_end_with_one_line(project, tmp_path):
     parameters = f"results_root={tmp_path},dataset.max_samples_per_emotion=5"
     command = [str(kedro), "run", "--env=baseline_smoke", f"--params={parameters}"]
     good = subprocess.run(
-        [*command, "--pipeline=dataset"], capture_output=True, text=True, env=environment
+        [*command, "--pipelines=dataset"], capture_output=True, text=True, env=environment
     )
     assert good.returncode == 0, good.stderr
     bad = subprocess.run(

@@ -66,7 +66,7 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
         if not self._exists():
             raise InputError(
                 f"there is no trained model in {self._filepath}; "
-                "`kedro run --pipeline=embedded_models` makes it"
+                "`kedro run --pipelines=embedded_models` makes it"
             )
         record = json.loads((self._filepath / _RECORD).read_text(encoding="utf-8"))
         model = _KINDS[self._kind].from_pretrained(self._filepath, use_safetensors=True)

@@ -132,5 +132,5 @@ def test_what_one_half_chose_is_compared_with_random_directions_on_the_other(met
 def test_chosen_conditions_without_the_halves_are_one_line():
     results = selected_sweeps(random_layers="selected")
     results["residual_sweep m"] = None
-    with pytest.raises(InputError, match=r"run --pipeline=residual_patching first"):
+    with pytest.raises(InputError, match=r"run --pipelines=residual_patching first"):
         estimate(**results)

@@ -241,7 +241,7 @@ def test_each_mode_writes_its_files_even_where_no_phase_has_run(project, tmp_pat
         ({"effect_targets": [0.0]}, "effect_targets"),
         ({"correction_family": ["phse"]}, "correction_family"),
         ({"n_bootstraps": 5}, "nearest: n_bootstrap"),
-        ({"cluster_by": "template"}, "run --pipeline=dataset first"),
+        ({"cluster_by": "template"}, "run --pipelines=dataset first"),
     ],
 )
 def test_a_mistake_is_one_line(project, tmp_path, settings, line):

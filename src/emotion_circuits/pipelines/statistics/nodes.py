@@ -170,7 +170,7 @@ def _clusters(
     if prompts is None or "template_id" not in prompts:
         raise InputError(
             "cluster_by is 'template', but there is no table of prompts with a template_id; "
-            "run --pipeline=dataset first, or set cluster_by to none"
+            "run --pipelines=dataset first, or set cluster_by to none"
         )
     pairs = [] if fresh is None else [record.fields for record in fresh.records]
     found = {

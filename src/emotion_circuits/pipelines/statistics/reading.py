@@ -102,7 +102,7 @@ def random_comparisons(
             raise InputError(
                 f"{model}.random_sweep is of chosen conditions, and {model}.residual_sweep, "
                 "which knows the prompts that did not choose, is not there or has no halves; "
-                "run --pipeline=residual_patching first"
+                "run --pipelines=residual_patching first"
             )
         kept = set(halves["confirm"])
     for emotion, layers in result["emotion_results"].items():
