@@ -272,7 +272,8 @@ def _heads(heads: dict[str, Any]) -> str:
         "absolute mean change of the situation's own label. The most important head, chosen on "
         f"other prompts, is layer {heads['layer']} head {heads['head']}: {heads['change']:.3f}, "
         f"against {heads['median']:.4f} for the median head; ratio {_value(heads['ratio'], 1)} "
-        f"({heads['n_prompts']} prompts).\n\n| Layer | {' | '.join(f'head {n}' for n in names)} |\n"
+        f"({heads['n_prompts']} prompts, on which others may do more).\n\n"
+        f"| Layer | {' | '.join(f'head {n}' for n in names)} |\n"
         f"|{'---|' * (len(names) + 1)}\n{rows}\n"
     )
 
