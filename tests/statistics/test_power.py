@@ -86,8 +86,4 @@ def test_the_power_of_any_t_test_is_that_of_the_paired_one_in_its_terms():
     seen = t_power(d * np.sqrt(n), n - 1.0, alpha=0.05)
     np.testing.assert_allclose(seen, paired_power(d, n, alpha=0.05), rtol=1e-8)
     assert np.isnan(t_power(np.array([2.0]), np.array([0.0]), alpha=0.05)).all()
-    for size in (5, 40):
-        shift = detectable_shift(size - 1, alpha=0.05, power=0.8)
-        d_least = detectable_effect(size, alpha=0.05, power=0.8)
-        assert shift == pytest.approx(d_least * np.sqrt(size), rel=1e-6)
     assert np.isnan(detectable_shift(0, alpha=0.05, power=0.8))

@@ -8,25 +8,18 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from emotion_circuits.circuits import choose_prompts
-from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.errors import unknown_name
 from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.interventions import Checkpoint, Row, generate_rows
 from emotion_circuits.interventions.sweep import decode
 from emotion_circuits.language_models import LanguageModel, resolve_device
-from emotion_circuits.phase_settings import PhaseSettings
-
-_TARGETS = {
-    "gratitude": "goemotions/gratitude",
-    "anger": "goemotions/anger",
-    "apology": "goemotions/remorse",
-}
+from emotion_circuits.pipelines.generation_settings import GenerationSettings
 
 
-class HeadSettings(PhaseSettings):
+class HeadSettings(GenerationSettings):
     """What both phases on heads have in common."""
 
     split: Literal["test", "train", "all"] = Field(
@@ -35,31 +28,6 @@ class HeadSettings(PhaseSettings):
     max_samples_per_emotion: int | None = Field(
         None, ge=2, description="at most so many pairs of prompts; null: all"
     )
-    sequence_length: int = Field(30, ge=1, description="new tokens at most")
-    target_metrics: dict[str, str] = Field(
-        _TARGETS, description="metric/label that tells how much of each emotion a text has"
-    )
-    rows: Literal["auto"] | int = Field("auto", description="texts generated at a time")
-    batch_size: int = Field(64, ge=1, description="texts scored, or prompts read, at a time")
-    device: str | None = Field(
-        None, description="where to run the model; null: where its row in the profile says"
-    )
-    n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")
-    seed: int = Field(0, ge=0, description="of draws and resamples")
-
-    @field_validator("rows")
-    @classmethod
-    def _is_positive(cls, rows: str | int) -> str | int:
-        if isinstance(rows, int) and rows < 1:
-            raise ValueError("allowed are auto and whole numbers from 1")
-        return rows
-
-    @field_validator("target_metrics")
-    @classmethod
-    def _name_every_emotion(cls, targets: dict[str, str]) -> dict[str, str]:
-        if set(targets) != set(EMOTIONS):
-            raise ValueError(f"it must name a metric for each of {', '.join(EMOTIONS)}")
-        return targets
 
 
 @dataclass(frozen=True)

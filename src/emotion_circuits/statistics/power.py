@@ -112,7 +112,6 @@ def required_groups(d: float, *, alpha: float, power: float, ratio: float) -> tu
     return control, max(2, math.ceil(control * ratio - 1e-9))
 
 
-@lru_cache(maxsize=4096)
 def detectable_effect(n: int, *, alpha: float, power: float) -> float:
     """Give the smallest d that n pairs find with the power asked for; NaN below 2 pairs.
 
@@ -121,16 +120,7 @@ def detectable_effect(n: int, *, alpha: float, power: float) -> float:
         alpha: Level of significance.
         power: Between alpha and 1.
     """
-    if n < 2:
-        return math.nan
-
-    def missing(d: float) -> float:
-        return float(paired_power(np.array([d]), np.array([n]), alpha=alpha)[0]) - power
-
-    upper = 0.25
-    while missing(upper) < 0:
-        upper *= 1.5
-    return float(optimize.brentq(missing, 0.0, upper, xtol=1e-12))
+    return detectable_shift(n - 1, alpha=alpha, power=power) / math.sqrt(n) if n > 1 else math.nan
 
 
 @lru_cache(maxsize=4096)

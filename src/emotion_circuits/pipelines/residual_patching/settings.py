@@ -6,17 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, field_validator, model_validator
 
-from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.phase_settings import PhaseSettings
-
-_TARGETS = {
-    "gratitude": "goemotions/gratitude",
-    "anger": "goemotions/anger",
-    "apology": "goemotions/remorse",
-}
+from emotion_circuits.pipelines.generation_settings import GenerationSettings
 
 
-class ResidualPatchingSettings(PhaseSettings):
+class ResidualPatchingSettings(GenerationSettings):
     """What is added where, to which prompts, and what it is compared with."""
 
     split: Literal["test", "train", "all", "fresh"] = Field(
@@ -40,7 +33,6 @@ class ResidualPatchingSettings(PhaseSettings):
         None, ge=1, description="patch the last so many positions; null: from the prompt's end on"
     )
     new_tokens_only: bool = Field(False, description="with a window: leave the prompt alone")
-    sequence_length: int = Field(30, ge=1, description="new tokens at most")
     hook_point: Literal["resid_pre", "resid_post"] = Field(
         "resid_post", description="must be where the vectors were measured"
     )
@@ -59,19 +51,9 @@ class ResidualPatchingSettings(PhaseSettings):
     score: Literal["continuation", "full_text"] = Field(
         "continuation", description="what evaluators read"
     )
-    target_metrics: dict[str, str] = Field(
-        _TARGETS, description="metric/label that each emotion is meant to raise"
-    )
     max_fluency_loss: float = Field(
         0.5, description="nats per token that a chosen layer and α may cost"
     )
-    rows: Literal["auto"] | int = Field("auto", description="texts generated at a time")
-    batch_size: int = Field(64, ge=1, description="texts scored at a time")
-    device: str | None = Field(
-        None, description="where to run the model; null: where its row in the profile says"
-    )
-    n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")
-    seed: int = Field(0, ge=0, description="of halves, controls, samples and resamples")
 
     @field_validator("alphas", "layers", "random_layers")
     @classmethod
@@ -79,20 +61,6 @@ class ResidualPatchingSettings(PhaseSettings):
         if isinstance(values, list) and len(set(values)) < len(values):
             raise ValueError("the same value stands twice in the list")
         return values
-
-    @field_validator("rows")
-    @classmethod
-    def _is_positive(cls, rows: str | int) -> str | int:
-        if isinstance(rows, int) and rows < 1:
-            raise ValueError("allowed are auto and whole numbers from 1")
-        return rows
-
-    @field_validator("target_metrics")
-    @classmethod
-    def _name_every_emotion(cls, targets: dict[str, str]) -> dict[str, str]:
-        if set(targets) != set(EMOTIONS):
-            raise ValueError(f"it must name a metric for each of {', '.join(EMOTIONS)}")
-        return targets
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
