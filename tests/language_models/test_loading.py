@@ -5,6 +5,7 @@ import logging
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from architectures import ARCHITECTURES, save_architecture
@@ -152,3 +153,50 @@ def test_a_misspelt_field_of_a_spec_is_one_line():
         ModelSpec(name="m", sorce="gpt2")
     with pytest.raises(InputError, match=r"^source: field required$"):
         ModelSpec(name="m")
+
+
+def rewrite_weights(folder, change):
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            lambda weights: weights.pop("transformer.h.1.mlp.c_fc.weight"),
+            r"lack the weights transformer\.h\.1\.mlp\.c_fc\.weight$",
+        ),
+        (
+            lambda weights: weights.update({"transformer.h.9.ln_1.bias": torch.zeros(32)}),
+            r"hold beside the model's own transformer\.h\.9\.ln_1\.bias$",
+        ),
+        (
+            lambda weights: weights.update({"transformer.ln_f.bias": torch.zeros(31)}),
+            r"have another shape of transformer\.ln_f\.bias \(\[31\] instead of \[32\]\)$",
+        ),
+        (
+            lambda weights: [weights.pop(name) for name in list(weights) if ".h.2." in name],
+            r"lack the weights .* and 6 more$",
+        ),
+    ],
+    ids=["missing", "unexpected", "mis-shaped", "a whole layer"],
+)
+def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, change, line):
+    folder = save_architecture("gpt2", tmp_path / "model")
+    rewrite_weights(folder, change)
+    with pytest.raises(InputError, match=r"model 'm': .* is not a whole GPT2LMHead.*" + line) as e:
+        load_language_model(ModelSpec(name="m", source=str(folder), device="cpu"))
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_tied_weights_that_are_saved_once_are_whole(name, tmp_path):
+    folder = save_architecture(name, tmp_path / name)
+    config = json.loads((folder / "config.json").read_text())
+    config["tie_word_embeddings"] = True
+    (folder / "config.json").write_text(json.dumps(config))
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)
+    load_language_model(ModelSpec(name=name, source=str(folder), device="cpu"))

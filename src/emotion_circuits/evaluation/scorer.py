@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation.spec import EvaluatorSpec, ProblemType, check_evaluator
-from emotion_circuits.language_models.pretrained import from_pretrained, load_tokenizer
+from emotion_circuits.language_models.pretrained import load_tokenizer, load_weights
 
 
 @dataclass(frozen=True)
@@ -88,22 +88,15 @@ def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
     what = f"evaluator {spec.name!r}"
     config = check_evaluator(spec)
     tokenizer = load_tokenizer(what, source=spec.source, revision=spec.revision)
-    model, report = from_pretrained(
+    model = load_weights(
         AutoModelForSequenceClassification,
         what,
         source=spec.source,
         revision=spec.revision,
+        refuse_unexpected=False,
         config=config,
         dtype=torch.float32,
-        use_safetensors=True,
-        output_loading_info=True,
     )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise InputError(
-            f"{what}: {spec.source!r} is no trained classifier; its files lack the weights "
-            f"{', '.join(missing)}"
-        )
     labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
     if len(set(labels)) < len(labels):
         raise InputError(f"{what}: {spec.source!r} names a label twice: {', '.join(labels)}")

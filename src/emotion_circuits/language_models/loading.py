@@ -14,8 +14,8 @@ from emotion_circuits.language_models.device import resolve_device
 from emotion_circuits.language_models.model import LanguageModel
 from emotion_circuits.language_models.pretrained import (
     check_folder,
-    from_pretrained,
     load_tokenizer,
+    load_weights,
 )
 from emotion_circuits.language_models.self_check import PROBES, check_bridge, plain_logits
 from emotion_circuits.language_models.spec import ModelSpec
@@ -34,7 +34,8 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
         The model in evaluation mode, without gradients and without hooks.
 
     Raises:
-        InputError: If there is no such model, it has no safetensors, or it fails a check.
+        InputError: If there is no such model, its safetensors are missing or do not hold exactly
+            its weights, or it fails a check.
     """
     check_source(spec)
     return wrap_language_model(spec, _load_weights(spec), _load_tokenizer(spec))
@@ -116,13 +117,13 @@ def _load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerFast:
 
 
 def _load_weights(spec: ModelSpec) -> Any:
-    return from_pretrained(
+    return load_weights(
         AutoModelForCausalLM,
         f"model {spec.name!r}",
         source=spec.source,
         revision=spec.revision,
+        refuse_unexpected=True,
         dtype=spec.torch_dtype,
-        use_safetensors=True,
     )
 
 

@@ -67,6 +67,68 @@ def from_pretrained(
         ) from error
 
 
+def load_weights(
+    auto_class: Any,
+    what: str,
+    *,
+    source: str,
+    revision: str | None,
+    refuse_unexpected: bool,
+    **options: Any,
+) -> Any:
+    """Load a model whose files hold exactly the weights that it needs, as safetensors.
+
+    transformers fills a weight that is missing or of another shape with random numbers and goes
+    on; what such a model says is not what its name promises.
+
+    Args:
+        auto_class: Such as ``AutoModelForCausalLM``.
+        what: What the line shall name if it fails.
+        source: A hub id, or a folder.
+        revision: Branch, tag or commit; None for the default one.
+        refuse_unexpected: Whether weights that the model has no place for are an error. They are
+            one for a language model, whose configuration may be of another size than its files;
+            a classifier's files often hold parts of the model that it was made from.
+        options: Handed on.
+
+    Returns:
+        The model.
+
+    Raises:
+        InputError: If it cannot be loaded, or its weights do not fit; one line names them.
+    """
+    model, report = from_pretrained(
+        auto_class,
+        what,
+        source=source,
+        revision=revision,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,  # they are refused below, by their names
+        output_loading_info=True,
+        **options,
+    )
+    problems = [("lack the weights", sorted(report["missing_keys"]))]
+    shapes = [
+        f"{name} ({list(held)} instead of {list(wanted)})"
+        for name, held, wanted in sorted(report["mismatched_keys"])
+    ]
+    problems.append(("have another shape of", shapes))
+    if refuse_unexpected:
+        problems.append(("hold beside the model's own", sorted(report["unexpected_keys"])))
+    lines = [f"{verb} {_list_some(names)}" for verb, names in problems if names]
+    if lines:
+        raise InputError(
+            f"{what}: {source!r} is not a whole {type(model).__name__}; its files "
+            + "; they ".join(lines)
+        )
+    return model
+
+
+def _list_some(names: list[str], most: int = 6) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
 def load_tokenizer(what: str, *, source: str, revision: str | None) -> PreTrainedTokenizerFast:
     """Load a fast tokenizer.
 
