@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from emotion_circuits.errors import InputError, unknown_name
 
-# Runtime parameters that move files; they are read by the catalog, not by any phase.
-ROOT_PARAMETERS = frozenset({"results_root", "models_root", "data_root"})
+# Runtime parameters that name folders; they are read by the catalog, not by any phase.
+ROOT_PARAMETERS = frozenset({"results_root", "models_root", "data_root", "reference", "candidate"})
 
 
 class ProfileConfigLoader(OmegaConfigLoader):

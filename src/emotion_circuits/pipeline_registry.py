@@ -12,6 +12,7 @@ from emotion_circuits.config import current_config
 from emotion_circuits.pipelines import (
     activations,
     alignment,
+    compare,
     dataset,
     embedded_models,
     emotion_vectors,
@@ -31,8 +32,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Build one pipeline per phase for the models of the current profile.
 
     Returns:
-        Pipelines by phase name. ``__default__`` is the whole study. The two pipelines that make
-        and report on the embedded models stand beside it.
+        Pipelines by phase name. ``__default__`` is the whole study. Beside it stand the comparison
+        of two results folders, and the two pipelines that make and report on the embedded models.
     """
     config = current_config()
     study = read_study(config.profile, config["globals"])
@@ -52,6 +53,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "__default__": sum(phases.values(), Pipeline([])),
         **phases,
+        "compare": compare.create_pipeline(),
         "embedded_models": embedded_models.create_pipeline(),
         "embedded_models_report": embedded_models.create_report_pipeline(),
     }

@@ -13,6 +13,7 @@ from emotion_circuits.datasets.results import (
     ResultPlotlyDataset,
     ResultTextDataset,
 )
+from emotion_circuits.datasets.results_folder import ResultsFolderDataset
 from emotion_circuits.datasets.text_evaluator import TextEvaluatorDataset
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "ResultPickleDataset",
     "ResultPlotlyDataset",
     "ResultTextDataset",
+    "ResultsFolderDataset",
     "TextEvaluatorDataset",
 ]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
-from kedro.utils import find_kedro_project
 
+from emotion_circuits.datasets.project_paths import find_in_project
 from emotion_circuits.language_models import LanguageModel, ModelSpec, load_language_model
 from emotion_circuits.language_models.residency import resident
-
-
-def source_in_project(source: str) -> str:
-    """Find a folder of a profile: relative to the project, wherever a notebook lies in it."""
-    root = find_kedro_project(Path.cwd())
-    return str(root / source) if root is not None and (root / source).is_dir() else source
 
 
 class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
@@ -52,8 +46,7 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
         Raises:
             InputError: If the profile has no such model, or its table is wrong.
         """
-        spec = ModelSpec.from_table(self._name, self._models)
-        return spec.model_copy(update={"source": source_in_project(spec.source)})
+        return ModelSpec.from_table(self._name, self._models)
 
     def _describe(self) -> dict[str, Any]:
         return {"name": self._name, **self._models.get(self._name, {})}
@@ -64,7 +57,7 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
     def load(self) -> LanguageModel:
         """Give the loaded model, checked against the plain one it was made from."""
         spec = self.spec
-        return resident.get(spec, lambda: load_language_model(spec))
+        return resident.get(spec, lambda: _load_from_project(spec))
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002
         """Refuse: models are read, never written, by the study."""
@@ -73,3 +66,10 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
     def _release(self) -> None:
         if self._exists():
             resident.release(self.spec)
+
+
+def _load_from_project(spec: ModelSpec) -> LanguageModel:
+    folder = find_in_project(spec.source)
+    model = load_language_model(spec.model_copy(update={"source": folder}))
+    # Results name the source as the profile does, wherever the project lies.
+    return replace(model, spec=spec)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
+from emotion_circuits.datasets.project_paths import relative_to_project
 from emotion_circuits.datasets.records import PromptSource, SourceRecord
 from emotion_circuits.errors import InputError, unknown_name
 
@@ -67,7 +68,7 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
             InputError: If the file is missing, not UTF-8, or a line is broken; the message names
                 file and line.
         """
-        name = str(self._filepath)
+        name = relative_to_project(self._filepath)
         kind = self._format
         if kind == "auto":
             kind = _BY_SUFFIX.get(self._filepath.suffix, "")

@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from emotion_circuits.datasets.language_model import source_in_project
+from emotion_circuits.datasets.project_paths import find_in_project
 from emotion_circuits.evaluation import EvaluatorSpec, TextEvaluator, check_evaluator
 from emotion_circuits.language_models.residency import process_pool
 
@@ -49,7 +49,7 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
             InputError: If the profile has no evaluators, or its table is wrong.
         """
         return tuple(
-            spec.model_copy(update={"source": source_in_project(spec.source)})
+            spec.model_copy(update={"source": find_in_project(spec.source)})
             for spec in EvaluatorSpec.from_table(self._evaluators)
         )
 

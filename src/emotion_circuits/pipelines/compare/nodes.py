@@ -1,0 +1,65 @@
+"""Comparing two results folders, and ending the run with an error where they differ."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from emotion_circuits.comparison import compare_results
+from emotion_circuits.errors import InputError
+from emotion_circuits.pipelines.compare.settings import CompareSettings
+
+logger = logging.getLogger(__name__)
+
+Readers = dict[str, Callable[[], Any]]
+
+
+def compare_folders(
+    reference: Readers, candidate: Readers, settings: CompareSettings
+) -> pd.DataFrame:
+    """Compare two folders; ``compare_results`` says what the columns are."""
+    return compare_results(reference, candidate, tolerance=settings.tolerance)
+
+
+def judge_differences(differences: pd.DataFrame, settings: CompareSettings) -> None:
+    """Log a line a file, and refuse results that differ.
+
+    Raises:
+        InputError: If a value differs by more than the tolerance, or is missing on a side.
+    """
+    files = summarize_files(differences)
+    shown = files.head(settings.shown)
+    rest = len(files) - len(shown)
+    more = f"\n… and {rest} more files" if rest else ""
+    logger.info("Differences:\n%s%s", shown.to_string(index=False), more)
+    failed = differences[~differences["passed"].astype(bool)]
+    if len(failed):
+        worst = failed.iloc[0]
+        raise InputError(
+            f"{len(failed)} of {len(differences)} columns and keys differ, in "
+            f"{failed['file'].nunique()} of {len(files)} files (tolerance {settings.tolerance:g}); "
+            f"the first is {worst['key']} of {worst['file']}; all are in compare/differences.csv"
+        )
+
+
+def summarize_files(differences: pd.DataFrame) -> pd.DataFrame:
+    """Give a line a file: how much was compared, how much differs, and by how much at most."""
+    failed = ~differences["passed"].astype(bool)
+    files = (
+        differences.assign(failed_keys=failed)
+        .groupby("file", sort=True)
+        .agg(
+            keys=("key", "size"),
+            failed_keys=("failed_keys", "sum"),
+            values=("rows", "sum"),
+            different=("different", "sum"),
+            missing_reference=("missing_reference", "sum"),
+            missing_candidate=("missing_candidate", "sum"),
+            max_abs_difference=("max_abs_difference", "max"),
+        )
+        .reset_index()
+    )
+    return files.sort_values(
+        ["failed_keys", "max_abs_difference", "file"], ascending=[False, False, True]
+    )

@@ -1,0 +1,28 @@
+"""Comparison as a pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from emotion_circuits.pipelines.compare.nodes import compare_folders, judge_differences
+
+
+def create_pipeline() -> Pipeline:
+    """From two results folders to a table of their differences, and an error if there are any."""
+    tags = ["compare"]
+    return Pipeline(
+        [
+            Node(
+                compare_folders,
+                inputs=["reference_results", "candidate_results", "params:compare"],
+                outputs="differences",
+                name="compare_folders",
+                tags=tags,
+            ),
+            Node(
+                judge_differences,
+                inputs=["differences", "params:compare"],
+                outputs=None,
+                name="judge_differences",
+                tags=tags,
+            ),
+        ]
+    )
