@@ -13,19 +13,11 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from emotion_circuits.datasets.project_paths import relative_to_project
-from emotion_circuits.datasets.records import PromptSource, SourceRecord
 from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.prompts.records import GOEMOTIONS_LABEL, PromptSource, SourceRecord
 
 FORMATS = ("jsonl", "csv", "prompt_json", "goemotions")
 _BY_SUFFIX = {".jsonl": "jsonl", ".csv": "csv", ".json": "prompt_json", ".tsv": "goemotions"}
-
-# GoEmotions labels that stand for the study's; rows with any other label are left out.
-_GOEMOTIONS_LABELS = {
-    "gratitude": "gratitude",
-    "anger": "anger",
-    "remorse": "apology",
-    "neutral": "neutral",
-}
 
 
 class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
@@ -166,7 +158,10 @@ def _read_prompt_json(text: str, name: str) -> Iterator[SourceRecord]:
 
 
 def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[SourceRecord]:
-    """Read ``text<TAB>label indices<TAB>id`` lines, in which a quote is just a character."""
+    """Read ``text<TAB>label indices<TAB>id`` lines, in which a quote is just a character.
+
+    Lines with several labels are left out.
+    """
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -180,6 +175,5 @@ def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[Source
                 f"{name}, line {number}: {fields[1]!r} are not label indices from 0 to "
                 f"{len(labels) - 1}"
             ) from error
-        if len(found) == 1 and found[0] in _GOEMOTIONS_LABELS:
-            row = {"text": fields[0], "emotion": _GOEMOTIONS_LABELS[found[0]]}
-            yield SourceRecord(number, row)
+        if len(found) == 1:
+            yield SourceRecord(number, {"text": fields[0], GOEMOTIONS_LABEL: found[0]})

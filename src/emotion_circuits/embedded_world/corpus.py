@@ -16,7 +16,7 @@ from emotion_circuits.embedded_world.reactions import (
 )
 from emotion_circuits.embedded_world.situations import Situation, draw_situation
 from emotion_circuits.embedded_world.world import World, WorldSettings
-from emotion_circuits.emotions import EMOTIONS, LABELS, NEUTRAL
+from emotion_circuits.embedded_world.emotions import EMOTIONS, LABELS, NEUTRAL
 from emotion_circuits.errors import unknown_name
 
 # How many of the evaluators' reactions have a sentence beside them that expresses nothing.

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from emotion_circuits.emotions import EMOTIONS, NEUTRAL
 from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.prompts import EmotionSet
 
 # The mask and, for means captured on the fly, the suffix that belong to each strategy.
 _STRATEGIES: Final = {
@@ -33,6 +33,7 @@ class PooledActivations:
         splits: ``train`` or ``test`` for each prompt.
         prompts: The texts.
         layer_indices: Layer numbers of the second axis.
+        emotions: Which of the labels are emotions, and which is the neutral class.
     """
 
     values: Float[np.ndarray, "prompt layer d_model"]
@@ -41,14 +42,16 @@ class PooledActivations:
     splits: np.ndarray
     prompts: np.ndarray
     layer_indices: tuple[int, ...]
+    emotions: EmotionSet
 
     def rows(self, label: str, split: str) -> np.ndarray:
-        """Row numbers of the prompts of one label and split."""
+        """Indices of the prompts of one label and split."""
         return np.flatnonzero((self.labels == label) & (self.splits == split))
 
 
 def pool_positions(
     activations: Mapping[str, Any],
+    emotions: EmotionSet,
     *,
     hook_point: str = "resid_post",
     strategy: str = "mean_over_tokens",
@@ -63,6 +66,7 @@ def pool_positions(
 
     Args:
         activations: Phase 2's result.
+        emotions: The study's.
         hook_point: ``resid_pre`` or ``resid_post``.
         strategy: One of ``POSITION_STRATEGIES``.
         layers: Layers to keep; None for all that were captured.
@@ -95,6 +99,7 @@ def pool_positions(
         splits=np.array(activations["splits"]),
         prompts=np.array(activations["prompts"], dtype=object),
         layer_indices=tuple(kept),
+        emotions=emotions,
     )
 
 
@@ -141,7 +146,7 @@ def emotion_vectors(
         split: Which prompts to use.
 
     Returns:
-        For each emotion, in the order of the labels, its vector at each layer.
+        For each emotion, in the study's order, its vector at each layer.
 
     Raises:
         InputError: If an emotion, or neutral, has no prompt in the split.
@@ -150,9 +155,10 @@ def emotion_vectors(
     vectors, Rimsky et al. 2023, arXiv:2312.06681.
     """
     means = {}
-    for label in (*EMOTIONS, NEUTRAL):
+    for label in pooled.emotions.labels:
         rows = pooled.rows(label, split)
         if not len(rows):
             raise InputError(f"label {label!r} has no prompts in split {split!r}")
         means[label] = pooled.values[rows].mean(axis=0)
-    return {emotion: means[emotion] - means[NEUTRAL] for emotion in EMOTIONS}
+    neutral = means[pooled.emotions.neutral]
+    return {emotion: means[emotion] - neutral for emotion in pooled.emotions.names}

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.geometry import angles, angles_numpy, maps_torch
 from emotion_circuits.geometry.maps import LinearMap, MapOptions, turn_with_shuffled_pairs
 from emotion_circuits.geometry.maps_numpy import principal_basis
@@ -39,11 +38,13 @@ class LayerPair:
             the same order of pairs for both models. Labels with as many pairs are drawn
             together in resamples, so their pairs should be of the same scenarios in one order.
         trained: For each label the subspaces that phase 3 fitted on training prompts.
+        emotions: Which labels are emotions; each is also compared with the others of them.
     """
 
     neutral: Both
     differences: Mapping[str, Both]
     trained: Mapping[str, Both]
+    emotions: tuple[str, ...]
 
 
 class Overlaps(NamedTuple):
@@ -120,7 +121,7 @@ def measure_overlaps(
         *layer.neutral, stacked, shuffles, fitted=fitted, options=options
     )
     resampled = _resample(
-        layer.differences,
+        layer,
         fitted,
         sizes={label: len(span.a) for label, span in spans.items()},
         center=center,
@@ -152,7 +153,7 @@ def measure_overlaps(
             resampled_other=resampled[label][1],
             split=split,
             ceiling=ceiling,
-            other=_with_others(label, turned, spans, options),
+            other=_with_others(label, turned, spans, layer.emotions, options),
             trained=_trained(layer.trained.get(label), fitted, len(span.a), options),
             chance=sizes / span.b.shape[1],
             chance_before=np.minimum(sizes / room, 1.0),
@@ -254,7 +255,7 @@ def _split_halves(
 
 
 def _resample(
-    differences: Mapping[str, Both],
+    layer: LayerPair,
     fitted: LinearMap,
     *,
     sizes: Mapping[str, int],
@@ -272,9 +273,9 @@ def _resample(
     for draw in range(n_resamples):
         spans, turned = {}, {}
         for label, size in sizes.items():
-            n_pairs = len(differences[label].b)
+            n_pairs = len(layer.differences[label].b)
             chosen = np.sort(rngs[label].integers(0, n_pairs, n_pairs))
-            rows = [side[chosen] for side in differences[label]]
+            rows = [side[chosen] for side in layer.differences[label]]
             kept = min(size, *(_rank(side, center) for side in rows))
             if kept:
                 spans[label] = Both(*(_span(side, kept, center, options) for side in rows))
@@ -282,7 +283,7 @@ def _resample(
         for label, span in spans.items():
             own, other = found[label][:, draw, : len(span.b)]
             own[:] = overlaps_of(turned[label], span.b, options)
-            other[:] = _with_others(label, turned[label], spans, options)
+            other[:] = _with_others(label, turned[label], spans, layer.emotions, options)
     return {label: (own, other) for label, (own, other) in found.items()}
 
 
@@ -294,10 +295,14 @@ def _column_means(rows: np.ndarray) -> np.ndarray:
 
 
 def _with_others(
-    label: str, turned: np.ndarray, spans: Mapping[str, Both], options: MapOptions
+    label: str,
+    turned: np.ndarray,
+    spans: Mapping[str, Both],
+    emotions: tuple[str, ...],
+    options: MapOptions,
 ) -> np.ndarray:
-    rows = np.full((len(EMOTIONS), len(turned)), np.nan)
-    for place, other in enumerate(EMOTIONS):
+    rows = np.full((len(emotions), len(turned)), np.nan)
+    for place, other in enumerate(emotions):
         if other != label and other in spans:
             kept = min(len(turned), len(spans[other].b))
             rows[place, :kept] = overlaps_of(turned[:kept], spans[other].b[:kept], options)

@@ -14,11 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emotion_circuits.emotions import LABELS, NEUTRAL
 from emotion_circuits.geometry.directions import PooledActivations
 from emotion_circuits.statistics import estimate_auroc
 
-CONTRASTS: Final = tuple(combinations(LABELS, 2))
 SUBSETS: Final = ("all", "implicit", "explicit")
 
 # Inverse strength of the L2 penalty on standardised features, fixed and not tuned: the probe is a
@@ -72,7 +70,7 @@ def probe_table(
     """
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
-    for labels in CONTRASTS:
+    for labels in combinations(pooled.emotions.labels, 2):
         contrast = _contrast(pooled, labels)
         shared = {"contrast": f"{labels[0]}_vs_{labels[1]}", "n_train": len(contrast.train)}
         scored: list[tuple[str, int | None, np.ndarray | None]] = [
@@ -184,10 +182,12 @@ def _row(n_test: int, estimate: tuple[float, float, float], reason: str) -> dict
     }
 
 
-def pairs_named_outright(pair_ids: np.ndarray, labels: np.ndarray, explicit: np.ndarray) -> Any:
+def pairs_named_outright(
+    pair_ids: np.ndarray, labels: np.ndarray, explicit: np.ndarray, *, neutral: str
+) -> Bool[np.ndarray, " prompt"]:
     """Tell for each prompt whether any emotion text of its pair names its emotion.
 
     Neutral texts never do, so a subset by the texts' own flag would have no neutral in it.
     """
-    named = set(pair_ids[explicit & (labels != NEUTRAL)].tolist())
+    named = set(pair_ids[explicit & (labels != neutral)].tolist())
     return np.array([pair in named for pair in pair_ids.tolist()])

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from emotion_circuits.emotions import NEUTRAL
 from emotion_circuits.errors import InputError
 from emotion_circuits.geometry.directions import PooledActivations
 
@@ -36,12 +35,12 @@ def paired_differences(
 ) -> Float[np.ndarray, "pair layer d_model"]:
     """Subtract each text's neutral partner from it.
 
-    For ``neutral`` itself there is no partner: its texts are given minus their mean, so that its
+    For the neutral class itself there is no partner: its texts are given minus their mean, so that its
     subspace is the variation that texts have without any emotion.
 
     Args:
         pooled: One vector per prompt and layer.
-        label: One of the four labels.
+        label: One of the study's labels.
         split: Which prompts to use.
 
     Returns:
@@ -51,8 +50,8 @@ def paired_differences(
         InputError: If a text has no neutral partner in the split.
     """
     rows = pooled.rows(label, split)
-    neutral = pooled.rows(NEUTRAL, split)
-    if label == NEUTRAL:
+    neutral = pooled.rows(pooled.emotions.neutral, split)
+    if label == pooled.emotions.neutral:
         values = pooled.values[neutral]
         centred: np.ndarray = values - values.mean(axis=0)
         return centred
@@ -60,7 +59,7 @@ def paired_differences(
     for row in rows:
         if pooled.pair_ids[row] not in partner:
             raise InputError(
-                f"{label} text {pooled.prompts[row][:60]!r} has no neutral partner with pair_id "
+                f"{label} text {pooled.prompts[row][:60]!r} has no {pooled.emotions.neutral} partner with pair_id "
                 f"{pooled.pair_ids[row]!r} in split {split!r}"
             )
     partners = [partner[pooled.pair_ids[row]] for row in rows]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from emotion_circuits.emotions import LABELS
 
 
 class ComparisonKey(NamedTuple):
@@ -46,17 +45,25 @@ class ComparisonKey(NamedTuple):
     variant: str = ""
     control: bool = False
 
-    def order(self) -> tuple[Any, ...]:
-        """Give the place of the comparison in a table, whatever order files had."""
-        emotion = LABELS.index(self.emotion) if self.emotion in LABELS else len(LABELS)
+    def order(self, labels: Sequence[str]) -> tuple[Any, ...]:
+        """Give the place of the comparison in a table, whatever order files had.
+
+        Args:
+            labels: The study's, in order; other ones come last, by name.
+        """
         return (
             *self[:3],
-            (emotion, self.emotion),
+            place_among(labels, self.emotion),
             *(-1 if number is None else number for number in (self.layer, self.head)),
             self.head_spec,
             float("-inf") if self.alpha is None else self.alpha,
             *self[8:],
         )
+
+
+def place_among(labels: Sequence[str], label: str) -> tuple[int, str]:
+    """Give a key that sorts labels into the study's order, and other ones behind them by name."""
+    return (labels.index(label) if label in labels else len(labels), label)
 
 
 class Sample(NamedTuple):

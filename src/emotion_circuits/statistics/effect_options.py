@@ -40,6 +40,7 @@ class EffectOptions:
             controls are one of their own, so that more of them make no finding harder.
         paired: Whether texts are matched.
         seed: Of resamples and signs.
+        labels: The study's emotions and neutral class, in the order of the table.
         n_jobs: Threads; no result depends on it.
         clusters: From text to its cluster, for every text; None where each stands for itself.
     """
@@ -51,5 +52,6 @@ class EffectOptions:
     family: tuple[str, ...]
     paired: bool
     seed: int
+    labels: tuple[str, ...] = ()
     n_jobs: int = 1
     clusters: Mapping[str, str] | None = None

@@ -47,7 +47,7 @@ def effect_table(
     Raises:
         InputError: If two comparisons have the same key, or a text has no cluster.
     """
-    ordered = sorted(comparisons, key=lambda comparison: comparison.key.order())
+    ordered = sorted(comparisons, key=lambda comparison: comparison.key.order(options.labels))
     _check_distinct([comparison.key for comparison in ordered])
     _check_clusters(ordered, options)
     rows = EffectRows(len(ordered), options)

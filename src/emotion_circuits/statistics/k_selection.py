@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.emotions import LABELS
+from emotion_circuits.statistics.comparisons import place_among
 from emotion_circuits.statistics.k_specificity import (
     OTHER,
     OTHER_RESAMPLES,
@@ -43,12 +44,15 @@ NO_NULL: Final = "the sweep holds no overlaps of shuffled pairs"
 NOT_ABOVE: Final = "no k is above the null"
 
 
-def k_sweep_table(sweeps: Iterable[Mapping[str, Any]], profile: str) -> pd.DataFrame:
+def k_sweep_table(
+    sweeps: Iterable[Mapping[str, Any]], profile: str, labels: Sequence[str]
+) -> pd.DataFrame:
     """List every overlap of every sweep.
 
     Args:
         sweeps: One for each pair of models, as phase 4 writes them.
         profile: Name of the profile.
+        labels: The study's, in the order of the table.
 
     Returns:
         One row per pair of models, layer, emotion and k.
@@ -71,8 +75,8 @@ def k_sweep_table(sweeps: Iterable[Mapping[str, Any]], profile: str) -> pd.DataF
         for k, leaf in values.items()
     ]
     table = pd.DataFrame(rows, columns=list(RAW_COLUMNS))
-    order = table["emotion"].map({label: place for place, label in enumerate(LABELS)})
-    keys = ["model_a", "model_b", "layer", "order", "emotion", "k"]
+    order = table["emotion"].map(lambda emotion: place_among(labels, emotion))
+    keys = ["model_a", "model_b", "layer", "order", "k"]
     table = table.assign(order=order).sort_values(keys, kind="stable", ignore_index=True)
     return table[list(RAW_COLUMNS)]
 
@@ -80,6 +84,7 @@ def k_sweep_table(sweeps: Iterable[Mapping[str, Any]], profile: str) -> pd.DataF
 def select_k(
     sweeps: Iterable[Mapping[str, Any]],
     profile: str,
+    labels: Sequence[str],
     *,
     n_bootstrap: int,
     alpha: float,
@@ -105,6 +110,7 @@ def select_k(
             layers the mean's follows by Bonferroni: the least times their number. It may also
             hold ``overlap_other`` and ``overlap_other_bootstrap``, of the same resamples.
         profile: Name of the profile.
+        labels: The study's, in the order of the table.
         n_bootstrap: Resamples of layers, where it comes to that.
         alpha: Level of significance; intervals cover 1 - alpha.
         seed: Of these resamples.
@@ -120,7 +126,7 @@ def select_k(
         results = sweep["sweep_results"]
         by_layer = [results[layer] for layer in sorted(results)]
         found = {emotion for layer in by_layer for emotion in layer}
-        for emotion in sorted(found, key=_emotion_order):
+        for emotion in sorted(found, key=partial(place_among, labels)):
             ks = sorted({int(k) for layer in by_layer for k in layer.get(emotion, {})})
             several = [
                 _average_layers(
@@ -136,10 +142,6 @@ def select_k(
             for k, row in zip(ks, several, strict=True):
                 rows.append(names | {"emotion": emotion, "k": k} | row)
     return pd.DataFrame(rows, columns=[*COLUMNS, *MORE_COLUMNS])
-
-
-def _emotion_order(emotion: str) -> tuple[int, str]:
-    return (LABELS.index(emotion) if emotion in LABELS else len(LABELS), emotion)
 
 
 def _average_layers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from emotion_circuits.emotions import EMOTIONS, LABELS
+from emotion_circuits.embedded_world.emotions import EMOTIONS, LABELS
 from emotion_circuits.training.gates.overlap import K_MAX
 
 ALPHA: Final = 0.05

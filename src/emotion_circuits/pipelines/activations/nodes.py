@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from emotion_circuits.emotions import LABELS
 from emotion_circuits.interventions import HOOK_POINTS, capture_residual
 from emotion_circuits.language_models import LanguageModel, encode_prompts, resolve_device
 from emotion_circuits.pipelines.activations.settings import ActivationSettings
+from emotion_circuits.prompts import limit_samples
 
 
 def capture_activations(
@@ -32,7 +32,7 @@ def capture_activations(
     Raises:
         InputError: If a layer does not exist or a prompt cannot be encoded.
     """
-    chosen = first_of_each_label(prompts, settings.max_samples_per_emotion)
+    chosen = limit_samples(prompts, settings.max_samples_per_emotion).reset_index(drop=True)
     model = language_model
     if settings.device is not None:
         model = language_model.on(resolve_device(settings.device))
@@ -74,29 +74,3 @@ def capture_activations(
             "d_model": model.d_model,
         },
     }
-
-
-def first_of_each_label(prompts: pd.DataFrame, limit: int | None) -> pd.DataFrame:
-    """Keep some prompts of each label, texts of one pair together and both splits represented.
-
-    Pairs are taken in the table's order, from the splits in proportion to their size, but at
-    least one from each.
-
-    Args:
-        prompts: Phase 1's table.
-        limit: How many of each label; None for all.
-
-    Returns:
-        The chosen rows, in the table's order, with a new index.
-    """
-    if limit is None:
-        return prompts.reset_index(drop=True)
-    first = prompts.groupby("pair_id", sort=False).head(1)
-    test = min(max(1, round(limit * float((first["split"] == "test").mean()))), max(1, limit - 1))
-    place = prompts["pair_id"].map({pair: place for place, pair in enumerate(first["pair_id"])})
-    keep: list[int] = []
-    for split, share in (("train", limit - test), ("test", test)):
-        for label in LABELS:
-            rows = place[(prompts["split"] == split) & (prompts["emotion"] == label)]
-            keep += rows.sort_values(kind="stable").index[:share].tolist()
-    return prompts.loc[sorted(keep)].reset_index(drop=True)

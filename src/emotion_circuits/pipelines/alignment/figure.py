@@ -4,14 +4,14 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.prompts import EmotionSet
 
 # Colours of Okabe and Ito, told apart by colour-blind readers, and grey.
 _AFTER, _BEFORE, _CEILING, _OTHER = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 _NULL = "rgba(120, 120, 120, 0.25)"
 
 
-def draw_overlaps(table: pd.DataFrame) -> go.Figure:
+def draw_overlaps(table: pd.DataFrame, emotions: EmotionSet) -> go.Figure:
     """Draw overlap against k, a row a pair of layers and a column an emotion.
 
     The solid line is the overlap after mapping, the dashed one before, the dash-dotted
@@ -21,13 +21,14 @@ def draw_overlaps(table: pd.DataFrame) -> go.Figure:
 
     Args:
         table: ``overlaps`` of a pair of models.
+        emotions: The study's.
     """
-    emotions = [emotion for emotion in EMOTIONS if (table["emotion"] == emotion).any()]
+    shown = [emotion for emotion in emotions.names if (table["emotion"] == emotion).any()]
     layers = list(dict.fromkeys(zip(table["layer_a"], table["layer_b"], strict=True)))
     figure = make_subplots(
         rows=len(layers),
-        cols=len(emotions),
-        column_titles=emotions,
+        cols=len(shown),
+        column_titles=shown,
         row_titles=[f"layers {layer_a} → {layer_b}" for layer_a, layer_b in layers],
         shared_xaxes=True,
         shared_yaxes=True,
@@ -35,7 +36,7 @@ def draw_overlaps(table: pd.DataFrame) -> go.Figure:
         horizontal_spacing=0.03,
     )
     for row, (layer_a, layer_b) in enumerate(layers, start=1):
-        for column, emotion in enumerate(emotions, start=1):
+        for column, emotion in enumerate(shown, start=1):
             panel = table[
                 (table["layer_a"] == layer_a)
                 & (table["layer_b"] == layer_b)

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.emotions import LABELS
 from emotion_circuits.geometry.maps import LinearMap, canonical_correlations, fit_map
 from emotion_circuits.geometry.overlaps import Both, Overlaps, measure_overlaps
 from emotion_circuits.pipelines.alignment.pairing import ModelPair, pair_models
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
 from emotion_circuits.pipelines.alignment.tables import full_result, k_sweep, overlap_table
 from emotion_circuits.pipelines.alignment.transfer import transfer_vectors
+from emotion_circuits.prompts import EmotionSet
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ def align_models(
     subspaces_a: dict[str, Any],
     subspaces_b: dict[str, Any],
     profile: str,
+    emotions: EmotionSet,
     settings: AlignmentSettings,
 ) -> Alignment:
     """Map A onto B at each pair of matched layers, and measure what becomes of its emotions.
@@ -51,6 +52,7 @@ def align_models(
         subspaces_a: Phase 3's subspaces of A.
         subspaces_b: Phase 3's subspaces of B.
         profile: The profile's name, for the files.
+        emotions: The study's.
         settings: How to map and compare.
 
     Returns:
@@ -65,6 +67,7 @@ def align_models(
         (activations_a, activations_b),
         (vectors_a, vectors_b),
         (subspaces_a, subspaces_b),
+        emotions,
         map_positions=settings.map_positions,
         layer_matching=settings.layer_matching,
     )
@@ -72,7 +75,7 @@ def align_models(
     maps = {layers: fit_map(*pair.neutral(layers, "train"), options) for layers in pair.layers}
     # One set of shuffles for all layers, so that the best layer has a null of its own.
     rng = np.random.default_rng(settings.seed)
-    n_train = len(pair.pooled[0].rows("neutral", "train"))
+    n_train = len(pair.pooled[0].rows(emotions.neutral, "train"))
     shuffles = np.stack([rng.permutation(n_train) for _ in range(settings.n_permutations)])
     found = {
         layers: measure_overlaps(
@@ -89,14 +92,15 @@ def align_models(
         for layers in pair.layers
     }
     table = overlap_table(found, settings.method)
+    emotional = table[table["emotion"].isin(emotions.names)]
     names = activations_a["model_name"], activations_b["model_name"]
     metadata = {"profile": profile, "model_a": names[0], "model_b": names[1]} | _metadata(
         pair, found, settings
     )
     transferred = transfer_vectors(pair, maps, shuffles, settings)
     return Alignment(
-        alignment=full_result(table, metadata),
-        k_sweep=k_sweep(table, found, *names),
+        alignment=full_result(emotional, metadata),
+        k_sweep=k_sweep(emotional, found, *names),
         overlaps=table.assign(model_a=names[0], model_b=names[1]),
         maps=_map_quality(pair, maps, settings),
         mapped_vectors=transferred.vectors
@@ -116,7 +120,7 @@ def _metadata(
     skipped = [
         {"layer": layers[0], "emotion": label}
         for layers, labels in found.items()
-        for label in LABELS
+        for label in pair.emotions.labels
         if label not in labels
     ]
     if skipped:
@@ -132,8 +136,8 @@ def _metadata(
         "hook_pos": pair.vectors[0]["metadata"]["hook_pos"],
         "position_strategy": pair.vectors[0]["metadata"]["position_strategy"],
         "center": pair.subspaces[1]["metadata"]["center"],
-        "n_train_neutral": len(first.rows("neutral", "train")),
-        "n_test_pairs": {label: len(first.rows(label, "test")) for label in LABELS},
+        "n_train_neutral": len(first.rows(pair.emotions.neutral, "train")),
+        "n_test_pairs": {label: len(first.rows(label, "test")) for label in pair.emotions.labels},
         "skipped": skipped,
         **settings.model_dump(exclude={"layer_matching"}),
     }

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from emotion_circuits.emotions import EMOTIONS, LABELS, NEUTRAL
 from emotion_circuits.errors import InputError
 from emotion_circuits.geometry import PooledActivations, paired_differences, pool_positions
 from emotion_circuits.geometry.layers import check_layer_pairs, match_layers
 from emotion_circuits.geometry.overlaps import Both, LayerPair
+from emotion_circuits.prompts import EmotionSet
 
 Phase = Mapping[str, Any]
 
@@ -27,6 +27,7 @@ class ModelPair:
         vectors: Phase 3's emotion vectors of A and B.
         subspaces: Phase 3's subspaces of A and B.
         layers: Matched layers (of A, of B).
+        emotions: The study's.
     """
 
     pooled: tuple[PooledActivations, PooledActivations]
@@ -34,11 +35,12 @@ class ModelPair:
     vectors: tuple[Phase, Phase]
     subspaces: tuple[Phase, Phase]
     layers: tuple[tuple[int, int], ...]
+    emotions: EmotionSet
 
     def neutral(self, layers: tuple[int, int], split: str) -> Both:
         """Neutral prompts of a split: ``[prompt, position, d_model]`` of A and of B."""
         rows = [
-            np.stack([_at(pair[side], layer, NEUTRAL, split) for pair in self.for_map], axis=1)
+            np.stack([_at(p[side], layer, self.emotions.neutral, split) for p in self.for_map], axis=1)
             for side, layer in enumerate(layers)
         ]
         return Both(*rows)
@@ -46,7 +48,7 @@ class ModelPair:
     def held_out(self, layers: tuple[int, int]) -> LayerPair:
         """What is compared at a pair of matched layers."""
         differences, trained = {}, {}
-        for label in LABELS:
+        for label in self.emotions.labels:
             if not len(self.pooled[0].rows(label, "test")):
                 continue
             # By scenario, so that a resample draws the same scenarios for every label.
@@ -66,7 +68,9 @@ class ModelPair:
                     for phase, layer in zip(self.subspaces, layers, strict=True)
                 )
             )
-        return LayerPair(self.neutral(layers, "train"), differences, trained)
+        return LayerPair(
+            self.neutral(layers, "train"), differences, trained, self.emotions.names
+        )
 
     def emotion_vectors(self, layers: tuple[int, int], emotion: str) -> Both:
         """Phase 3's vectors of an emotion at a pair of matched layers."""
@@ -78,7 +82,7 @@ class ModelPair:
         )
 
     def emotion_rows(
-        self, layer_b: int, emotion: str, against: Sequence[str] = (NEUTRAL,)
+        self, layer_b: int, emotion: str, against: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
         """B's held-out activations of an emotion and of other labels, and which are its own."""
         found = [_at(self.pooled[1], layer_b, label, "test") for label in (emotion, *against)]
@@ -89,6 +93,7 @@ def pair_models(
     activations: tuple[Phase, Phase],
     vectors: tuple[Phase, Phase],
     subspaces: tuple[Phase, Phase],
+    emotions: EmotionSet,
     *,
     map_positions: Sequence[str],
     layer_matching: str | Sequence[tuple[int, int]],
@@ -102,6 +107,7 @@ def pair_models(
         activations: Phase 2's results of A and B.
         vectors: Phase 3's vectors of A and B.
         subspaces: Phase 3's subspaces of A and B.
+        emotions: The study's.
         map_positions: Position strategies the map learns from.
         layer_matching: ``relative_depth``, or pairs (layer of A, layer of B).
 
@@ -120,13 +126,17 @@ def pair_models(
 
     def pool(strategy: str) -> tuple[PooledActivations, PooledActivations]:
         first, second = (
-            _in_order(pool_positions(phase, hook_point=hook_point, strategy=strategy, layers=known))
+            _in_order(
+                pool_positions(
+                    phase, emotions, hook_point=hook_point, strategy=strategy, layers=known
+                )
+            )
             for phase, known in zip(activations, kept, strict=True)
         )
         return first, second
 
     pooled = pool(position)
-    if not any(len(pooled[0].rows(emotion, "test")) for emotion in EMOTIONS):
+    if not any(len(pooled[0].rows(emotion, "test")) for emotion in emotions.names):
         raise InputError("no emotion has prompts in split 'test'; overlaps are held-out")
     if isinstance(layer_matching, str):
         matched = match_layers(*kept, n_layers_a=depths[0], n_layers_b=depths[1])
@@ -138,6 +148,7 @@ def pair_models(
         vectors=vectors,
         subspaces=subspaces,
         layers=tuple(matched),
+        emotions=emotions,
     )
 
 

@@ -20,6 +20,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     *(f"{phase}_{model}" for phase in phases for model in "ab"),
                     "params:profile",
+                    "params:emotions",
                     "params:alignment",
                 ],
                 outputs=[
@@ -36,7 +37,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 draw_overlaps,
-                inputs="overlaps",
+                inputs=["overlaps", "params:emotions"],
                 outputs="overlap_figure",
                 name="draw_overlaps",
                 tags=tags,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.geometry.overlaps import Overlaps, max_p_values, p_values
 
 
@@ -73,8 +72,13 @@ def _max_p_values(
 
 
 def full_result(table: pd.DataFrame, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Give all rows of the three emotions as records, with metadata."""
-    emotions = table[table["emotion"].isin(EMOTIONS)].rename(columns={"layer_a": "layer"})
+    """Give the lines of a table of overlaps as records, with metadata.
+
+    Args:
+        table: What ``overlap_table`` gives, of emotions only.
+        metadata: Of the pair.
+    """
+    emotions = table.rename(columns={"layer_a": "layer"})
     first = ["layer", "k", "emotion", "overlap_before", "overlap_after"]
     ordered = emotions[[*first, *(name for name in emotions.columns if name not in first)]]
     return {"results": ordered.to_dict(orient="records"), "metadata": metadata}
@@ -95,7 +99,7 @@ def k_sweep(
     in every layer.
     """
     sweep: dict[int, dict[str, dict[int, dict[str, Any]]]] = {}
-    for row in table[table["emotion"].isin(EMOTIONS)].to_dict(orient="records"):
+    for row in table.to_dict(orient="records"):
         k = int(row["k"])
         overlaps = found[row["layer_a"], row["layer_b"]][row["emotion"]]
         draws: dict[str, Any] = {"overlap_null": overlaps.null[:, k - 1]}

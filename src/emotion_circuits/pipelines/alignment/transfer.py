@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.emotions import EMOTIONS, NEUTRAL
 from emotion_circuits.geometry.maps import LinearMap, turn_with_shuffled_pairs
 from emotion_circuits.geometry.overlaps import max_p_values, p_values
 from emotion_circuits.geometry.transfer import Reading, measure_reading, measure_transfer
@@ -53,12 +52,13 @@ def transfer_vectors(
         these prompts (``p_value``) and one that holds for all rows together (``p_value_max``).
     """
     rng, rng_matrix = (np.random.default_rng([settings.seed, stream]) for stream in (1, 2))
+    names, neutral = pair.emotions.names, pair.emotions.neutral
     readings: list[tuple[dict[str, Any], Reading]] = []
     rows: list[dict[str, Any]] = []
-    mapped: dict[str, list[np.ndarray]] = {emotion: [] for emotion in EMOTIONS}
-    random: dict[str, list[np.ndarray]] = {emotion: [] for emotion in EMOTIONS}
+    mapped: dict[str, list[np.ndarray]] = {emotion: [] for emotion in names}
+    random: dict[str, list[np.ndarray]] = {emotion: [] for emotion in names}
     for layers, fitted in maps.items():
-        own = {emotion: pair.emotion_vectors(layers, emotion) for emotion in EMOTIONS}
+        own = {emotion: pair.emotion_vectors(layers, emotion) for emotion in names}
         shuffled = turn_with_shuffled_pairs(
             *pair.neutral(layers, "train"),
             np.stack([vectors.a for vectors in own.values()]),
@@ -69,7 +69,7 @@ def transfer_vectors(
         for place, (emotion, vectors) in enumerate(own.items()):
             mapped[emotion].append(fitted.turn(vectors.a))
             random[emotion].append(fitted.turn(_draw(vectors.a, settings.n_random, rng)))
-            activations, positive = pair.emotion_rows(layers[1], emotion)
+            activations, positive = pair.emotion_rows(layers[1], emotion, [neutral])
             measured = measure_transfer(
                 activations,
                 positive,
@@ -100,7 +100,7 @@ def transfer_vectors(
     vectors_of = {emotion: np.stack(vectors) for emotion, vectors in mapped.items()}
     random_of = {emotion: np.stack(vectors, axis=1) for emotion, vectors in random.items()}
     matrix = _matrix(readings)
-    diagonal = (matrix["vector"] == matrix["emotion"]) & (matrix["against"] == NEUTRAL)
+    diagonal = (matrix["vector"] == matrix["emotion"]) & (matrix["against"] == neutral)
     # Both have a row for each pair of layers and emotion, in the same order.
     together = matrix.loc[diagonal, "p_value_max"].to_numpy()
     return Transferred(
@@ -121,9 +121,10 @@ def _read_all(
 ) -> list[tuple[dict[str, Any], Reading]]:
     """Read every emotion, against neutral and against the other emotions, by one's vector."""
     found = []
-    for emotion in EMOTIONS:
-        others = [other for other in EMOTIONS if other != emotion]
-        for against, labels in ((NEUTRAL, [NEUTRAL]), (OTHERS, others)):
+    names, neutral = pair.emotions.names, pair.emotions.neutral
+    for emotion in names:
+        others = [other for other in names if other != emotion]
+        for against, labels in ((neutral, [neutral]), (OTHERS, others)):
             activations, positive = pair.emotion_rows(layers[1], emotion, labels)
             reading = measure_reading(
                 activations,

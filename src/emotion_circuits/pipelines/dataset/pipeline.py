@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 build_prompts,
-                inputs=["prompt_source", "params:profile", "params:dataset"],
+                inputs=["prompt_source", "params:profile", "params:emotions", "params:dataset"],
                 outputs=["prompts", "dataset_statistics"],
                 name="build_prompts",
                 tags=["dataset"],

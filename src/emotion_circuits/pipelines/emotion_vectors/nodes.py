@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from emotion_circuits.emotions import LABELS, NEUTRAL
 from emotion_circuits.geometry import (
     PooledActivations,
     cosine_table,
@@ -19,10 +18,11 @@ from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
 from emotion_circuits.language_models import resolve_device
 from emotion_circuits.pipelines.emotion_vectors.figure import draw_probes
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
+from emotion_circuits.prompts import EmotionSet
 
 
 def fit_emotion_vectors(
-    activations: dict[str, Any], settings: EmotionVectorSettings
+    activations: dict[str, Any], emotions: EmotionSet, settings: EmotionVectorSettings
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Compute emotion vectors from the training prompts.
 
@@ -30,7 +30,7 @@ def fit_emotion_vectors(
         ``emotion_vectors`` (for each emotion ``[layer, d_model]``) with ``metadata``; norms per
         layer and emotion, beside the mean norm of neutral prompts; and cosines.
     """
-    pooled = _pool(activations, settings)
+    pooled = _pool(activations, emotions, settings)
     vectors = emotion_vectors(pooled)
     result = {
         "emotion_vectors": vectors,
@@ -41,7 +41,7 @@ def fit_emotion_vectors(
 
 
 def fit_emotion_subspaces(
-    activations: dict[str, Any], settings: EmotionVectorSettings
+    activations: dict[str, Any], emotions: EmotionSet, settings: EmotionVectorSettings
 ) -> dict[str, Any]:
     """Decompose the paired differences of each label at each layer.
 
@@ -50,10 +50,10 @@ def fit_emotion_subspaces(
         ``explained_variance`` ``[k]`` and ``explained_variance_ratio`` ``[k]`` (of the total
         variance, not of the k kept); and ``metadata``.
     """
-    pooled = _pool(activations, settings)
+    pooled = _pool(activations, emotions, settings)
     device = resolve_device(settings.device)
     subspaces: dict[str, dict[int, dict[str, np.ndarray]]] = {}
-    for label in LABELS:
+    for label in emotions.labels:
         differences = paired_differences(pooled, label)
         subspaces[label] = {
             layer: fit_subspace(
@@ -78,16 +78,21 @@ def fit_emotion_subspaces(
 
 
 def score_probes(
-    activations: dict[str, Any], prompts: pd.DataFrame, settings: EmotionVectorSettings
+    activations: dict[str, Any],
+    prompts: pd.DataFrame,
+    emotions: EmotionSet,
+    settings: EmotionVectorSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Score held-out probes against a bag of words and shuffled labels.
 
     Returns:
         The table, and a figure of AUROC per layer and contrast.
     """
-    pooled = _pool(activations, settings)
+    pooled = _pool(activations, emotions, settings)
     explicit = prompts.set_index("text")["explicit"].reindex(activations["prompts"])
-    named = pairs_named_outright(pooled.pair_ids, pooled.labels, explicit.to_numpy(dtype=bool))
+    named = pairs_named_outright(
+        pooled.pair_ids, pooled.labels, explicit.to_numpy(dtype=bool), neutral=emotions.neutral
+    )
     table = probe_table(
         pooled,
         named,
@@ -99,9 +104,12 @@ def score_probes(
     return table, draw_probes(table)
 
 
-def _pool(activations: dict[str, Any], settings: EmotionVectorSettings) -> PooledActivations:
+def _pool(
+    activations: dict[str, Any], emotions: EmotionSet, settings: EmotionVectorSettings
+) -> PooledActivations:
     return pool_positions(
         activations,
+        emotions,
         hook_point=settings.hook_point,
         strategy=settings.position_strategy,
         layers=None if settings.layers == "all" else settings.layers,
@@ -116,12 +124,12 @@ def _metadata(
         "layer_indices": list(pooled.layer_indices),
         "hook_pos": settings.hook_point,
         "split": "train",
-        "n_train": {label: len(pooled.rows(label, "train")) for label in LABELS},
+        "n_train": {label: len(pooled.rows(label, "train")) for label in pooled.emotions.labels},
     }
 
 
 def _norms(pooled: PooledActivations, vectors: dict[str, np.ndarray]) -> pd.DataFrame:
-    neutral = pooled.values[pooled.rows(NEUTRAL, "train")]
+    neutral = pooled.values[pooled.rows(pooled.emotions.neutral, "train")]
     neutral_norms = np.linalg.norm(neutral, axis=-1).mean(axis=0)
     return pd.DataFrame(
         [

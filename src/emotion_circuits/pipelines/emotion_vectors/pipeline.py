@@ -9,6 +9,7 @@ from emotion_circuits.pipelines.emotion_vectors.nodes import (
 )
 
 _SETTINGS = "params:emotion_vectors"
+_EMOTIONS = "params:emotions"
 
 
 def create_pipeline() -> Pipeline:
@@ -18,21 +19,21 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 fit_emotion_vectors,
-                inputs=["activations", _SETTINGS],
+                inputs=["activations", _EMOTIONS, _SETTINGS],
                 outputs=["emotion_vectors", "vector_norms", "vector_cosines"],
                 name="fit_emotion_vectors",
                 tags=tags,
             ),
             Node(
                 fit_emotion_subspaces,
-                inputs=["activations", _SETTINGS],
+                inputs=["activations", _EMOTIONS, _SETTINGS],
                 outputs="emotion_subspaces",
                 name="fit_emotion_subspaces",
                 tags=tags,
             ),
             Node(
                 score_probes,
-                inputs=["activations", "prompts", _SETTINGS],
+                inputs=["activations", "prompts", _EMOTIONS, _SETTINGS],
                 outputs=["probe_scores", "probe_figure"],
                 name="score_probes",
                 tags=tags,

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.embedded_world.emotions import EMOTIONS
 from emotion_circuits.evaluation.fluency import continuation_nll
 from emotion_circuits.interventions import BASELINE, Condition, sweep
 from emotion_circuits.language_models import LanguageModel, ModelSpec, wrap_language_model

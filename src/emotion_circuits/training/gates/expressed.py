@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from emotion_circuits.embedded_world import WorldSettings, generate_texts
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS, recognize
-from emotion_circuits.emotions import LABELS
+from emotion_circuits.embedded_world.emotions import LABELS
 from emotion_circuits.evaluation.fluency import continuation_nll
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.training.gates.continuations import continue_greedily

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS
-from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.embedded_world.emotions import EMOTIONS
 from emotion_circuits.interventions import (
     BASELINE,
     Condition,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
-from emotion_circuits.emotions import EMOTIONS, NEUTRAL
+from emotion_circuits.embedded_world.emotions import EMOTIONS, NEUTRAL
 from emotion_circuits.geometry import MapOptions, fit_map, match_layers, paired_differences
 from emotion_circuits.geometry.overlaps import (
     Both,
@@ -76,6 +76,7 @@ def overlap_gate(
                 for emotion, both in differences.items()
             },
             trained={},
+            emotions=EMOTIONS,
         )
         found[layer, matched] = measure_overlaps(
             layers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from emotion_circuits.embedded_world.emotions import WORLD_EMOTIONS
 from emotion_circuits.geometry import PooledActivations
 from emotion_circuits.interventions import capture_residual
 from emotion_circuits.language_models import LanguageModel, encode_prompts
@@ -35,4 +36,5 @@ def pool_prompts(
         splits=np.full(len(prompts), split),
         prompts=prompts["text"].to_numpy(),
         layer_indices=tuple(range(model.n_layers)),
+        emotions=WORLD_EMOTIONS,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
+from emotion_circuits.embedded_world.emotions import NEUTRAL
 from emotion_circuits.geometry import PooledActivations
 from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
 from emotion_circuits.language_models import LanguageModel
@@ -41,6 +42,7 @@ def probe_gate(
             prompts["pair_id"].to_numpy(),
             prompts["emotion"].to_numpy(),
             prompts["explicit"].to_numpy(),
+            neutral=NEUTRAL,
         )
     fit, seen = pooled["train"], named["train"]
     chosen = _table(fit, seen, pooled["validation"], named["validation"], seed)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS
-from emotion_circuits.emotions import EMOTIONS, NEUTRAL
+from emotion_circuits.embedded_world.emotions import EMOTIONS, NEUTRAL
 from emotion_circuits.geometry import emotion_vectors
 from emotion_circuits.interventions import BASELINE, Add, Condition, steer
 from emotion_circuits.language_models import LanguageModel

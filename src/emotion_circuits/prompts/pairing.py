@@ -1,12 +1,16 @@
 """Splits, pairs and samples for data that does not bring its own."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.emotions import EMOTIONS, LABELS, NEUTRAL
+from emotion_circuits.prompts.emotion_set import EmotionSet
 
 
-def assign_splits(table: pd.DataFrame, test_fraction: float, seed: int) -> pd.DataFrame:
+def assign_splits(
+    table: pd.DataFrame, emotions: EmotionSet, test_fraction: float, seed: int
+) -> pd.DataFrame:
     """Hold out templates at random, so that no template is in both splits.
 
     A text without a template is a template of its own. Within each label as many templates are
@@ -14,7 +18,8 @@ def assign_splits(table: pd.DataFrame, test_fraction: float, seed: int) -> pd.Da
     with texts of several labels is held out for all of them.
 
     Args:
-        table: Rows with ``emotion`` and ``template_id``.
+        table: Texts with ``emotion`` and ``template_id``.
+        emotions: The study's.
         test_fraction: Share of templates to hold out.
         seed: Draws them.
 
@@ -25,7 +30,7 @@ def assign_splits(table: pd.DataFrame, test_fraction: float, seed: int) -> pd.Da
     rows = pd.Series([f"row {row}" for row in range(len(table))], index=table.index)
     groups = table["template_id"].where(table["template_id"] != "", rows)
     held_out: set[str] = set()
-    for label in LABELS:
+    for label in emotions.labels:
         names = sorted(set(groups[table["emotion"] == label]))
         wanted = min(max(1, round(test_fraction * len(names))), len(names) - 1)
         wanted -= len(held_out.intersection(names))
@@ -35,14 +40,15 @@ def assign_splits(table: pd.DataFrame, test_fraction: float, seed: int) -> pd.Da
     return table.assign(split=np.where(groups.isin(held_out), "test", "train"))
 
 
-def pair_texts(table: pd.DataFrame) -> pd.DataFrame:
+def pair_texts(table: pd.DataFrame, emotions: EmotionSet) -> pd.DataFrame:
     """Join each emotion text to a neutral text of the same split, nearest in length.
 
     Texts are taken from the shortest to the longest, each with the neutral text of the same rank
     in length; where there are fewer neutral texts, several emotion texts share one.
 
     Args:
-        table: Rows with ``text``, ``emotion`` and ``split``.
+        table: Texts with ``text``, ``emotion`` and ``split``.
+        emotions: The study's.
 
     Returns:
         The table with its column ``pair_id`` filled: the name of the neutral text.
@@ -53,12 +59,12 @@ def pair_texts(table: pd.DataFrame) -> pd.DataFrame:
         rows = table[table["split"] == split]
         ranked = {
             label: lengths[rows.index[rows["emotion"] == label]].sort_values(kind="stable").index
-            for label in LABELS
+            for label in emotions.labels
         }
-        neutral = ranked[NEUTRAL]
+        neutral = ranked[emotions.neutral]
         for rank, row in enumerate(neutral):
             pair_ids[row] = f"{split}_{rank:05d}"
-        for emotion in EMOTIONS:
+        for emotion in emotions.names:
             count = len(ranked[emotion])
             for rank, row in enumerate(ranked[emotion]):
                 if len(neutral):
@@ -73,11 +79,11 @@ def limit_samples(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:
     least one. Pairs that name their emotion and pairs that do not take turns.
 
     Args:
-        table: Rows with ``emotion``, ``pair_id``, ``split`` and ``explicit``.
+        table: Texts with ``emotion``, ``pair_id``, ``split`` and ``explicit``.
         limit: How many of each label; None for all.
 
     Returns:
-        The rows that are kept, in the order of the table.
+        The texts that are kept, in the order of the table.
     """
     if limit is None:
         return table

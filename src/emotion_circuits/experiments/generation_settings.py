@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
-from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.experiments.decoding import Decoding
 from emotion_circuits.phase_settings import PhaseSettings
-
-_TARGETS: Final = {
-    "gratitude": "goemotions/gratitude",
-    "anger": "goemotions/anger",
-    "apology": "goemotions/remorse",
-}
 
 
 class GenerationSettings(PhaseSettings):
     """What phases that generate and score have in common."""
 
     sequence_length: int = Field(30, ge=1, description="new tokens at most")
-    target_metrics: dict[str, str] = Field(
-        _TARGETS, description="metric/label that tells how much of each emotion a text has"
-    )
     rows: Literal["auto"] | int = Field("auto", description="texts generated at a time")
     batch_size: int = Field(64, ge=1, description="texts scored, or prompts read, at a time")
     device: str | None = Field(
@@ -38,9 +29,10 @@ class GenerationSettings(PhaseSettings):
             raise ValueError("allowed are auto and whole numbers from 1")
         return rows
 
-    @field_validator("target_metrics")
-    @classmethod
-    def _name_every_emotion(cls, targets: dict[str, str]) -> dict[str, str]:
-        if set(targets) != set(EMOTIONS):
-            raise ValueError(f"it must name a metric for each of {', '.join(EMOTIONS)}")
-        return targets
+    def decoding(self) -> Decoding:
+        """Give how texts are generated and scored: greedily, the continuation alone."""
+        return Decoding(
+            max_new_tokens=self.sequence_length,
+            batch_rows=self.rows,
+            batch_size=self.batch_size,
+        )

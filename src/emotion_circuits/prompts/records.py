@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+# Field of a record that holds a label of GoEmotions, which is not the study's own name for it.
+GOEMOTIONS_LABEL: Final = "goemotions_label"
 
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """One record as it was found.
+    """One record as it was read.
 
     Attributes:
         line: Line number, or the record's number where the format has no lines; from 1.

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from emotion_circuits.circuits.heads import Head
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.heads import Head
 from emotion_circuits.interventions import (
     Ablate,
     Condition,

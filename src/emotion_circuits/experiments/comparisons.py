@@ -1,0 +1,201 @@
+"""From outcomes to comparisons, text by text: what the statistics of the study are computed on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.contract.screening import ScoreSummary
+from emotion_circuits.experiments.effects import conditions_of
+from emotion_circuits.experiments.outcomes import Outcomes, metric_name
+from emotion_circuits.statistics import (
+    Comparison,
+    ComparisonKey,
+    Sample,
+    Summary,
+    average_draws,
+    average_repeats,
+)
+
+_STEERED = ("emotion", "layer", "alpha")
+
+
+class Source(NamedTuple):
+    """Where outcomes are from: the first columns of every comparison."""
+
+    profile: str
+    model: str
+
+
+def samples_of(outcomes: Outcomes, keys: Sequence[str] | None = None) -> dict[str, Sample]:
+    """Collect each score's values over prompts, repeats of a prompt averaged.
+
+    Args:
+        outcomes: Lines of one condition.
+        keys: Which scores; None for all.
+
+    Returns:
+        One sample for each score that at least one line has.
+    """
+    names = outcomes.keys if keys is None else keys
+    prompts, values = outcomes.table["prompt"].tolist(), outcomes.values(names)
+    known = np.isfinite(values).any(axis=0)
+    return {
+        name: average_repeats(prompts, values[:, column].tolist())
+        for column, name in enumerate(names)
+        if known[column]
+    }
+
+
+def _shared(first: Mapping[str, Sample], second: Mapping[str, Sample]) -> Iterator[str]:
+    """Give the scores both conditions have."""
+    yield from (name for name in first if name in second)
+
+
+def steering_comparisons(outcomes: Outcomes, source: Source) -> Iterator[Comparison]:
+    """Compare steered continuations of neutral prompts with unsteered ones.
+
+    Args:
+        outcomes: The baseline, and lines with ``emotion``, ``layer`` and ``alpha``.
+        source: Where they are from.
+    """
+    baseline = samples_of(outcomes.baseline)
+    for where, condition in conditions_of(outcomes, _STEERED):
+        patched = samples_of(condition)
+        for name in _shared(baseline, patched):
+            key = _steering_key(source, "residual", where, "patched_vs_neutral", name)
+            yield Comparison(key, baseline[name], patched[name])
+
+
+def _steering_key(
+    source: Source, phase: str, where: Mapping[str, Any], comparison: str, name: str
+) -> ComparisonKey:
+    return ComparisonKey(
+        *(source.profile, phase, source.model, where["emotion"], int(where["layer"]), None, ""),
+        *(float(where["alpha"]), comparison, metric_name(name)),
+    )
+
+
+def random_comparisons(
+    outcomes: Outcomes, source: Source, prompts: Collection[str] | None = None
+) -> Iterator[Comparison]:
+    """Compare an emotion's direction with random ones, which are averaged first, text by text.
+
+    Args:
+        outcomes: Lines of kind ``emotion`` and ``random``.
+        source: Where they are from.
+        prompts: Keep to these; None for all. Where controls ran only at what one half of the
+            prompts chose, these must be the others: on the choosing half the emotion has an
+            advantage that no random direction has.
+    """
+    kept = outcomes if prompts is None else outcomes.where(prompt=set(prompts))
+    draws: dict[tuple[Any, ...], list[dict[str, Sample]]] = {}
+    for where, lines in kept.where(kind="random").groups([*_STEERED, "draw"]):
+        place = tuple(where[name] for name in _STEERED)
+        draws.setdefault(place, []).append(samples_of(lines))
+    for where, condition in kept.where(kind="emotion").groups(_STEERED):
+        several = draws.get(tuple(where.values()), [])
+        for name, patched in samples_of(condition).items():
+            known = tuple(draw[name] for draw in several if name in draw)
+            if known:
+                key = _steering_key(source, "random", where, "emotion_vs_random", name)
+                yield Comparison(key, average_draws(known), patched, known)
+
+
+def confirming_prompts(
+    sweep: Mapping[str, Any], halves: Mapping[str, Sequence[str]] | None, model: str
+) -> Collection[str] | None:
+    """Say on which prompts an emotion may be compared with random directions.
+
+    Args:
+        sweep: The controls' file, whose settings say whether layer or strength were chosen.
+        halves: ``select`` and ``confirm`` of the emotions' sweep, if it is there.
+        model: Names the files in messages.
+
+    Returns:
+        The prompts that did not choose; None for all, where nothing was chosen or the file has no
+        settings that say so.
+
+    Raises:
+        InputError: If layer or strength were chosen and there are no halves.
+    """
+    settings = sweep.get("metadata") or {}
+    if "selected" not in (settings.get("random_layers"), settings.get("random_alphas")):
+        return None
+    if halves is None:
+        raise InputError(
+            f"{model}.random_sweep is of chosen conditions, and {model}.residual_sweep, "
+            "which knows the prompts that did not choose, is not there or has no halves; "
+            "run --pipelines=residual_patching first"
+        )
+    return halves["confirm"]
+
+
+def head_comparisons(outcomes: Outcomes, source: Source) -> Iterator[Comparison]:
+    """Compare continuations with changed heads with those of the model as it is.
+
+    An ablation has prompts of all labels, and what lowers an emotion on its own prompts may raise
+    it on others: each label is a comparison of its own.
+
+    Args:
+        outcomes: What ``read_head_result`` gives.
+        source: Where they are from.
+    """
+    for where, lines in outcomes.groups(["record", "emotion"]):
+        baseline, changed = lines.baseline, lines.where(kind="changed")
+        sides = [samples_of(side, side.metrics) for side in (baseline, changed)]
+        first = changed.table.iloc[0]
+        for name in _shared(*sides):
+            key = ComparisonKey(
+                *(source.profile, "head", source.model, where["emotion"]),
+                *(_whole(first["layer"]), _whole(first["head"]), first["heads"]),
+                *(None, "patched_vs_neutral", metric_name(name), first["variant"]),
+                control=bool(first["control"]),
+            )
+            yield Comparison(key, sides[0][name], sides[1][name])
+
+
+def screening_comparisons(
+    outcomes: Outcomes, summaries: Sequence[ScoreSummary], source: Source
+) -> Iterator[Comparison | Summary]:
+    """Compare each head's ablation with the model as it is: by text where that is known.
+
+    Args:
+        outcomes: Lines of kind ``baseline`` and ``changed`` for each head, as far as samples hold
+            scores.
+        summaries: Every score's moments.
+        source: Where they are from.
+    """
+    found = set()
+    if len(outcomes):
+        for _, lines in outcomes.groups(["record"]):
+            sides = [samples_of(lines.where(kind=kind)) for kind in ("baseline", "changed")]
+            first = lines.table.iloc[0]
+            for name in _shared(*sides):
+                head = int(first["layer"]), int(first["head"])
+                key = _screening_key(source, *head, name, first["variant"])
+                found.add(key)
+                yield Comparison(key, sides[0][name], sides[1][name])
+    for item in summaries:
+        key = _screening_key(source, item.layer, item.head, item.metric, item.variant)
+        if key not in found:
+            yield Summary(key, item.delta_mean, item.delta_std, item.n_samples)
+
+
+def _screening_key(
+    source: Source, layer: int, head: int, metric: str, variant: str
+) -> ComparisonKey:
+    return ComparisonKey(
+        *(source.profile, "head_screening", source.model, "", layer, head, f"{layer}:{head}"),
+        *(None, "screened_vs_baseline", metric_name(metric), variant),
+    )
+
+
+def _whole(value: Any) -> int | None:
+    """Give a whole number, or None where the table has none."""
+    return None if value is None or value != value else int(value)
+
+

@@ -1,0 +1,154 @@
+"""``head_ablation`` and ``head_patching``: continuations with a set of heads changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from emotion_circuits.experiments.contract.cells import Line, flat
+from emotion_circuits.experiments.contract.residual import outcomes_of
+from emotion_circuits.experiments.head_sets import CHOSEN, HeadSet
+from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes, nest
+
+# What tells one combination of a head experiment from another.
+COMBINATION = ("kind", "head_set", "ablation", "direction", "mode", "emotion")
+_DIGITS = 6
+
+
+def head_result(
+    records: Sequence[Mapping[str, Any]], common: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give a file of combinations: the first one at the top, and every one under ``records``."""
+    return {**(records[0] if records else {}), **common, "records": list(records)}
+
+
+def head_records(outcomes: Outcomes, sets: Mapping[str, HeadSet], model: str) -> list[dict[str, Any]]:
+    """Give each combination of an experiment on heads as lists with an entry for each prompt.
+
+    Args:
+        outcomes: The baseline of every prompt, and lines of kind ``ablation`` and ``patch`` with
+            ``prompt_index``, ``label``, ``pair_id``, ``half``, ``head_set``, ``ablation``,
+            ``direction``, ``mode``, ``emotion`` and ``source_index`` (of the prompt whose
+            activations were put in, or -1).
+        sets: By the name in ``head_set``.
+        model: The model's name.
+    """
+    baseline = outcomes.baseline.table.set_index("prompt_index")
+    changed = Outcomes(outcomes.table[outcomes.table["kind"] != BASELINE_KIND])
+    return [
+        _record(lines, baseline, sets[where["head_set"]], where, model)
+        for where, lines in changed.groups(COMBINATION)
+    ]
+
+
+def _record(
+    outcomes: Outcomes,
+    baseline: pd.DataFrame,
+    heads: HeadSet,
+    where: Mapping[str, Any],
+    model: str,
+) -> dict[str, Any]:
+    table = outcomes.table
+    before = Outcomes(baseline.loc[table["prompt_index"]])
+    found: dict[str, Any] = {
+        "model": model,
+        "heads": [tuple(head) for head in heads.heads],
+        "heads_by_half": {
+            half: [tuple(head) for head in own] for half, own in heads.of_half.items()
+        },
+        "head_set": heads.name,
+        "control": "" if heads.kind == CHOSEN else heads.name,
+        "emotion": where["emotion"],
+        "prompts": table["prompt"].tolist(),
+        "labels": table["label"].tolist(),
+        "pair_ids": table["pair_id"].tolist(),
+        "halves": table["half"].tolist(),
+        "baseline_texts": before.table["text"].tolist(),
+        "patched_texts": table["text"].tolist(),
+        "baseline_metrics": nested_scores(before),
+        "patched_metrics": nested_scores(outcomes),
+        "baseline_fluency": before.table["fluency"].tolist(),
+        "patched_fluency": table["fluency"].tolist(),
+    }
+    if where["kind"] == "ablation":
+        found["ablation"] = where["ablation"]
+    else:
+        found |= {"direction": where["direction"], "mode": where["mode"]}
+    if (table["source_index"] >= 0).any():
+        sources = baseline.loc[table["source_index"]]
+        found["source_prompts"] = sources["prompt"].tolist()
+        found["source_labels"] = sources["label"].tolist()
+        found["source_texts"] = sources["text"].tolist()
+    return found
+
+
+def nested_scores(
+    outcomes: Outcomes, metrics: Sequence[str] | None = None
+) -> list[dict[str, dict[str, float]]]:
+    """Give ``{metric: {label: value}}`` of each line, as the files of phase 6 round it."""
+    names = outcomes.metrics if metrics is None else metrics
+    return [
+        nest(dict(zip(names, values, strict=True)), _DIGITS) for values in outcomes.values(names)
+    ]
+
+
+def read_head_result(result: Mapping[str, Any]) -> Outcomes:
+    """Read an experiment on heads, of this program or of the older implementation.
+
+    Args:
+        result: One combination, or several under ``records``, which share what stands beside.
+
+    Returns:
+        For each combination, numbered by ``record``, its baseline lines and its changed ones.
+        ``emotion`` is the combination's own, or else the label of the prompt; ``layer`` and
+        ``head`` are those that were changed, if there is only one; ``heads`` names all of them;
+        ``variant`` says what else was done.
+
+    Raises:
+        KeyError: If it has not the form of the file.
+        TypeError: If prompts and scores are not as many.
+    """
+
+    def lines() -> Iterator[Line]:
+        for number, record in enumerate(result.get("records", [result])):
+            whole = {**result, **record}
+            where = {"record": number, **_changed_heads(whole)}
+            for name, kind in (("baseline", BASELINE_KIND), ("patched", "changed")):
+                yield from _lines_of_record(whole, name, {**where, "kind": kind})
+
+    return outcomes_of(lines())
+
+
+def _lines_of_record(
+    record: Mapping[str, Any], name: str, where: Mapping[str, Any]
+) -> Iterator[Line]:
+    prompts, scores = record["prompts"], record[f"{name}_metrics"]
+    if len(prompts) != len(scores):
+        raise TypeError("prompts and metrics are not as many")
+    own = str(record.get("emotion") or "")
+    labels = record.get("labels") or [""] * len(prompts)
+    texts = record.get(f"{name}_texts") or [""] * len(prompts)
+    for prompt, label, text, metrics in zip(prompts, labels, texts, scores, strict=True):
+        emotion = own or str(label)
+        yield {"prompt": prompt, **where, "emotion": emotion, "text": text, **flat(metrics)}
+
+
+def _changed_heads(record: Mapping[str, Any]) -> dict[str, Any]:
+    heads = sorted((int(layer), int(head)) for layer, head in record["heads"])
+    names = ("direction", "mode", "ablation", "control")
+    return {
+        "layer": heads[0][0] if len({layer for layer, _ in heads}) == 1 else None,
+        "head": heads[0][1] if len(heads) == 1 else None,
+        "heads": _head_spec(record),
+        "variant": " ".join(str(record[name]) for name in names if record.get(name)),
+        "control": bool(record.get("control")),
+    }
+
+
+def _head_spec(record: Mapping[str, Any]) -> str:
+    """Name the heads; where each half of the prompts has its own set, both."""
+    sets = (record.get("heads_by_half") or {"": record["heads"]}).values()
+    specs = [" ".join(f"{int(layer)}:{int(head)}" for layer, head in sorted(own)) for own in sets]
+    return " | ".join(dict.fromkeys(specs))

@@ -1,0 +1,216 @@
+"""``head_scores``: what the ablation of each head does to every score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from emotion_circuits.experiments.contract.cells import Line, flat
+from emotion_circuits.experiments.contract.heads import nested_scores
+from emotion_circuits.experiments.contract.residual import outcomes_of
+from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
+
+ALL: Final = "all"
+# What a score is; anything else that is a text tells scores of one head apart.
+_KNOWN: Final = {"layer", "head", "metric", "prompt", "text"}
+
+
+def head_scores(
+    outcomes: Outcomes, *, targets: Sequence[str], metrics: Sequence[str], labels: Sequence[str]
+) -> dict[str, Any]:
+    """Give the ablations of single heads as the file holds them.
+
+    A head and metric stand once in ``head_scores``, and a head once in ``head_samples``: the main
+    ablation, over prompts of all labels. The main ablation is ``mean`` where it was done.
+
+    Args:
+        outcomes: The baseline of every prompt, and for each ``ablation``, ``layer`` and ``head``
+            a line of kind ``ablation`` for every prompt, in the same order.
+        targets: Metrics of which every prompt's score is kept.
+        metrics: Metrics whose mean effects are listed.
+        labels: The study's, in order.
+
+    Returns:
+        ``head_scores``: the mean change, its standard deviation over prompts (None for one
+        prompt) and their number; ``head_scores_by_label``: the same for each ablation and label
+        of the prompts; ``head_samples``: each prompt's label, target metrics and texts;
+        ``other_head_samples``: the same under the other ablations; and what they were made from.
+    """
+    baseline = outcomes.baseline
+    by_ablation = {
+        where["ablation"]: lines for where, lines in outcomes.where(kind="ablation").groups(["ablation"])
+    }
+    main = "mean" if "mean" in by_ablation else next(iter(by_ablation))
+    of_prompt = baseline.table["label"].to_numpy()
+    selections = {label: of_prompt == label for label in labels if (of_prompt == label).any()}
+    everywhere = np.ones(len(of_prompt), dtype=bool)
+    return {
+        "layers": sorted(set(map(int, by_ablation[main].table["layer"]))),
+        "prompts": baseline.table["prompt"].tolist(),
+        "ablation": main,
+        "labels": of_prompt.tolist(),
+        "pair_ids": baseline.table["pair_id"].tolist(),
+        "halves": baseline.table["half"].tolist(),
+        "head_scores": list(
+            _scores(by_ablation[main], baseline, metrics, everywhere, ablation=main, label=ALL)
+        ),
+        "head_samples": list(_samples(by_ablation[main], baseline, targets, main)),
+        "head_scores_by_label": [
+            entry
+            for ablation, lines in by_ablation.items()
+            for label, chosen in selections.items()
+            for entry in _scores(lines, baseline, metrics, chosen, ablation=ablation, label=label)
+        ],
+        "other_head_samples": [
+            entry
+            for ablation, lines in by_ablation.items()
+            if ablation != main
+            for entry in _samples(lines, baseline, targets, ablation)
+        ],
+    }
+
+
+def _scores(
+    outcomes: Outcomes,
+    baseline: Outcomes,
+    metrics: Sequence[str],
+    chosen: np.ndarray,
+    **what: str,
+) -> Iterator[dict[str, Any]]:
+    """Give each head's mean change of each metric over some prompts."""
+    n = int(chosen.sum())
+    heads = list(outcomes.groups(["layer", "head"]))
+    for metric in metrics:
+        before = baseline.values([metric])[chosen, 0]
+        for where, lines in heads:
+            deltas = lines.values([metric])[chosen, 0] - before
+            yield {
+                "layer": int(where["layer"]),
+                "head": int(where["head"]),
+                "metric": metric,
+                "delta_mean": float(deltas.mean()),
+                "delta_std": float(deltas.std(ddof=1)) if n > 1 else None,
+                "n_samples": n,
+                **what,
+            }
+
+
+def _samples(
+    outcomes: Outcomes, baseline: Outcomes, targets: Sequence[str], ablation: str
+) -> Iterator[dict[str, Any]]:
+    """Give each head's samples over all prompts."""
+    unique = list(dict.fromkeys(targets))
+    before = nested_scores(baseline, unique)
+    for where, lines in outcomes.groups(["layer", "head"]):
+        columns = zip(
+            *(baseline.table[name] for name in ("prompt", "label")),
+            *(before, nested_scores(lines, unique)),
+            *(baseline.table["text"], lines.table["text"]),
+            strict=True,
+        )
+        names = ("prompt", "label", "baseline", "patched", "baseline_text", "patched_text")
+        yield {
+            "layer": int(where["layer"]),
+            "head": int(where["head"]),
+            "ablation": ablation,
+            "samples": [dict(zip(names, values, strict=True)) for values in columns],
+        }
+
+
+class ScoreSummary(NamedTuple):
+    """The effect of one head's ablation on one metric, of which only moments are known.
+
+    Attributes:
+        layer: Counted from 0.
+        head: Counted from 0.
+        metric: ``metric/label``.
+        variant: What else is said of it, such as the kind of ablation.
+        delta_mean: Mean change.
+        delta_std: Its deviation over distinct texts, with n - 1.
+        n_samples: Number of distinct texts.
+    """
+
+    layer: int
+    head: int
+    metric: str
+    variant: str
+    delta_mean: float
+    delta_std: float
+    n_samples: int
+
+
+def read_head_scores(result: Mapping[str, Any]) -> tuple[Outcomes, list[ScoreSummary]]:
+    """Read a screening, of this program or of the older implementation.
+
+    Args:
+        result: With ``head_scores``; ``head_samples`` may hold texts alone or scores.
+
+    Returns:
+        Lines of kind ``baseline`` and ``changed`` for each head and label, told apart by
+        ``record``, where samples hold scores; and every score as moments.
+
+    Raises:
+        KeyError: If it has not the form of the file.
+    """
+    entries = [*(result.get("head_samples") or []), *(result.get("other_head_samples") or [])]
+
+    def lines() -> Iterator[Line]:
+        for number, entry in enumerate(entries):
+            yield from _lines_of_entry(entry, number)
+
+    # Where scores of each label are there, those over all labels would only repeat them.
+    scores = result.get("head_scores_by_label") or result["head_scores"]
+    prompts = result.get("prompts") or []
+    return outcomes_of(lines()), [_summary(score, prompts) for score in scores]
+
+
+def _lines_of_entry(entry: Mapping[str, Any], number: int) -> Iterator[Line]:
+    head = {"layer": int(entry["layer"]), "head": int(entry["head"])}
+    for item in entry["samples"]:
+        if not isinstance(item["patched"], Mapping):
+            continue  # a text alone, which has no scores
+        label = str(item.get("label", ""))
+        where = {"record": f"{number} {label}", **head, "variant": _variant({"label": label, **entry})}
+        for side, kind in (("baseline", BASELINE_KIND), ("patched", "changed")):
+            text = item.get(f"{side}_text", "")
+            yield {"prompt": item["prompt"], "kind": kind, **where, "text": text} | flat(item[side])
+
+
+def _summary(score: Mapping[str, Any], prompts: Sequence[str]) -> ScoreSummary:
+    n, factor = _distinct(int(score["n_samples"]), prompts)
+    mean, std = (_number(score[name]) for name in ("delta_mean", "delta_std"))
+    return ScoreSummary(
+        int(score["layer"]),
+        int(score["head"]),
+        str(score["metric"]),
+        _variant(score),
+        mean,
+        std * factor,
+        n,
+    )
+
+
+def _variant(entry: Mapping[str, Any]) -> str:
+    """Join what else is said of a score, such as the kind of ablation."""
+    names = sorted(name for name in entry if name not in _KNOWN and isinstance(entry[name], str))
+    return " ".join(entry[name] for name in names if entry[name])
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _distinct(n_samples: int, prompts: Sequence[str]) -> tuple[int, float]:
+    """Count distinct texts only, and mend the deviation of values that are all repeated.
+
+    Each text r times gives the deviation √((n-1) r / (n r - 1)) of what it is over the n texts.
+    """
+    counts = Counter(prompts)
+    n = min(n_samples, len(counts)) if counts else n_samples
+    times = set(counts.values())
+    if n == n_samples or n < 2 or times != {n_samples // n}:
+        return n, 1.0
+    return n, float(np.sqrt((n_samples - 1) / n_samples * n / (n - 1)))

@@ -1,0 +1,137 @@
+"""Which heads are changed on which half of the prompts, and the random sets beside them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.heads import Head, parse_heads, random_heads
+from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.prompts import PAIR_HALVES
+
+logger = logging.getLogger(__name__)
+
+CHOSEN: Final = "chosen"
+# Stands in the column ``emotion`` for the pairs of all emotions together.
+POOLED: Final = "pooled"
+
+
+@dataclass(frozen=True)
+class HeadSet:
+    """Heads to change together.
+
+    Attributes:
+        name: ``chosen``, ``random 0`` and so on, or a single head such as ``1:3``.
+        of_half: The heads for the prompts of each half; a half may be missing.
+    """
+
+    name: str
+    of_half: dict[str, tuple[Head, ...]]
+
+    @property
+    def heads(self) -> list[Head]:
+        """All heads, of either half."""
+        return sorted({head for heads in self.of_half.values() for head in heads})
+
+    @property
+    def kind(self) -> str:
+        """``chosen``, ``random`` or ``single``."""
+        first = self.name.split()[0]
+        return first if first in (CHOSEN, "random") else "single"
+
+
+def heads_by_hand(model: LanguageModel, spec: str) -> HeadSet:
+    """Give the same heads for the prompts of both halves.
+
+    Args:
+        model: Has the heads.
+        spec: As ``parse_heads`` reads it.
+
+    Raises:
+        InputError: If a head does not exist.
+    """
+    heads = parse_heads(spec, n_layers=model.n_layers, n_heads=model.n_heads)
+    return HeadSet(CHOSEN, dict.fromkeys(PAIR_HALVES, heads))
+
+
+def top_heads(model: LanguageModel, table: pd.DataFrame, *, score: str, top_k: int) -> HeadSet:
+    """Choose the top heads for the prompts of each half by their scores on the other half.
+
+    Args:
+        model: Names itself in messages.
+        table: The screening's table of scores.
+        score: Column to rank by, larger first.
+        top_k: How many.
+
+    Raises:
+        InputError: If the table lacks the score or has too few heads.
+    """
+    if score not in table:
+        raise InputError(
+            f"score {score!r} is not in the screening of model {model.name!r}; screen "
+            f"with that ablation, or take one of {', '.join(_scores(table))}"
+        )
+    found = {}
+    for half, other in zip(PAIR_HALVES, reversed(PAIR_HALVES), strict=True):
+        scored = table[(table["emotion"] == POOLED) & (table["half"] == other)]
+        scored = scored[scored[score].notna()]
+        if len(scored) < top_k:
+            raise InputError(
+                f"top_k is {top_k}, but the screening of model {model.name!r} has {score} of "
+                f"{len(scored)} heads"
+            )
+        order = scored.sort_values(
+            [score, "layer", "head"], ascending=[False, True, True], kind="stable"
+        )
+        pairs = order[["layer", "head"]].head(top_k).itertuples(index=False)
+        found[half] = tuple(sorted(Head(int(layer), int(head)) for layer, head in pairs))
+    return HeadSet(CHOSEN, found)
+
+
+def _scores(table: pd.DataFrame) -> list[str]:
+    prefixes = ("drop", "logit_drop", "attribution", "direct_write", "cue_attention")
+    return [name for name in table.columns if name.startswith(prefixes)]
+
+
+def single_heads(chosen: HeadSet) -> list[HeadSet]:
+    """Give each head of a set as a set of its own; none where the set is a single head."""
+    if len(chosen.heads) < 2:
+        return []
+    return [
+        HeadSet(str(head), {half: (head,) for half, own in chosen.of_half.items() if head in own})
+        for head in chosen.heads
+    ]
+
+
+def random_sets(
+    model: LanguageModel, chosen: HeadSet, *, n_draws: int, same_layers: bool, seed: int
+) -> list[HeadSet]:
+    """Draw sets as large as the chosen one, for each half; fewer where there are no more."""
+    draws = {
+        half: random_heads(
+            heads,
+            layers=range(model.n_layers),
+            n_heads=model.n_heads,
+            n_draws=n_draws,
+            seed=seed,
+            same_layers=same_layers,
+        )
+        for half, heads in chosen.of_half.items()
+    }
+    found = min(map(len, draws.values()))
+    if found < n_draws:
+        logger.warning(
+            "%s: beside %d chosen heads only %d random set(s) of that size are to be had, not %d",
+            model.name,
+            len(chosen.of_half[PAIR_HALVES[0]]),
+            found,
+            n_draws,
+        )
+    return [
+        HeadSet(f"random {draw}", {half: drawn[draw] for half, drawn in draws.items()})
+        for draw in range(found)
+    ]

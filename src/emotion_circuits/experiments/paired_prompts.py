@@ -1,0 +1,115 @@
+"""Pairs of prompts of an experiment on heads, as the model reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from emotion_circuits.experiments.head_conditions import mean_outputs
+from emotion_circuits.interventions import capture_heads
+from emotion_circuits.language_models import LanguageModel, resolve_device
+from emotion_circuits.prompts import PAIR_HALVES, EmotionSet, choose_pairs, pair_indices
+
+
+@dataclass(frozen=True)
+class PairedPrompts:
+    """Prompts in pairs and halves, and the model they are for.
+
+    Attributes:
+        model: On the device that was asked for.
+        emotions: The study's.
+        table: ``text``, ``emotion``, ``pair_id``, ``cue`` and ``half`` of each prompt.
+        ids: Tokens of each prompt, BOS included.
+        n_special: 1 where prompts begin with BOS, else 0.
+    """
+
+    model: LanguageModel
+    emotions: EmotionSet
+    table: pd.DataFrame
+    ids: list[tuple[int, ...]]
+    n_special: int
+
+    @classmethod
+    def prepare(
+        cls,
+        model: LanguageModel,
+        prompts: pd.DataFrame,
+        emotions: EmotionSet,
+        *,
+        split: str,
+        limit: int | None,
+        device: str | None = None,
+    ) -> Self:
+        """Choose and encode prompts, and move the model.
+
+        Args:
+            model: The model.
+            prompts: Phase 1's table.
+            emotions: The study's.
+            split: ``train``, ``test`` or ``all``.
+            limit: At most so many pairs; None for all.
+            device: Where to run the model; None leaves it where it is.
+
+        Raises:
+            InputError: If pairs are not whole or too few.
+        """
+        table = choose_pairs(prompts, emotions, split=split, limit=limit)
+        if device is not None:
+            model = model.on(resolve_device(device))
+        ids = [tuple(model.encode(text)) for text in table["text"]]
+        return cls(model, emotions, table, ids, 0 if model.bos_token_id is None else 1)
+
+    @property
+    def labels(self) -> list[str]:
+        """Label of each prompt."""
+        return self.table["emotion"].tolist()
+
+    @property
+    def halves(self) -> list[str]:
+        """Half of each prompt."""
+        return self.table["half"].tolist()
+
+    def pairs(self, emotion: str) -> list[tuple[int, int]]:
+        """Give the indices of each pair's emotion prompt and neutral prompt."""
+        return pair_indices(self.table, self.emotions, emotion)
+
+    @cached_property
+    def coordinates(self) -> list[dict[str, Any]]:
+        """What each prompt is, as coordinates of an experiment."""
+        columns = self.table[["text", "emotion", "pair_id", "half"]].itertuples(index=False)
+        names = ("prompt", "label", "pair_id", "half")
+        return [
+            {"prompt_index": index, **dict(zip(names, values, strict=True))}
+            for index, values in enumerate(columns)
+        ]
+
+    def head_outputs(self, batch_size: int) -> dict[int, Float[Tensor, "layer pos head d_head"]]:
+        """Give every head's output on each prompt as it is, by the prompt's index."""
+        found: dict[int, Tensor] = {}
+        for batch in capture_heads(self.model, self.ids, batch_size=batch_size):
+            assert batch.z is not None
+            found |= dict(zip(batch.rows, batch.z, strict=True))
+        return found
+
+    def mean_outputs(
+        self, z: dict[int, Float[Tensor, "layer pos head d_head"]]
+    ) -> dict[str, Float[Tensor, "layer head d_head"]]:
+        """Average heads' outputs for each half over the prompts of the other half.
+
+        So no prompt and no partner of it has a part in its own ablation.
+
+        Args:
+            z: What ``head_outputs`` gives.
+        """
+        labels, halves = dict(enumerate(self.labels)), np.array(self.halves)
+        found = {}
+        for half, other in zip(PAIR_HALVES, reversed(PAIR_HALVES), strict=True):
+            others = {index: z[index] for index in np.flatnonzero(halves == other).tolist()}
+            found[half] = mean_outputs(others, labels, n_special=self.n_special)
+        return found

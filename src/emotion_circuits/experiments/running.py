@@ -1,0 +1,110 @@
+"""Running a plan: generate every row, score every text, and give one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from emotion_circuits.evaluation import TextEvaluator, continuation_nll
+from emotion_circuits.experiments.decoding import Decoding
+from emotion_circuits.experiments.outcomes import Outcomes
+from emotion_circuits.experiments.plan import Plan
+from emotion_circuits.interventions import Checkpoint, decode, generate_rows
+from emotion_circuits.language_models import LanguageModel
+
+
+def run(
+    model: LanguageModel,
+    evaluator: TextEvaluator,
+    plan: Plan,
+    decoding: Decoding,
+    *,
+    checkpoint: Checkpoint | None = None,
+    known: Outcomes | None = None,
+    progress: str | None = None,
+) -> Outcomes:
+    """Continue each row's prompt under its condition, and score the continuations.
+
+    Args:
+        model: The model.
+        evaluator: Reads the continuations.
+        plan: What to run.
+        decoding: How to generate and score.
+        checkpoint: Where finished rows outlive a killed run.
+        known: Outcomes of the same model, decoded alike, whose scores are taken over. A
+            classifier's rounding depends on which texts share a batch: if a control leaves every
+            text as it was, its effect must be exactly zero, and not some millionths with a
+            deviation of some millionths.
+        progress: Label of a progress bar; None for no bar.
+
+    Returns:
+        One line a row, in the order of the plan.
+
+    Raises:
+        InputError: If a site does not exist or a row does not fit into the model's context.
+    """
+    results = generate_rows(
+        model,
+        plan.rows,
+        max_new_tokens=decoding.max_new_tokens,
+        batch_rows=decoding.batch_rows,
+        sampling=decoding.sampling,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    tokens = [result.token_ids for result in results]
+    table = plan.coordinates.assign(text=[decode(model, ids) for ids in tokens])
+    table["token_ids"] = tokens
+    texts = _scored_texts(Outcomes(table), decoding)
+    table["fluency"] = _fluency(model, plan, tokens, known, decoding.batch_size)
+    scores = _scores(evaluator, texts, known, decoding)
+    for column, key in enumerate(evaluator.keys):
+        table[key] = scores[:, column]
+    return Outcomes(table)
+
+
+def _scored_texts(outcomes: Outcomes, decoding: Decoding) -> list[str]:
+    pairs = zip(outcomes.table["prompt"], outcomes.table["text"], strict=True)
+    return [decoding.scored_text(prompt, text) for prompt, text in pairs]
+
+
+def _scores(
+    evaluator: TextEvaluator, texts: Sequence[str], known: Outcomes | None, decoding: Decoding
+) -> Float[np.ndarray, "line metric"]:
+    found: dict[str, np.ndarray] = {}
+    if known is not None:
+        found = dict(
+            zip(_scored_texts(known, decoding), known.values(evaluator.keys), strict=True)
+        )
+    missing = sorted(set(texts) - found.keys())
+    scores = evaluator.evaluate_batch(missing, decoding.batch_size)
+    columns = np.column_stack([scores[key] for key in evaluator.keys])
+    found |= dict(zip(missing, columns, strict=True))
+    return np.array([found[text] for text in texts]).reshape(len(texts), len(evaluator.keys))
+
+
+def _fluency(
+    model: LanguageModel,
+    plan: Plan,
+    tokens: Sequence[tuple[int, ...]],
+    known: Outcomes | None,
+    batch_size: int,
+) -> list[float]:
+    prompts = plan.coordinates["prompt"].tolist()
+    found: dict[tuple[str, tuple[int, ...]], float] = {}
+    if known is not None:
+        table = known.table
+        pairs = zip(table["prompt"], map(tuple, table["token_ids"]), strict=True)
+        found = dict(zip(pairs, table["fluency"], strict=True))
+    keys = list(zip(prompts, tokens, strict=True))
+    missing = [place for place, key in enumerate(keys) if key not in found]
+    values = continuation_nll(
+        model,
+        [plan.rows[place].prompt_ids for place in missing],
+        [tokens[place] for place in missing],
+        batch_size=batch_size,
+    )
+    found |= zip((keys[place] for place in missing), values.tolist(), strict=True)
+    return [found[key] for key in keys]

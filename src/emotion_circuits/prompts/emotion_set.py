@@ -1,0 +1,141 @@
+"""The emotions of a study: their names, the class they are measured against, and how they show."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.phase_settings import PhaseSettings
+
+NAMES: Final = ("gratitude", "anger", "apology")
+NEUTRAL: Final = "neutral"
+
+_TARGET_METRICS: Final = {
+    "gratitude": "goemotions/gratitude",
+    "anger": "goemotions/anger",
+    "apology": "goemotions/remorse",
+}
+_MARKING_WORDS: Final = {
+    "gratitude": ("thank", "thanks", "grateful", "thankful", "appreciate", "kind"),
+    "anger": ("angry", "furious", "mad", "outrage", "annoyed", "hate", "stop"),
+    "apology": ("sorry", "apologize", "apology", "forgive", "regret", "ashamed", "guilty"),
+}
+# Names that tables use in an emotion's place for several emotions, or for none.
+_RESERVED: Final = ("baseline", "pooled", "all", "both", "other_emotions")
+
+Need = Literal["target_metrics", "marking_words"]
+
+
+class EmotionSet(PhaseSettings):
+    """The emotions of a study, read from the profile's ``globals.yml``.
+
+    Target metrics and marking words of gratitude, anger and apology are known; those of other
+    emotions are given by the profile, as far as its phases need them.
+    """
+
+    names: tuple[str, ...] = Field(NAMES, description="the emotions, in the order of all tables")
+    neutral: str = Field(NEUTRAL, description="the class every emotion is measured against")
+    target_metrics: dict[str, str] = Field(
+        {}, description="metric/label that tells how much of an emotion a text has, by emotion"
+    )
+    marking_words: dict[str, tuple[str, ...]] = Field(
+        {}, description="words whose first tokens mark an emotion, by emotion"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_what_is_known(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        values = {name: value for name, value in given.items() if value is not None}
+        names = values.get("names", NAMES)
+        for field, known in (("target_metrics", _TARGET_METRICS), ("marking_words", _MARKING_WORDS)):
+            own = values.get(field, {})
+            if isinstance(own, dict) and isinstance(names, list | tuple):
+                defaults = {name: known[name] for name in names if name in known}
+                values[field] = {**defaults, **own}
+        return values
+
+    @field_validator("names")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise ValueError("give at least one emotion")
+        for name in names:
+            _check_name(name)
+        if len(set(names)) < len(names):
+            raise ValueError("an emotion stands twice in the list")
+        return names
+
+    @field_validator("neutral")
+    @classmethod
+    def _is_a_name(cls, neutral: str) -> str:
+        _check_name(neutral)
+        return neutral
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> EmotionSet:
+        if self.neutral in self.names:
+            raise ValueError(f"{self.neutral!r} is both an emotion and the neutral class")
+        for field in ("target_metrics", "marking_words"):
+            for name in getattr(self, field):
+                if name not in self.names:
+                    raise unknown_name(f"{field}: emotion", name, self.names)
+        for name, metric in self.target_metrics.items():
+            if metric.count("/") != 1:
+                raise ValueError(f"target_metrics of {name} is {metric!r}; it must be metric/label")
+        for name, words in self.marking_words.items():
+            if not words:
+                raise ValueError(f"marking_words of {name} is empty")
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels a text may have: the emotions in order, then the neutral class."""
+        return (*self.names, self.neutral)
+
+    def place(self, label: str) -> int:
+        """Give a label's place in the order of tables; labels of no emotion come last."""
+        return self.labels.index(label) if label in self.labels else len(self.labels)
+
+    def in_order(self, labels: Iterable[str]) -> list[str]:
+        """Sort labels into the order of tables; those of no emotion come last, by name."""
+        return sorted(labels, key=lambda label: (self.place(label), label))
+
+    def require(self, needs: Iterable[Need]) -> None:
+        """Refuse a study that lacks what its phases need.
+
+        Raises:
+            InputError: If an emotion has no target metric or no marking words, and they are needed.
+        """
+        for need in needs:
+            missing = [name for name in self.names if name not in getattr(self, need)]
+            if missing:
+                raise InputError(
+                    f"{need} are missing for {', '.join(missing)}; add {need} to the profile's "
+                    f"globals.yml, by emotion"
+                )
+
+    def check_metrics(self, known: Collection[str]) -> None:
+        """Refuse a target metric that no evaluator gives.
+
+        Args:
+            known: The evaluators' ``metric/label`` keys.
+
+        Raises:
+            InputError: If there is one.
+        """
+        for metric in self.target_metrics.values():
+            if metric not in known:
+                raise unknown_name("target metric", metric, known, where="the evaluators")
+
+
+def _check_name(name: str) -> None:
+    if not name or any(sign in name for sign in "./ \t\n") or name in _RESERVED:
+        raise ValueError(
+            f"{name!r} cannot be an emotion: names have no blank, dot or slash and are none of "
+            f"{', '.join(_RESERVED)}"
+        )
