@@ -28,7 +28,7 @@ from emotion_circuits.interventions import (
     Window,
     generate_rows,
 )
-from emotion_circuits.interventions.patches import planned
+from emotion_circuits.interventions.plan import planned
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from recomputation import reference_generate
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from emotion_circuits.interventions.sites import output_projection
+from emotion_circuits.interventions.record import Recording, record
+from emotion_circuits.interventions.sites import Site
 from emotion_circuits.language_models import LanguageModel
 
 Stream = Float[Tensor, "row d_model"]
@@ -54,35 +55,34 @@ def head_gradients(
 
     Source: attribution patching, Nanda 2023; Syed et al. 2023, arXiv:2310.10348.
     """
-    outputs: list[Tensor] = []
-    nudges: list[Tensor] = []
-    streams: list[Tensor] = []
-    handles: list[Any] = [
-        output_projection(model, place).register_forward_pre_hook(partial(_nudge, outputs, nudges))
-        for place in range(model.n_layers)
-    ]
-    handles.append(model.plain_blocks[layer].register_forward_hook(partial(_keep, streams)))
-    try:
-        with torch.enable_grad():
-            logits = model.plain_model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
-            values = {
-                name: target(streams[0][:, -1].float(), logits[:, -1].float())
-                for name, target in targets.items()
-            }
-    finally:
-        for handle in handles:
-            handle.remove()
-    gradients = {}
-    for name, value in values.items():
-        found = torch.autograd.grad(
-            value.sum(), nudges, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        gradients[name] = _by_head(model, found)
-    return HeadGradients(
-        _by_head(model, outputs),
-        gradients,
-        {name: value.detach().cpu() for name, value in values.items()},
+    heads = [Site("z", place) for place in range(model.n_layers)]
+    stream = Site("resid_post", layer)
+    recorded = record(
+        model,
+        ids,
+        [*heads, stream],
+        keep=_on_the_cpu,
+        gradients={name: partial(_at_last, target, stream) for name, target in targets.items()},
     )
+    return HeadGradients(
+        _stack(recorded.activations, heads),
+        {name: _stack(found, heads) for name, found in recorded.gradients.items()},
+        {name: value.cpu() for name, value in recorded.values.items()},
+    )
+
+
+def _at_last(target: Target, stream: Site, recorded: Recording) -> Float[Tensor, " row"]:
+    return target(recorded.activations[stream][:, -1].float(), recorded.logits.float())
+
+
+def _on_the_cpu(activation: Tensor) -> Tensor:
+    return activation.float().cpu()
+
+
+def _stack(
+    activations: Mapping[Site, Tensor], heads: Sequence[Site]
+) -> Float[Tensor, "row layer pos head d_head"]:
+    return torch.stack([activations[site] for site in heads], dim=1)
 
 
 def ablation_estimates(
@@ -133,33 +133,3 @@ def log_odds_target(token_sets: Sequence[Tensor]) -> Target:
         return torch.cat([log_odds(row[None], tokens) for row, tokens in pairs])
 
     return contrast
-
-
-def _nudge(
-    outputs: list[Tensor],
-    nudges: list[Tensor],
-    module: nn.Module,  # noqa: ARG001 - the signature is given
-    args: tuple[Any, ...],
-) -> tuple[Any, ...]:
-    """Add a zero whose gradient is that of what it is added to."""
-    nudge = torch.zeros_like(args[0], requires_grad=True)
-    outputs.append(args[0].detach())
-    nudges.append(nudge)
-    return (args[0] + nudge, *args[1:])
-
-
-def _keep(
-    streams: list[Tensor],
-    module: nn.Module,  # noqa: ARG001
-    args: tuple[Any, ...],  # noqa: ARG001
-    output: Any,
-) -> None:
-    streams.append(output[0] if isinstance(output, tuple) else output)
-
-
-def _by_head(
-    model: LanguageModel, tensors: Sequence[Tensor]
-) -> Float[Tensor, "row layer pos head d_head"]:
-    stacked = torch.stack([tensor.float().cpu() for tensor in tensors], dim=1)
-    heads: Tensor = stacked.unflatten(-1, (model.n_heads, -1))
-    return heads

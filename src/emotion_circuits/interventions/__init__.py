@@ -12,6 +12,7 @@ from emotion_circuits.interventions.operators import (
     Operator,
     ProjectOut,
     Replace,
+    ReplaceV,
     SetComponent,
     ablate_mean,
     ablate_zero,
@@ -34,7 +35,6 @@ from emotion_circuits.interventions.sweep import (
     generate_with_patching_batch,
     sweep,
 )
-from emotion_circuits.interventions.value_patching import ReplaceV
 
 __all__ = [
     "BASELINE",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
 from itertools import product
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,6 +12,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.record import record
+from emotion_circuits.interventions.sites import Site, check_site
 from emotion_circuits.language_models import EncodedPrompts, LanguageModel
 
 HOOK_POINTS: Final = ("resid_pre", "resid_post")
@@ -67,28 +67,29 @@ def capture_residual(
     batches = list(_batches(prompts, batch_size))
     for rows in tqdm(batches, desc=f"{model.name} activations", disable=not progress):
         length = int(prompts.lengths[rows].max())
-        streams = _forward(model, prompts, rows, length, layers, hook_points)
-        for point, (place, layer) in product(hook_points, enumerate(layers)):
-            stream = streams[point, layer]
+        mask = prompts.attention_mask[rows, :length]
+        streams = record(
+            model,
+            prompts.token_ids[rows, :length].to(model.device),
+            [Site(point, layer) for point in hook_points for layer in layers],
+            mask=mask.to(model.device),
+        ).activations
+        for point, (index, layer) in product(hook_points, enumerate(layers)):
+            stream = streams[Site(point, layer)]
             if pooling == "tokens":
-                real = prompts.attention_mask[rows, :length, None]
-                stored[point][rows, place, :length] = stream.to("cpu", dtype) * real
+                stored[point][rows, index, :length] = stream.to("cpu", dtype) * mask[..., None]
             else:
                 for suffix, values in _pool(stream, prompts, rows, length).items():
-                    stored[f"{point}{suffix}"][rows, place, 0] = values.to("cpu", dtype)
+                    stored[f"{point}{suffix}"][rows, index, 0] = values.to("cpu", dtype)
     return stored
 
 
 def _check(model: LanguageModel, layers: Sequence[int], hook_points: Sequence[str]) -> None:
-    for layer in layers:
-        if not 0 <= layer < model.n_layers:
-            raise InputError(
-                f"layer {layer} is out of range for model {model.name!r}; allowed are 0 to "
-                f"{model.n_layers - 1}"
-            )
     for point in hook_points:
         if point not in HOOK_POINTS:
             raise InputError(f"hook point {point!r} is unknown; known: {', '.join(HOOK_POINTS)}")
+    for layer in layers:
+        check_site(model, Site("resid_pre", layer))
 
 
 def _pooled_names(hook_points: Sequence[str]) -> list[str]:
@@ -102,71 +103,6 @@ def _batches(prompts: EncodedPrompts, batch_size: int) -> Iterator[Tensor]:
     """
     order = torch.argsort(prompts.lengths, descending=True, stable=True)
     yield from order.split(batch_size)
-
-
-def _forward(
-    model: LanguageModel,
-    prompts: EncodedPrompts,
-    rows: Tensor,
-    length: int,
-    layers: Sequence[int],
-    hook_points: Sequence[str],
-) -> dict[tuple[str, int], Float[Tensor, "batch pos d_model"]]:
-    """Run one batch; everything stays on the model's device.
-
-    The stream before and after a block is what goes into it and comes out of it, so the plain
-    model will do: TransformerLens' hook points inside the block would cost a sixth of the time.
-    """
-    seen: dict[tuple[str, int], Tensor] = {}
-    with _recording(model, layers, hook_points, seen):
-        model.plain_model(
-            input_ids=prompts.token_ids[rows, :length].to(model.device),
-            attention_mask=prompts.attention_mask[rows, :length].to(model.device),
-            use_cache=False,
-            logits_to_keep=1,  # nobody reads the logits, and they cost d_model x vocabulary each
-        )
-    return seen
-
-
-@contextmanager
-def _recording(
-    model: LanguageModel,
-    layers: Sequence[int],
-    hook_points: Sequence[str],
-    seen: dict[tuple[str, int], Tensor],
-) -> Iterator[None]:
-    """Keep what goes into and comes out of blocks, by hook point and layer."""
-    blocks = model.plain_blocks
-    with ExitStack() as hooks:
-        for layer in layers:
-            block = blocks[layer]
-            if "resid_pre" in hook_points:
-                before = partial(_record_input, seen, layer)
-                hooks.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
-            if "resid_post" in hook_points:
-                after = partial(_record_output, seen, layer)
-                hooks.callback(block.register_forward_hook(after).remove)
-        yield
-
-
-def _record_input(
-    seen: dict[tuple[str, int], Tensor],
-    layer: int,
-    block: torch.nn.Module,  # noqa: ARG001 - the signature is given
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> None:
-    seen["resid_pre", layer] = args[0] if args else kwargs["hidden_states"]
-
-
-def _record_output(
-    seen: dict[tuple[str, int], Tensor],
-    layer: int,
-    block: torch.nn.Module,  # noqa: ARG001 - the signature is given
-    args: tuple[Any, ...],  # noqa: ARG001
-    output: Any,
-) -> None:
-    seen["resid_post", layer] = output[0] if isinstance(output, tuple) else output
 
 
 def _pool(

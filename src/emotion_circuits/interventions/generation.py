@@ -19,12 +19,11 @@ from torch import Tensor
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.cache import ReservedCache
 from emotion_circuits.interventions.conditions import BASELINE, Condition, Intervention
-from emotion_circuits.interventions.hooks import patched, patched_bridge
-from emotion_circuits.interventions.patches import Applied, Patches, Span
+from emotion_circuits.interventions.needs import Need
+from emotion_circuits.interventions.patches import Applied, Patches, Span, patched, patched_bridge
 from emotion_circuits.interventions.sampling import Sampling, choose_tokens, uniform_draws
 from emotion_circuits.interventions.shared_prefill import SharedPrefill, is_worthwhile
 from emotion_circuits.interventions.sites import check_site
-from emotion_circuits.interventions.value_patching import ReplaceV
 from emotion_circuits.language_models import LanguageModel
 
 # Finished rows leave a batch when they are so large a share of it: the others must be copied then.
@@ -54,8 +53,9 @@ class Row:
     def clean_prefix(self) -> int:
         """How many first positions no intervention ever reaches; the last one always counts."""
         starts = [
-            # ReplaceV needs the values of the whole prompt.
-            0 if isinstance(item.operator, ReplaceV) else item.positions.first(self.n_prompt, 0)
+            0
+            if Need.WHOLE_PROMPT in item.operator.needs
+            else item.positions.first(self.n_prompt, 0)
             for item in self.condition.interventions
         ]
         return min([*starts, self.n_prompt - 1])
@@ -78,7 +78,7 @@ def batch_key(row: Row) -> tuple[Any, ...]:
     return (
         row.n_prompt,
         row.clean_prefix,
-        any(isinstance(item.operator, ReplaceV) for item in row.condition.interventions),
+        row.condition.reads_attention,
         tuple(sorted(row.condition.windows, key=repr)),
     )
 
@@ -163,15 +163,15 @@ class Decoder:
         self.n_prompt = rows[0].n_prompt
         self.alive = list(range(len(rows)))
         self.patches = Patches(
+            model,
             [row.condition for row in rows],
             row_ids,
             n_prompt=self.n_prompt,
             n_steps=n_steps,
-            device=model.device,
-            dtype=model.dtype,
             ledger=ledger,
         )
         self._windows = rows[0].condition.windows
+        self._reads_attention = rows[0].condition.reads_attention
         self._cache = prefixes.spread(rows, self.n_prompt + n_steps - 1)
         self._known = prefixes.length
         self._ids = torch.tensor([row.prompt_ids for row in rows], device=model.device)
@@ -188,7 +188,7 @@ class Decoder:
         conditions = [row.condition for row in rows]
         if (
             self._windows
-            or self.patches.needs_pattern
+            or self._reads_attention
             or not is_worthwhile(
                 self.model,
                 conditions,
@@ -218,7 +218,7 @@ class Decoder:
         # Positions in a window are forgotten: the next step computes them with another strength,
         # or without.
         self._known = min([end, *(rule.first(self.n_prompt, step) for rule in self._windows)])
-        if step == 0 and self.patches.needs_pattern:
+        if step == 0 and self._reads_attention:
             with patched_bridge(self.model, self.patches):
                 return self._run(self.model.hf_model)
         return self._run(self.model.plain_model)

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from emotion_circuits.interventions.conditions import Condition
+from emotion_circuits.interventions.record import record
+from emotion_circuits.interventions.sites import Site
 from emotion_circuits.language_models import LanguageModel
 
 
@@ -50,42 +51,19 @@ def block_outputs(
     *,
     cache: Any = None,
 ) -> dict[int, Any]:
-    """Run prompts without any change and keep what some blocks give, by layer.
+    """Run prompts without any change and keep the outputs of some blocks, by layer.
 
     Args:
         model: The model.
         ids: Tokens.
-        layers: Which blocks.
-        cache: Is given keys and values, if there is one.
+        layers: The blocks' layers.
+        cache: A cache that keys and values are written to; ``None`` for none.
     """
-    outputs: dict[int, Any] = {}
     if not layers and cache is None:
-        return outputs
-    blocks = model.plain_blocks
-    handles = [
-        blocks[layer].register_forward_hook(partial(_keep, outputs, layer)) for layer in layers
-    ]
-    try:
-        model.plain_model(
-            input_ids=ids,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            logits_to_keep=1,
-        )
-    finally:
-        for handle in handles:
-            handle.remove()
-    return outputs
-
-
-def _keep(
-    outputs: dict[int, Any],
-    layer: int,
-    block: torch.nn.Module,  # noqa: ARG001 - the signature is given
-    args: tuple[Any, ...],  # noqa: ARG001
-    output: Any,
-) -> None:
-    outputs[layer] = output
+        return {}
+    sites = [Site("block_out", layer) for layer in layers]
+    outputs = record(model, ids, sites, cache=cache).activations
+    return {site.layer: output for site, output in outputs.items()}
 
 
 def select_rows(output: Any, rows: Int[Tensor, " row"], *, first: int = 0) -> Any:

@@ -1,8 +1,8 @@
 """What is done to activations at a site: frozen values, applied to many rows at once.
 
-Each operator names its parameters and says, in ``apply``, what it does with them. In ``apply``
-every tensor has a leading axis over entries: one intervention in one row of a batch. Strength 0
-leaves a value exactly as it was, strength 1 applies the operator in full.
+Each operator lists its tensors in ``parameters`` and states in ``apply`` what it does with them.
+In ``apply`` every tensor has a leading axis over entries; an entry is one intervention in one row
+of a batch. Strength 0 leaves a value exactly as it was, strength 1 applies the operator in full.
 """
 
 from __future__ import annotations
@@ -11,45 +11,46 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.needs import NOTHING, Need, Pass
 from emotion_circuits.interventions.sites import Site
 
 Values = Float[Tensor, "entry pos width"]
-Strength = Float[Tensor, "entry pos"]
+Alphas = Float[Tensor, "entry pos"]
 
 
 @runtime_checkable
 class Operator(Protocol):
-    """Anything that changes activations at a site.
-
-    Attributes:
-        measured_at: Where its direction was measured; None where that does not matter.
-    """
+    """Anything that changes activations at a site."""
 
     @property
     def measured_at(self) -> Site | None:
-        """Where the direction was measured, or None."""
+        """The site that the direction was measured at; ``None`` where that does not matter."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What ``apply`` is to be shown; the same for all operators of one type."""
 
     def parameters(self) -> tuple[Tensor, ...]:
-        """Give the operator's tensors; entries of one operator type are stacked along a new axis.
+        """Give the operator's tensors; those of one operator type are stacked over entries.
 
         Shorter first axes are padded with zeros.
         """
 
     @staticmethod
     def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
     ) -> Values:
-        """Give new values.
+        """Compute new values.
 
         Args:
-            values: Activations of each entry, from position ``first`` on.
+            values: Activations of each entry at the positions of the pass.
             strength: How strongly to act on each position.
-            parameters: What ``parameters`` gave, stacked over entries.
-            first: The position of the first value.
+            parameters: The operators' ``parameters``, stacked over entries.
+            seen: The first position, and what the operator needs.
         """
 
 
@@ -71,7 +72,7 @@ def _unit(value: Any, what: str) -> Float[Tensor, " width"]:
     return unit
 
 
-def source_positions(value: Any) -> Float[Tensor, "pos width"]:
+def _source_positions(value: Any) -> Float[Tensor, "pos width"]:
     """Check another run's activations.
 
     Raises:
@@ -108,6 +109,7 @@ class Add:
 
     direction: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", _direction(self.direction, "direction"))
@@ -118,10 +120,10 @@ class Add:
 
     @staticmethod
     def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
     ) -> Values:
         """X + s·d."""
-        del first
+        del seen
         return values + strength[..., None] * parameters[0][:, None]
 
 
@@ -137,6 +139,7 @@ class AddInSubspace:
     direction: Any
     subspace: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         direction = _direction(self.direction, "direction")
@@ -163,6 +166,7 @@ class ProjectOut:
 
     subspace: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subspace", _orthonormal(self.subspace, "subspace"))
@@ -173,10 +177,10 @@ class ProjectOut:
 
     @staticmethod
     def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
     ) -> Values:
         """X − s·B'Bx."""
-        del first
+        del seen
         (basis,) = parameters
         return values - strength[..., None] * ((values @ basis.mT) @ basis)
 
@@ -193,6 +197,7 @@ class SetComponent:
     direction: Any
     value: float
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", _unit(self.direction, "direction"))
@@ -203,10 +208,10 @@ class SetComponent:
 
     @staticmethod
     def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
     ) -> Values:
         """X + s·(c − u·x)u."""
-        del first
+        del seen
         unit, wanted = parameters
         now = torch.einsum("epw,ew->ep", values, unit)
         return values + (strength * (wanted - now))[..., None] * unit[:, None]
@@ -222,6 +227,7 @@ class Ablate:
 
     value: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", _direction(self.value, "ablation value"))
@@ -232,10 +238,10 @@ class Ablate:
 
     @staticmethod
     def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
     ) -> Values:
         """(1 − s)x + s·v; exactly v at strength 1 and exactly x at 0."""
-        del first
+        del seen
         target = parameters[0][:, None].expand_as(values)
         return torch.lerp(values, target, strength[..., None].expand_as(values))
 
@@ -269,9 +275,10 @@ class Replace:
 
     source: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "source", source_positions(self.source))
+        object.__setattr__(self, "source", _source_positions(self.source))
 
     def parameters(self) -> tuple[Tensor, ...]:
         """``source``."""
@@ -279,26 +286,36 @@ class Replace:
 
     @staticmethod
     def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
+        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
     ) -> Values:
         """(1 − s)x + s·v at each position."""
         (source,) = parameters
-        source = source[:, first : first + values.shape[1]]
+        source = source[:, seen.first : seen.first + values.shape[1]]
         known = source.shape[1]  # generated positions lie beyond the source; nothing covers them
         head, tail = values[:, :known], values[:, known:]
         weight = strength[:, :known, None].expand_as(head)
         return torch.cat([torch.lerp(head, source, weight), tail], dim=1)
 
 
-def stack(
-    tensors: list[Tensor], device: torch.device, dtype: torch.dtype
-) -> Float[Tensor, "entry ..."]:
-    """Stack parameters over entries, first axes padded with zeros at their end."""
-    if all(tensor.shape == tensors[0].shape for tensor in tensors):
-        return torch.stack(tensors).to(device, dtype)
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(device, dtype)
+@dataclass(frozen=True, eq=False)
+class ReplaceV(Replace):
+    """Replace one query head's values by those of another run, and keep its attention pattern.
 
+    The head's output becomes A v′: A is the pattern that the running model computes, and v′ has
+    the other run's values at the covered positions. The key/value head itself stays as it is, so
+    the other query heads of its group do not change.
 
-def rows_of(tensor: Tensor, keep: Int[Tensor, " kept"]) -> Tensor:
-    """Select entries."""
-    return tensor.index_select(0, keep.to(tensor.device))
+    Attributes:
+        source: ``[pos, d_head]``: values for each position of the row's prompt.
+    """
+
+    needs = frozenset(Need)
+
+    @staticmethod
+    def apply(
+        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
+    ) -> Values:
+        """Z + A(v′ − v); exactly z where v′ is v."""
+        before = seen.shown[Need.V]
+        after = Replace.apply(before, strength, parameters, seen)
+        return values + seen.shown[Need.PATTERN] @ (after - before)

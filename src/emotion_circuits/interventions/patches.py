@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.interventions.conditions import Condition, Intervention
-from emotion_circuits.interventions.operators import rows_of, stack
-from emotion_circuits.interventions.value_patching import ReplaceV, rewrite_output
+from emotion_circuits.interventions.hooks import SiteFunction, at_bridge_sites, at_sites
+from emotion_circuits.interventions.needs import Need, Pass
+from emotion_circuits.interventions.plan import plan
+from emotion_circuits.interventions.sites import Site
+from emotion_circuits.language_models import LanguageModel
 
 
 class Applied(NamedTuple):
@@ -22,9 +27,9 @@ class Applied(NamedTuple):
     Attributes:
         row: Index among the rows that were asked for.
         intervention: Index within the row's condition.
-        position: In the sequence, BOS at 0 where there is one.
-        step: Of generation.
-        alpha: Strength; lines of strength 0 are left out.
+        position: In the sequence; BOS, where there is one, is at 0.
+        step: Step of generation.
+        alpha: Strength; the ledger leaves out lines of strength 0.
     """
 
     row: int
@@ -35,7 +40,7 @@ class Applied(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Which positions a forward pass reads: ``first`` … ``end`` − 1, at a step."""
+    """The positions that a forward pass reads, ``first`` … ``end`` − 1, and its step."""
 
     step: int
     first: int
@@ -44,14 +49,14 @@ class Span(NamedTuple):
 
 @dataclass
 class Group:
-    """Interventions of one operator type at one layer and point, at most one a row and head.
+    """Interventions of one operator type at one site, at most one a row and head.
 
     Attributes:
         operator: The type of all of them.
         rows: The row of each entry in the batch.
-        heads: The head of each entry; None away from heads.
-        parameters: Stacked over entries.
-        fixed: α of positions that are patched for good.
+        heads: The head of each entry; ``None`` at points other than ``z``.
+        parameters: The operators' tensors, stacked over entries.
+        fixed: α of each position that stays patched once it is.
         moving: α of each step, for moving windows.
         starts: The first position of the window at each step.
         labels: For each entry its row among all rows asked for, and its index in the condition.
@@ -66,8 +71,13 @@ class Group:
     starts: Int[np.ndarray, "entry step"]
     labels: list[tuple[int, int]]
 
+    @property
+    def entries(self) -> tuple[Any, ...]:
+        """An index that takes the entries out of activations ``[row, pos, ...]``."""
+        return (self.rows,) if self.heads is None else (self.rows, slice(None), self.heads)
+
     def strength(self, span: Span) -> Float[np.ndarray, "entry pos"]:
-        """Give α of each entry at each position a pass reads."""
+        """Give α of each entry at each position that a pass reads."""
         positions = np.arange(span.first, span.end)
         inside = positions >= self.starts[:, span.step, None]
         moving = self.moving[:, span.step, None] * inside
@@ -75,7 +85,7 @@ class Group:
         return total
 
     def keep(self, new_row_of: dict[int, int]) -> Group | None:
-        """Drop the entries of rows that left the batch; None if nothing is left."""
+        """Drop the entries of rows that left the batch; ``None`` if no entry is left."""
         old = self.rows.tolist()
         kept = [entry for entry, row in enumerate(old) if row in new_row_of]
         if not kept:
@@ -84,8 +94,8 @@ class Group:
         return Group(
             self.operator,
             torch.tensor([new_row_of[old[entry]] for entry in kept], device=self.rows.device),
-            None if self.heads is None else rows_of(self.heads, entries),
-            tuple(rows_of(parameter, entries) for parameter in self.parameters),
+            None if self.heads is None else _select(self.heads, entries),
+            tuple(_select(parameter, entries) for parameter in self.parameters),
             self.fixed[kept],
             self.moving[kept],
             self.starts[kept],
@@ -97,51 +107,43 @@ class Patches:
     """All interventions of a batch.
 
     Attributes:
-        groups: By layer and point, in the order they are applied.
-        ledger: Collects what was applied, if it is wanted.
+        groups: Interventions by site, all heads of a layer together, in the order they are applied.
+        ledger: A list that collects what was applied, or ``None``.
     """
 
     def __init__(
         self,
+        model: LanguageModel,
         conditions: Sequence[Condition],
         row_ids: Sequence[int],
         *,
         n_prompt: int,
         n_steps: int,
-        device: torch.device,
-        dtype: torch.dtype,
         ledger: list[Applied] | None = None,
     ) -> None:
         self.ledger = ledger
-        self.groups: dict[tuple[int, str], list[Group]] = {}
+        self.groups: dict[Site, list[Group]] = {}
         self._strengths: dict[int, Tensor] = {}
         self._span = Span(0, 0, 0)
-        self._scratch: dict[tuple[int, str], Tensor] = {}
-        for key, entries in _arrange(conditions, row_ids).items():
-            layer, point = key[0], key[1]
-            group = _compile(entries, n_prompt, n_steps, device, dtype)
-            self.groups.setdefault((layer, point), []).append(group)
+        self._attention: dict[Site, Tensor] = {}
+        for (layer, point, *_), entries in _arrange(conditions, row_ids).items():
+            group = _compile(entries, n_prompt, n_steps, model.device, model.dtype)
+            self.groups.setdefault(Site(point, layer), []).append(group)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the entries of some rows, which are numbered anew in the order given."""
-        new_row_of = {row: place for place, row in enumerate(rows)}
-        for key, groups in list(self.groups.items()):
+        """Keep the entries of some rows, which get new numbers in the order given."""
+        new_row_of = {row: new for new, row in enumerate(rows)}
+        for site, groups in list(self.groups.items()):
             kept = [group for old in groups if (group := old.keep(new_row_of))]
-            self.groups[key] = kept
+            self.groups[site] = kept
             if not kept:
-                del self.groups[key]
-
-    @property
-    def needs_pattern(self) -> bool:
-        """Whether attention patterns must be seen, which only the bridge shows."""
-        return any(
-            group.operator is ReplaceV for groups in self.groups.values() for group in groups
-        )
+                del self.groups[site]
 
     def at(self, span: Span) -> None:
-        """Say which positions the next forward pass reads."""
+        """Prepare for a forward pass that reads some positions."""
         self._span = span
         self._strengths = {}
+        self._attention = {}
         for groups in self.groups.values():
             for group in groups:
                 alphas = group.strength(span)
@@ -155,71 +157,90 @@ class Patches:
     def _note(self, group: Group, alphas: Float[np.ndarray, "entry pos"]) -> None:
         if self.ledger is None:
             return
-        # What is patched for good is noted when it is first read, not again where a window makes
-        # the engine compute it anew.
+        # A position that stays patched is noted when it is first read, and not again where a
+        # window makes the engine compute it anew.
         span = self._span
         first_read = np.arange(span.first, span.end) >= (span.end - 1 if span.step else 0)
-        for entry, place in zip(*np.nonzero(alphas), strict=True):
-            if not (group.moving[entry].any() or first_read[place]):
+        for entry, offset in zip(*np.nonzero(alphas), strict=True):
+            if not (group.moving[entry].any() or first_read[offset]):
                 continue
             row, intervention = group.labels[entry]
-            self.ledger.append(
-                Applied(
-                    row,
-                    intervention,
-                    span.first + int(place),
-                    span.step,
-                    float(alphas[entry, place]),
-                )
-            )
+            position, alpha = span.first + int(offset), float(alphas[entry, offset])
+            self.ledger.append(Applied(row, intervention, position, span.step, alpha))
 
-    def change(self, layer: int, point: str, values: Tensor) -> Tensor | None:
-        """Give new activations of a point, or None where nothing changes.
+    def change(self, site: Site, values: Tensor) -> Tensor | None:
+        """Give new activations at a site, or ``None`` where nothing changes.
 
         Args:
-            layer: Counted from 0.
-            point: Of the site.
-            values: ``[row, pos, d_model]``, or ``[row, pos, n_heads, d_head]`` for ``z``.
+            site: Without a head.
+            values: ``[row, pos, d_model]``, or ``[row, pos, head, d_head]`` for ``z``.
         """
         changed: Tensor | None = None
-        for group in self.groups.get((layer, point), ()):
+        for group in self.groups.get(site, ()):
             strength = self._strengths.get(id(group))
             if strength is None:
                 continue
             if changed is None:
                 changed = values.clone()
-            where = _entries(group)
-            before = changed[where]
-            if group.operator is ReplaceV:
-                after = self._with_other_values(layer, group, strength, before)
-            else:
-                after = group.operator.apply(before, strength, group.parameters, self._span.first)
-            changed[where] = after
+            seen = Pass(self._span.first, self._shown(site, group, values))
+            before = changed[group.entries]
+            changed[group.entries] = group.operator.apply(before, strength, group.parameters, seen)
         return changed
 
-    def see(self, layer: int, what: str, value: Tensor) -> None:
-        """Keep a pattern or values of this pass, for groups that need them."""
-        self._scratch[layer, what] = value
+    def see(self, site: Site, value: Tensor) -> None:
+        """Take the attention pattern or values of this pass, for operators that need them."""
+        self._attention[site] = value
 
-    def _with_other_values(
-        self, layer: int, group: Group, strength: Tensor, z: Float[Tensor, "entry pos d_head"]
-    ) -> Float[Tensor, "entry pos d_head"]:
-        pattern = self._scratch[layer, "pattern"]
-        values = self._scratch[layer, "v"]
-        assert group.heads is not None
-        shared_by = pattern.shape[1] // values.shape[2]
-        before = values[group.rows, :, group.heads // shared_by]
-        after = ReplaceV.apply(before, strength, group.parameters, self._span.first)
-        return rewrite_output(z, pattern[group.rows, group.heads], before, after)
-
-
-def _entries(group: Group) -> tuple[Any, ...]:
-    if group.heads is None:
-        return (group.rows,)
-    return (group.rows, slice(None), group.heads)
+    def _shown(self, site: Site, group: Group, values: Tensor) -> dict[Need, Tensor]:
+        """Give what a group's operator needs, for each entry's head."""
+        shown: dict[Need, Tensor] = {}
+        if Need.PATTERN in group.operator.needs:
+            pattern = self._attention[Site("pattern", site.layer)]
+            shown[Need.PATTERN] = pattern[group.rows, group.heads]
+        if Need.V in group.operator.needs:
+            v = self._attention[Site("v", site.layer)]
+            assert group.heads is not None
+            shared_by = values.shape[2] // v.shape[2]
+            shown[Need.V] = v[group.rows, :, group.heads // shared_by]
+        return shown
 
 
-_Entry = tuple[int, int, int, Intervention]  # row in the batch, row asked for, index, intervention
+@contextmanager
+def patched(model: LanguageModel, patches: Patches) -> Iterator[None]:
+    """Apply patches in the plain model's forward passes within the context.
+
+    Args:
+        model: Its ``plain_model`` is to be called within the context.
+        patches: ``Patches.at`` says before each pass which positions it reads.
+    """
+    with at_sites(model, {site: partial(patches.change, site) for site in patches.groups}):
+        yield
+
+
+@contextmanager
+def patched_bridge(model: LanguageModel, patches: Patches) -> Iterator[None]:
+    """Apply patches in the bridge's forward passes, which show attention patterns and values.
+
+    Args:
+        model: Its ``hf_model`` is to be called within the context.
+        patches: As for ``patched``.
+    """
+    functions: dict[Site, SiteFunction] = {}
+    for site in patches.groups:
+        for point in ("pattern", "v") if site.point == "z" else ():
+            attention = Site(point, site.layer)
+            functions[attention] = partial(patches.see, attention)
+        functions[site] = partial(patches.change, site)
+    with at_bridge_sites(model, functions):
+        yield
+
+
+def _select(tensor: Tensor, entries: Int[Tensor, " kept"]) -> Tensor:
+    return tensor.index_select(0, entries.to(tensor.device))
+
+
+# The row in the batch, the row among all rows asked for, the index in the condition.
+_Entry = tuple[int, int, int, Intervention]
 
 
 def _arrange(
@@ -227,10 +248,10 @@ def _arrange(
 ) -> dict[tuple[int, str, int, type], list[_Entry]]:
     """Sort interventions by layer, point, turn and operator type.
 
-    The turn of an intervention is its rank among those its condition has at the same site, so
-    that within one group no two change the same values, and turns follow each other in order.
+    The turn of an intervention is its rank among those that its condition has at the same site.
+    So no two interventions of a group change the same values, and turns follow in order.
     """
-    found: dict[tuple[int, str, int, type], list[_Entry]] = {}
+    groups: dict[tuple[int, str, int, type], list[_Entry]] = {}
     for row, (condition, row_id) in enumerate(zip(conditions, row_ids, strict=True)):
         turns: dict[Any, int] = {}
         for index, intervention in enumerate(condition.interventions):
@@ -238,24 +259,23 @@ def _arrange(
             turn = turns.get(site, 0)
             turns[site] = turn + 1
             key = (site.layer, site.point, turn, type(intervention.operator))
-            found.setdefault(key, []).append((row, row_id, index, intervention))
-    return dict(sorted(found.items(), key=lambda item: item[0][:3]))
+            groups.setdefault(key, []).append((row, row_id, index, intervention))
+    return dict(sorted(groups.items(), key=lambda item: item[0][:3]))
 
 
 def _compile(
     entries: list[_Entry], n_prompt: int, n_steps: int, device: torch.device, dtype: torch.dtype
 ) -> Group:
     interventions = [entry[3] for entry in entries]
-    operator = type(interventions[0].operator)
     parameters = zip(*(item.operator.parameters() for item in interventions), strict=True)
     heads = [item.site.head for item in interventions]
-    plans = [_plan(item, n_prompt, n_steps) for item in interventions]
+    plans = [plan(item, n_prompt, n_steps) for item in interventions]
     fixed, moving, starts = (np.stack(arrays) for arrays in zip(*plans, strict=True))
     return Group(
-        operator,
+        type(interventions[0].operator),
         torch.tensor([entry[0] for entry in entries], device=device),
         None if heads[0] is None else torch.tensor(heads, device=device),
-        tuple(stack(list(tensors), device, dtype) for tensors in parameters),
+        tuple(_stack(tensors).to(device, dtype) for tensors in parameters),
         fixed,
         moving,
         starts,
@@ -263,40 +283,8 @@ def _compile(
     )
 
 
-def _plan(
-    intervention: Intervention, n_prompt: int, n_steps: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give α by position, α by step, and the window's start by step, of one intervention."""
-    alphas = intervention.strength.values(n_steps)
-    rule = intervention.positions
-    n_total = n_prompt + n_steps
-    fixed = np.zeros(n_total)
-    if rule.moving:
-        starts = np.array([rule.first(n_prompt, step) for step in range(n_steps)])
-        return fixed, alphas, starts
-    covered = rule.covered(n_prompt, n_total)
-    read_at = np.clip(covered - n_prompt + 1, 0, n_steps - 1)
-    fixed[covered] = alphas[read_at]
-    return fixed, np.zeros(n_steps), np.zeros(n_steps, dtype=int)
-
-
-def planned(
-    condition: Condition, *, n_prompt: int, n_steps: int
-) -> Bool[np.ndarray, "intervention step position"]:
-    """Say which positions a condition covers at each step: what the ledger must show.
-
-    A position patched for good is listed at the step that reads it, and once.
-    """
-    shape = (len(condition.interventions), n_steps, n_prompt + n_steps)
-    covered = np.zeros(shape, dtype=bool)
-    for index, intervention in enumerate(condition.interventions):
-        fixed, moving, starts = _plan(intervention, n_prompt, n_steps)
-        for step in range(n_steps):
-            end = n_prompt + step
-            if intervention.positions.moving:
-                covered[index, step, starts[step] : end] = moving[step] != 0
-            elif step == 0:
-                covered[index, step, :end] = fixed[:end] != 0
-            else:
-                covered[index, step, end - 1] = fixed[end - 1] != 0
-    return covered
+def _stack(tensors: Sequence[Tensor]) -> Float[Tensor, "entry ..."]:
+    """Stack tensors; shorter first axes are padded with zeros at their end."""
+    if all(tensor.shape == tensors[0].shape for tensor in tensors):
+        return torch.stack(list(tensors))
+    return torch.nn.utils.rnn.pad_sequence(list(tensors), batch_first=True)

@@ -15,14 +15,13 @@ from torch import Tensor
 
 from emotion_circuits.interventions.conditions import Condition
 from emotion_circuits.interventions.generation import Row, check_row
-from emotion_circuits.interventions.hooks import patched
 from emotion_circuits.interventions.layer_entry import (
     block_outputs,
     first_layer,
     handed_over,
     select_rows,
 )
-from emotion_circuits.interventions.patches import Patches, Span
+from emotion_circuits.interventions.patches import Patches, Span, patched
 from emotion_circuits.language_models import LanguageModel
 
 _TOKENS_PER_PASS: Final = 4096
@@ -139,12 +138,11 @@ def last_logits(
         Logits of the last positions, float32.
     """
     patches = Patches(
+        model,
         conditions,
         range(len(conditions)),
         n_prompt=ids.shape[1],
         n_steps=1,
-        device=model.device,
-        dtype=model.dtype,
     )
     patches.at(Span(0, 0, ids.shape[1]))
     with handed_over(model, layer, below), patched(model, patches):

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from emotion_circuits.interventions.cache import ReservedCache
 from emotion_circuits.interventions.conditions import Condition
-from emotion_circuits.interventions.hooks import patched
 from emotion_circuits.interventions.layer_entry import (
     block_outputs,
     first_layer,
     handed_over,
     select_rows,
 )
-from emotion_circuits.interventions.patches import Applied, Patches, Span
+from emotion_circuits.interventions.patches import Applied, Patches, Span, patched
 from emotion_circuits.language_models import LanguageModel
 
 # A pass of its own for each first layer costs some time; what it saves must be worth that.
@@ -83,12 +82,11 @@ class SharedPrefill:
     ) -> tuple[Float[Tensor, "part vocab"], ReservedCache]:
         n_prompt = self._ids.shape[1]
         patches = Patches(
+            self.model,
             [self._conditions[row] for row in rows],
             [self._row_ids[row] for row in rows],
             n_prompt=n_prompt,
             n_steps=self._n_steps,
-            device=self.model.device,
-            dtype=self.model.dtype,
             ledger=self._ledger,
         )
         patches.at(Span(0, self.start, n_prompt))
