@@ -27,8 +27,8 @@ from emotion_circuits.interventions import (
     Site,
     Window,
     generate_rows,
+    planned,
 )
-from emotion_circuits.interventions.plan import planned
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from recomputation import reference_generate
 

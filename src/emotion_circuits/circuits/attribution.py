@@ -1,8 +1,8 @@
-"""Attribution patching: what a gradient says ablating each head would do, for all heads at once."""
+"""Attribution patching: effects of ablating each head, estimated from gradients in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from emotion_circuits.interventions.record import Recording, record
-from emotion_circuits.interventions.sites import Site
+from emotion_circuits.interventions import Recording, Site, on_cpu, record, stack_layers
 from emotion_circuits.language_models import LanguageModel
 
 Stream = Float[Tensor, "row d_model"]
@@ -20,12 +19,12 @@ Target = Callable[[Stream, Logits], Float[Tensor, " row"]]
 
 
 class HeadGradients(NamedTuple):
-    """What heads give on prompts of one length, and how a target changes with it.
+    """Outputs of all heads on prompts of one length, and gradients of targets with respect to them.
 
     Attributes:
         z: Heads' outputs, on the CPU in float32.
-        gradients: Of each target, by its name.
-        values: Each target's value.
+        gradients: Gradient of each target, by the target's name.
+        values: Value of each target, by its name.
     """
 
     z: Float[Tensor, "row layer pos head d_head"]
@@ -45,44 +44,34 @@ def head_gradients(
     Args:
         model: The model; its weights take no gradient.
         ids: Prompts of one length, on the model's device.
-        targets: From the last position's stream after ``layer`` and its logits to one number a
-            row, which depends on no other row.
-        layer: Where the stream is read; the gradient of heads above it is zero for a target that
-            does not read logits.
+        targets: Functions of the last position's stream after ``layer`` and of its logits that
+            give one number a row, which depends on no other row.
+        layer: Layer after which the stream is read. A target that does not read logits has zero
+            gradient at heads above it.
 
     Returns:
-        Outputs, gradients, values.
+        Heads' outputs, and the targets' gradients and values.
 
     Source: attribution patching, Nanda 2023; Syed et al. 2023, arXiv:2310.10348.
     """
-    heads = [Site("z", place) for place in range(model.n_layers)]
     stream = Site("resid_post", layer)
     recorded = record(
         model,
         ids,
-        [*heads, stream],
-        keep=_on_the_cpu,
+        [*(Site("z", index) for index in range(model.n_layers)), stream],
+        keep=on_cpu,
         gradients={name: partial(_at_last, target, stream) for name, target in targets.items()},
     )
     return HeadGradients(
-        _stack(recorded.activations, heads),
-        {name: _stack(found, heads) for name, found in recorded.gradients.items()},
+        stack_layers(recorded.activations, "z"),
+        {name: stack_layers(by_site, "z") for name, by_site in recorded.gradients.items()},
         {name: value.cpu() for name, value in recorded.values.items()},
     )
 
 
 def _at_last(target: Target, stream: Site, recorded: Recording) -> Float[Tensor, " row"]:
+    """Apply a target to the last position."""
     return target(recorded.activations[stream][:, -1].float(), recorded.logits.float())
-
-
-def _on_the_cpu(activation: Tensor) -> Tensor:
-    return activation.float().cpu()
-
-
-def _stack(
-    activations: Mapping[Site, Tensor], heads: Sequence[Site]
-) -> Float[Tensor, "row layer pos head d_head"]:
-    return torch.stack([activations[site] for site in heads], dim=1)
 
 
 def ablation_estimates(
@@ -96,8 +85,8 @@ def ablation_estimates(
 
     Args:
         z: Heads' outputs.
-        gradients: Of the target.
-        values: What ablation puts in their place: zeros or means.
+        gradients: Gradients of the target with respect to them.
+        values: The values that ablation puts in their place: zeros or means.
     """
     estimates: Tensor = torch.einsum("rlphk,rlphk->rlh", values[None, :, None] - z, gradients)
     return estimates

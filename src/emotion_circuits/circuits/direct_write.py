@@ -1,4 +1,4 @@
-"""What each head writes straight into the stream the final norm reads."""
+"""Direct writes: what each head adds to the residual stream that the final norm reads."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from emotion_circuits.interventions.batches import length_batches
-from emotion_circuits.interventions.record import record
-from emotion_circuits.interventions.sites import Site, output_projection
+from emotion_circuits.interventions import Site, length_batches, output_projection, record
 from emotion_circuits.language_models import LanguageModel
 
 
@@ -30,9 +28,9 @@ def head_writes(
 ) -> Float[Tensor, "prompt layer head d_model"]:
     """Give what each head adds to the residual stream at the last position of prompts.
 
-    That is z through W_O; the projection's bias is left out, as it belongs to no head. Where a
-    norm follows the projection, as in Gemma 3, it is taken at the scale it has on this prompt, so
-    that the heads' writes add up to what attention adds.
+    A head's write is its z through W_O; the projection's bias is left out, as it belongs to no
+    head. Where a norm follows the projection, as in Gemma 3, it is applied with the scale that it
+    has on this prompt, so that the heads' writes add up to what attention adds.
 
     Args:
         model: The model.
@@ -40,7 +38,7 @@ def head_writes(
         batch_size: Prompts of one length per forward pass.
 
     Returns:
-        In the model's own units, on the CPU in float32.
+        Writes in the model's own units, on the CPU in float32.
     """
     layers = range(model.n_layers)
     norms = [_following_norm(model, layer) for layer in layers]
@@ -70,7 +68,7 @@ def final_scales(
         the norm subtracts the mean over the stream's entries first.
     """
     norm = final_norm(model)
-    stream = Site("resid_post", model.n_layers - 1)  # what the final norm reads
+    stream = Site("resid_post", model.n_layers - 1)  # the final norm's input
     scales = torch.zeros(len(prompts))
     for indices, ids in length_batches(model, prompts, batch_size):
         last = record(model, ids, [stream], keep=_last_position).activations
@@ -90,35 +88,33 @@ def direct_write(
     *,
     centered: bool,
 ) -> Float[Tensor, "prompt layer head"]:
-    """Project heads' writes onto a direction, as large as the final norm lets them be.
+    """Project heads' writes onto a direction, divided by what the final norm divides by.
 
     Args:
-        writes: What ``head_writes`` gives.
-        scales: What ``final_scales`` gives.
-        direction: Only its line and sense matter.
-        centered: Whether the final norm takes off the mean.
+        writes: Heads' writes, as ``head_writes`` gives them.
+        scales: Divisors of the final norm, as ``final_scales`` gives them.
+        direction: Direction in the stream; only its line and sense matter.
+        centered: Whether the final norm subtracts the mean over entries.
 
     Returns:
-        In units of the normed stream, whose entries have a mean square of 1.
+        Components in units of the normed stream, whose entries have a mean square of 1.
     """
     unit = direction / direction.norm()
     if centered:
-        # Taking the mean off the write is taking it off the direction.
-        unit = unit - unit.mean()
+        unit = unit - unit.mean()  # the same as to subtract the mean from each write
     written: Tensor = (writes @ unit) / scales[:, None, None]
     return written
 
 
 def final_norm(model: LanguageModel) -> nn.Module:
     """Find the norm between the last layer and the logits."""
-    found: nn.Module = model.plain_model.get_submodule(
-        model.bridge.adapter.component_mapping["ln_final"].name
-    )
-    return found
+    name = model.bridge.adapter.component_mapping["ln_final"].name
+    norm: nn.Module = model.plain_model.get_submodule(name)
+    return norm
 
 
 def _following_norm(model: LanguageModel, layer: int) -> nn.Module | None:
-    """Find the norm attention's output goes through before it is added, where there is one."""
+    """Find the norm that attention's output goes through before it is added, or ``None``."""
     component = model.bridge.adapter.component_mapping["blocks"].submodules.get("ln1_post")
     return None if component is None else model.plain_blocks[layer].get_submodule(component.name)
 
@@ -134,7 +130,7 @@ def _divisor(norm: nn.Module, stream: Float[Tensor, "row d_model"]) -> Float[Ten
 def _frozen_scale(
     norm: nn.Module, stream: Float[Tensor, "row d_model"]
 ) -> Float[Tensor, "row d_model"]:
-    """Give what an RMS norm multiplies each entry by, at the scale of these rows."""
+    """Give the factor of each entry in an RMS norm at the scale of these rows."""
     ones = torch.ones_like(stream[:1])
     weight = norm(ones) * _divisor(norm, ones)[:, None]
     scale: Tensor = weight / _divisor(norm, stream)[:, None]

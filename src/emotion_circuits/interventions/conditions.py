@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.needs import READ_IN_ATTENTION, Need
+from emotion_circuits.interventions.needs import READ_IN_ATTENTION
 from emotion_circuits.interventions.operators import Operator
-from emotion_circuits.interventions.schedules import (
-    Constant,
+from emotion_circuits.interventions.positions import (
     Onward,
     Positions,
     Prompt,
-    Strength,
     Window,
     positions_for_window,
 )
 from emotion_circuits.interventions.sites import PATCHABLE_POINTS, Site
+from emotion_circuits.interventions.strengths import Constant, Strength
 
 
 @dataclass(frozen=True)
@@ -82,14 +81,9 @@ class Condition:
         return frozenset(rule for rule in rules if isinstance(rule, Window))
 
     @property
-    def needs(self) -> frozenset[Need]:
-        """What the operators need of a forward pass."""
-        return frozenset().union(*(item.operator.needs for item in self.interventions))
-
-    @property
     def reads_attention(self) -> bool:
         """Whether an operator needs attention patterns or values, which only the bridge shows."""
-        return bool(self.needs & READ_IN_ATTENTION)
+        return any(item.operator.needs & READ_IN_ATTENTION for item in self.interventions)
 
 
 BASELINE = Condition("baseline")

@@ -20,6 +20,7 @@ from emotion_circuits.interventions.sites import Site
 
 Values = Float[Tensor, "entry pos width"]
 Alphas = Float[Tensor, "entry pos"]
+Tensors = tuple[Tensor, ...]
 
 
 @runtime_checkable
@@ -34,16 +35,14 @@ class Operator(Protocol):
     def needs(self) -> frozenset[Need]:
         """What ``apply`` is to be shown; the same for all operators of one type."""
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """Give the operator's tensors; those of one operator type are stacked over entries.
 
         Shorter first axes are padded with zeros.
         """
 
     @staticmethod
-    def apply(
-        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """Compute new values.
 
         Args:
@@ -73,11 +72,6 @@ def _unit(value: Any, what: str) -> Float[Tensor, " width"]:
 
 
 def _source_positions(value: Any) -> Float[Tensor, "pos width"]:
-    """Check another run's activations.
-
-    Raises:
-        InputError: If they are no matrix.
-    """
     source: Tensor = torch.as_tensor(value, dtype=torch.float32).detach()
     if source.dim() != 2:
         raise InputError(f"source has shape {tuple(source.shape)}; it must be [pos, width]")
@@ -114,14 +108,12 @@ class Add:
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", _direction(self.direction, "direction"))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """``direction``."""
         return (self.direction,)
 
     @staticmethod
-    def apply(
-        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """X + s·d."""
         del seen
         return values + strength[..., None] * parameters[0][:, None]
@@ -147,8 +139,8 @@ class AddInSubspace:
         object.__setattr__(self, "direction", direction)
         object.__setattr__(self, "subspace", basis)
 
-    def parameters(self) -> tuple[Tensor, ...]:
-        """The projected direction."""
+    def parameters(self) -> Tensors:
+        """The part of the direction in the subspace."""
         return ((self.direction @ self.subspace.T) @ self.subspace,)
 
     apply = staticmethod(Add.apply)
@@ -171,14 +163,12 @@ class ProjectOut:
     def __post_init__(self) -> None:
         object.__setattr__(self, "subspace", _orthonormal(self.subspace, "subspace"))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """An orthonormal basis ``[k, width]``; rows of zeros in a stack change nothing."""
         return (self.subspace,)
 
     @staticmethod
-    def apply(
-        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """X − s·B'Bx."""
         del seen
         (basis,) = parameters
@@ -202,14 +192,12 @@ class SetComponent:
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", _unit(self.direction, "direction"))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """The unit vector and the value."""
         return self.direction, torch.tensor([float(self.value)])
 
     @staticmethod
-    def apply(
-        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """X + s·(c − u·x)u."""
         del seen
         unit, wanted = parameters
@@ -219,10 +207,10 @@ class SetComponent:
 
 @dataclass(frozen=True, eq=False)
 class Ablate:
-    """Replace by one value, whatever the position: zero, or a mean over prompts.
+    """Replace activations at every position by one value: zero, or a mean over prompts.
 
     Attributes:
-        value: ``[width]``. ``ablate_zero`` and ``ablate_mean`` say it shorter.
+        value: ``[width]``. ``ablate_zero`` and ``ablate_mean`` make the usual ones.
     """
 
     value: Any
@@ -232,14 +220,12 @@ class Ablate:
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", _direction(self.value, "ablation value"))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """``value``."""
         return (self.value,)
 
     @staticmethod
-    def apply(
-        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """(1 − s)x + s·v; exactly v at strength 1 and exactly x at 0."""
         del seen
         target = parameters[0][:, None].expand_as(values)
@@ -247,12 +233,12 @@ class Ablate:
 
 
 def ablate_zero(width: int) -> Ablate:
-    """Replace by zero."""
+    """Make the operator that replaces activations by zero."""
     return Ablate(torch.zeros(width))
 
 
 def ablate_mean(mean: Any, measured_at: Site | None = None) -> Ablate:
-    """Replace by a mean over other prompts; it must be of the same site.
+    """Make the operator that replaces activations by a mean over other prompts at the same site.
 
     Source: mean ablation, Wang et al. 2022, arXiv:2211.00593.
     """
@@ -261,16 +247,16 @@ def ablate_mean(mean: Any, measured_at: Site | None = None) -> Ablate:
 
 @dataclass(frozen=True, eq=False)
 class Replace:
-    """Replace by the activations of another run, position by position.
+    """Replace activations by those of another run, position by position.
 
-    With ``point`` ``z`` this is activation patching of a head's output: its pattern and its
-    values are the other run's. From a run of an unrelated prompt it is resample ablation.
+    At point ``z`` this is activation patching of a head's output: its pattern and its values are
+    the other run's. With a run of an unrelated prompt it is resample ablation.
 
     Source: activation patching, Vig et al. 2020, arXiv:2004.12265; resampling, Chan et al. 2022.
 
     Attributes:
-        source: ``[pos, width]``: for each position of the row's prompt what to put there. Rows
-            at positions the intervention does not cover are never read.
+        source: ``[pos, width]``: new activations for each position of the row's prompt. Those at
+            positions that the intervention does not cover are not used.
     """
 
     source: Any
@@ -280,18 +266,16 @@ class Replace:
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", _source_positions(self.source))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """``source``."""
         return (self.source,)
 
     @staticmethod
-    def apply(
-        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """(1 − s)x + s·v at each position."""
         (source,) = parameters
         source = source[:, seen.first : seen.first + values.shape[1]]
-        known = source.shape[1]  # generated positions lie beyond the source; nothing covers them
+        known = source.shape[1]  # later positions are generated ones, which are not covered
         head, tail = values[:, :known], values[:, known:]
         weight = strength[:, :known, None].expand_as(head)
         return torch.cat([torch.lerp(head, source, weight), tail], dim=1)
@@ -306,15 +290,13 @@ class ReplaceV(Replace):
     the other query heads of its group do not change.
 
     Attributes:
-        source: ``[pos, d_head]``: values for each position of the row's prompt.
+        source: ``[pos, d_head]``: new values for each position of the row's prompt.
     """
 
-    needs = frozenset(Need)
+    needs = frozenset({Need.PATTERN, Need.V, Need.WHOLE_PROMPT})
 
     @staticmethod
-    def apply(
-        values: Values, strength: Alphas, parameters: tuple[Tensor, ...], seen: Pass
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """Z + A(v′ − v); exactly z where v′ is v."""
         before = seen.shown[Need.V]
         after = Replace.apply(before, strength, parameters, seen)

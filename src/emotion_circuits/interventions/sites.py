@@ -69,16 +69,14 @@ def check_site(model: LanguageModel, site: Site) -> None:
     Raises:
         InputError: If layer or head is out of range.
     """
-    if not 0 <= site.layer < model.n_layers:
-        raise InputError(
-            f"layer {site.layer} is out of range for model {model.name!r}; allowed are 0 to "
-            f"{model.n_layers - 1}"
-        )
-    if site.head is not None and not 0 <= site.head < model.n_heads:
-        raise InputError(
-            f"head {site.head} is out of range for model {model.name!r}; allowed are 0 to "
-            f"{model.n_heads - 1}"
-        )
+    for name, index, n in (
+        ("layer", site.layer, model.n_layers),
+        ("head", site.head, model.n_heads),
+    ):
+        if index is not None and not 0 <= index < n:
+            raise InputError(
+                f"{name} {index} is out of range for model {model.name!r}; allowed are 0 to {n - 1}"
+            )
 
 
 def output_projection(model: LanguageModel, layer: int) -> nn.Module:

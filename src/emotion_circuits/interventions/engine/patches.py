@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.interventions.conditions import Condition, Intervention
+from emotion_circuits.interventions.engine.plans import plan
 from emotion_circuits.interventions.hooks import SiteFunction, at_bridge_sites, at_sites
 from emotion_circuits.interventions.needs import Need, Pass
-from emotion_circuits.interventions.plan import plan
 from emotion_circuits.interventions.sites import Site
 from emotion_circuits.language_models import LanguageModel
 
@@ -133,11 +133,8 @@ class Patches:
     def keep(self, rows: Sequence[int]) -> None:
         """Keep the entries of some rows, which get new numbers in the order given."""
         new_row_of = {row: new for new, row in enumerate(rows)}
-        for site, groups in list(self.groups.items()):
-            kept = [group for old in groups if (group := old.keep(new_row_of))]
-            self.groups[site] = kept
-            if not kept:
-                del self.groups[site]
+        for site, groups in self.groups.items():
+            self.groups[site] = [group for old in groups if (group := old.keep(new_row_of))]
 
     def at(self, span: Span) -> None:
         """Prepare for a forward pass that reads some positions."""

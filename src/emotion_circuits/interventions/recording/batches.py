@@ -22,6 +22,12 @@ def by_length(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
     return [indices for _, indices in sorted(groups.items(), reverse=True)]
 
 
+def chunks(items: list[int], size: int) -> Iterator[list[int]]:
+    """Yield parts of a list that have a size, the last one possibly fewer items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
 def length_batches(
     model: LanguageModel, prompts: Sequence[Sequence[int]], batch_size: int
 ) -> Iterator[tuple[list[int], Int[Tensor, "row pos"]]]:
@@ -36,6 +42,5 @@ def length_batches(
         The indices of a batch's prompts, and their tokens.
     """
     for indices in by_length(prompts):
-        for start in range(0, len(indices), batch_size):
-            batch = indices[start : start + batch_size]
-            yield batch, torch.tensor([list(prompts[i]) for i in batch], device=model.device)
+        for part in chunks(indices, batch_size):
+            yield part, torch.tensor([list(prompts[i]) for i in part], device=model.device)

@@ -1,4 +1,4 @@
-"""Capturing what heads give, read and attend to, prompts of one length together."""
+"""Capturing the outputs, values and attention patterns of all heads on many prompts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.batches import length_batches
-from emotion_circuits.interventions.record import record
+from emotion_circuits.interventions.recording.batches import length_batches
+from emotion_circuits.interventions.recording.record import on_cpu, record, stack_layers
 from emotion_circuits.interventions.sites import Site
 from emotion_circuits.language_models import LanguageModel
 
@@ -65,16 +64,9 @@ def capture_heads(
             raise InputError(f"part {part!r} of a head is unknown; known: {', '.join(PARTS)}")
     sites = [Site(part, layer) for part in parts for layer in range(model.n_layers)]
     for indices, ids in length_batches(model, prompts, batch_size):
-        recorded = record(model, ids, sites, keep=_on_the_cpu).activations
-        layers = {
-            part: torch.stack([recorded[Site(part, layer)] for layer in range(model.n_layers)], 1)
-            for part in parts
-        }
-        if "v" in layers:
-            shared_by = model.n_heads // layers["v"].shape[3]
-            layers["v"] = layers["v"].repeat_interleave(shared_by, dim=3)
-        yield HeadActivations(tuple(indices), **layers)
-
-
-def _on_the_cpu(activation: Tensor) -> Tensor:
-    return activation.float().cpu()
+        recorded = record(model, ids, sites, keep=on_cpu).activations
+        tensors = {part: stack_layers(recorded, part) for part in parts}
+        if "v" in tensors:
+            shared_by = model.n_heads // tensors["v"].shape[3]
+            tensors["v"] = tensors["v"].repeat_interleave(shared_by, dim=3)
+        yield HeadActivations(tuple(indices), **tensors)
