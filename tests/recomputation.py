@@ -126,7 +126,9 @@ def hook_for(intervention, n_prompt, step, n_heads, handles, blocks, architectur
             module.register_forward_pre_hook(lambda _, args: (change(args[0]), *args[1:]))
         )
     else:
-        handles.append(block.mlp.register_forward_hook(lambda _, __, out: change(out)))
+        name = OUTPUT_PROJECTION[architecture] if site.point == "attn_out" else "mlp"
+        module = block.get_submodule(name)
+        handles.append(module.register_forward_hook(lambda _, __, out: change(out)))
 
 
 @torch.no_grad()

@@ -23,9 +23,7 @@ from emotion_circuits.circuits import (
     rank_agreement,
     ratio_interval,
 )
-from emotion_circuits.interventions import Row
-from emotion_circuits.interventions.head_capture import capture_heads
-from emotion_circuits.interventions.shared_layers import read_logits
+from emotion_circuits.interventions import Row, capture_heads, read_logits
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from handwritten import keep_mlp, written_heads, written_logits
 

@@ -532,7 +532,7 @@ parameters = {parameters!r}
 with StudySession.create({project!r}, env="baseline_smoke", runtime_params=parameters) as session:
     session.run(pipeline_names=["residual_patching"], namespaces=["tiny_gpt2"])
 """
-    from emotion_circuits.interventions import engine
+    from emotion_circuits.interventions.engine import run as engine
 
     patching = SMALL["residual_patching"] | {"rows": 4}
     parameters = {**SMALL, "residual_patching": patching, "results_root": str(tmp_path / "killed")}

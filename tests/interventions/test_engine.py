@@ -33,11 +33,11 @@ from emotion_circuits.interventions import (
     generate_rows,
     generate_with_patching,
     generate_with_patching_batch,
+    model_digest,
     steer,
     sweep,
 )
-from emotion_circuits.interventions.checkpoint import model_digest
-from emotion_circuits.interventions.engine import is_out_of_memory
+from emotion_circuits.interventions.engine.run import is_out_of_memory
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
 N_STEPS = 8

@@ -27,8 +27,8 @@ from emotion_circuits.interventions import (
     Site,
     Window,
     generate_rows,
+    planned,
 )
-from emotion_circuits.interventions.patches import planned
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from recomputation import reference_generate
 
@@ -57,7 +57,9 @@ RECIPES = st.fixed_dictionaries(
     {
         "layer": st.integers(0, 10),
         "head": st.integers(0, 10),
-        "point": st.sampled_from(["resid_post", "resid_post", "resid_pre", "z", "mlp_out"]),
+        "point": st.sampled_from(
+            ["resid_post", "resid_post", "resid_pre", "z", "attn_out", "mlp_out"]
+        ),
         "operator": st.sampled_from(["add", "within", "project_out", "set", "ablate", "replace"]),
         "rule": st.sampled_from([*WINDOWS, *FIXED_RULES]),
         "strength": st.one_of(

@@ -16,12 +16,12 @@ from emotion_circuits.interventions import (
     Replace,
     Row,
     Site,
+    capture_heads,
     generate_rows,
-    shared_prefill,
+    read_logits,
 )
-from emotion_circuits.interventions.head_capture import capture_heads
-from emotion_circuits.interventions.shared_layers import read_logits
-from emotion_circuits.interventions.shared_prefill import SharedPrefill
+from emotion_circuits.interventions.engine import shared_prefill
+from emotion_circuits.interventions.engine.shared_prefill import SharedPrefill
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from handwritten import written_heads, written_logits
 

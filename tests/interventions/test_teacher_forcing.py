@@ -16,9 +16,9 @@ from emotion_circuits.interventions import (
     Row,
     Site,
     ablate_zero,
+    continuation_log_probs,
     generate_rows,
 )
-from emotion_circuits.interventions.teacher_forcing import continuation_log_probs
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
 PROMPTS = [(5, 17, 60, 33), (5, 70, 31, 12, 9), (5, 9, 8, 130)]

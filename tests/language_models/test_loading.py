@@ -70,6 +70,32 @@ def test_a_bridge_that_computes_something_else_is_refused(folder, monkeypatch):
         load_language_model(ModelSpec(name="m", source=str(folder), device="cpu"))
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        ("blocks.1.hook_resid_post", "blocks.1.hook_resid_post and blocks.2.hook_resid_pre"),
+        ("blocks.2.hook_attn_out", "blocks.2.hook_resid_mid and blocks.2.hook_resid_pre"),
+    ],
+)
+def test_a_stream_that_is_not_the_sum_of_its_parts_is_refused(folder, monkeypatch, spoilt, message):
+    run = loading_module.TransformerBridge.run_with_cache
+
+    def spoil(*args, **kwargs):
+        logits, cache = run(*args, **kwargs)
+        cache[spoilt] = cache[spoilt] * 1.01
+        return logits, cache
+
+    monkeypatch.setattr(loading_module.TransformerBridge, "run_with_cache", spoil)
+    with pytest.raises(InputError, match=f"failed its self-check: {message}.* differ by"):
+        load_language_model(ModelSpec(name="m", source=str(folder), device="cpu"))
+
+
+def test_no_hook_is_left_on_a_loaded_model(folder):
+    model = load_language_model(ModelSpec(name="m", source=str(folder), device="cpu"))
+    points = model.bridge.hook_dict.values()
+    assert not any(point.has_hooks() for point in points)
+
+
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "*.safetensors"])
 def test_a_folder_without_a_needed_file_is_refused_by_its_name(tmp_path, missing):
     folder = save_architecture("gpt2", tmp_path / "model")

@@ -1,16 +1,16 @@
-"""Attribution patching: what a gradient says ablating each head would do, for all heads at once."""
+"""Attribution patching: effects of ablating each head, estimated from gradients in one pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from emotion_circuits.interventions.sites import output_projection
+from emotion_circuits.interventions import Recording, Site, on_cpu, record, stack_layers
 from emotion_circuits.language_models import LanguageModel
 
 Stream = Float[Tensor, "row d_model"]
@@ -19,12 +19,12 @@ Target = Callable[[Stream, Logits], Float[Tensor, " row"]]
 
 
 class HeadGradients(NamedTuple):
-    """What heads give on prompts of one length, and how a target changes with it.
+    """Outputs of all heads on prompts of one length, and gradients of targets with respect to them.
 
     Attributes:
         z: Heads' outputs, on the CPU in float32.
-        gradients: Of each target, by its name.
-        values: Each target's value.
+        gradients: Gradient of each target, by the target's name.
+        values: Value of each target, by its name.
     """
 
     z: Float[Tensor, "row layer pos head d_head"]
@@ -44,45 +44,34 @@ def head_gradients(
     Args:
         model: The model; its weights take no gradient.
         ids: Prompts of one length, on the model's device.
-        targets: From the last position's stream after ``layer`` and its logits to one number a
-            row, which depends on no other row.
-        layer: Where the stream is read; the gradient of heads above it is zero for a target that
-            does not read logits.
+        targets: Functions of the last position's stream after ``layer`` and of its logits that
+            give one number a row, which depends on no other row.
+        layer: Layer after which the stream is read. A target that does not read logits has zero
+            gradient at heads above it.
 
     Returns:
-        Outputs, gradients, values.
+        Heads' outputs, and the targets' gradients and values.
 
     Source: attribution patching, Nanda 2023; Syed et al. 2023, arXiv:2310.10348.
     """
-    outputs: list[Tensor] = []
-    nudges: list[Tensor] = []
-    streams: list[Tensor] = []
-    handles: list[Any] = [
-        output_projection(model, place).register_forward_pre_hook(partial(_nudge, outputs, nudges))
-        for place in range(model.n_layers)
-    ]
-    handles.append(model.plain_blocks[layer].register_forward_hook(partial(_keep, streams)))
-    try:
-        with torch.enable_grad():
-            logits = model.plain_model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
-            values = {
-                name: target(streams[0][:, -1].float(), logits[:, -1].float())
-                for name, target in targets.items()
-            }
-    finally:
-        for handle in handles:
-            handle.remove()
-    gradients = {}
-    for name, value in values.items():
-        found = torch.autograd.grad(
-            value.sum(), nudges, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        gradients[name] = _by_head(model, found)
-    return HeadGradients(
-        _by_head(model, outputs),
-        gradients,
-        {name: value.detach().cpu() for name, value in values.items()},
+    stream = Site("resid_post", layer)
+    recorded = record(
+        model,
+        ids,
+        [*(Site("z", index) for index in range(model.n_layers)), stream],
+        keep=on_cpu,
+        gradients={name: partial(_at_last, target, stream) for name, target in targets.items()},
     )
+    return HeadGradients(
+        stack_layers(recorded.activations, "z"),
+        {name: stack_layers(by_site, "z") for name, by_site in recorded.gradients.items()},
+        {name: value.cpu() for name, value in recorded.values.items()},
+    )
+
+
+def _at_last(target: Target, stream: Site, recorded: Recording) -> Float[Tensor, " row"]:
+    """Apply a target to the last position."""
+    return target(recorded.activations[stream][:, -1].float(), recorded.logits.float())
 
 
 def ablation_estimates(
@@ -96,8 +85,8 @@ def ablation_estimates(
 
     Args:
         z: Heads' outputs.
-        gradients: Of the target.
-        values: What ablation puts in their place: zeros or means.
+        gradients: Gradients of the target with respect to them.
+        values: The values that ablation puts in their place: zeros or means.
     """
     estimates: Tensor = torch.einsum("rlphk,rlphk->rlh", values[None, :, None] - z, gradients)
     return estimates
@@ -133,33 +122,3 @@ def log_odds_target(token_sets: Sequence[Tensor]) -> Target:
         return torch.cat([log_odds(row[None], tokens) for row, tokens in pairs])
 
     return contrast
-
-
-def _nudge(
-    outputs: list[Tensor],
-    nudges: list[Tensor],
-    module: nn.Module,  # noqa: ARG001 - the signature is given
-    args: tuple[Any, ...],
-) -> tuple[Any, ...]:
-    """Add a zero whose gradient is that of what it is added to."""
-    nudge = torch.zeros_like(args[0], requires_grad=True)
-    outputs.append(args[0].detach())
-    nudges.append(nudge)
-    return (args[0] + nudge, *args[1:])
-
-
-def _keep(
-    streams: list[Tensor],
-    module: nn.Module,  # noqa: ARG001
-    args: tuple[Any, ...],  # noqa: ARG001
-    output: Any,
-) -> None:
-    streams.append(output[0] if isinstance(output, tuple) else output)
-
-
-def _by_head(
-    model: LanguageModel, tensors: Sequence[Tensor]
-) -> Float[Tensor, "row layer pos head d_head"]:
-    stacked = torch.stack([tensor.float().cpu() for tensor in tensors], dim=1)
-    heads: Tensor = stacked.unflatten(-1, (model.n_heads, -1))
-    return heads

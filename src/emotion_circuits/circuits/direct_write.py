@@ -1,16 +1,14 @@
-"""What each head writes straight into the stream the final norm reads."""
+"""Direct writes: what each head adds to the residual stream that the final norm reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from emotion_circuits.interventions.sites import output_projection
+from emotion_circuits.interventions import Site, length_batches, output_projection, record
 from emotion_circuits.language_models import LanguageModel
 
 
@@ -30,9 +28,9 @@ def head_writes(
 ) -> Float[Tensor, "prompt layer head d_model"]:
     """Give what each head adds to the residual stream at the last position of prompts.
 
-    That is z through W_O, the projection's bias left out, as it belongs to no head. Where a norm
-    follows the projection, as in Gemma 3, it is taken at the scale it has on this prompt, so that
-    the heads' writes add up to what attention adds.
+    A head's write is its z through W_O; the projection's bias is left out, as it belongs to no
+    head. Where a norm follows the projection, as in Gemma 3, it is applied with the scale that it
+    has on this prompt, so that the heads' writes add up to what attention adds.
 
     Args:
         model: The model.
@@ -40,18 +38,22 @@ def head_writes(
         batch_size: Prompts of one length per forward pass.
 
     Returns:
-        In the model's own units, on the CPU in float32.
+        Writes in the model's own units, on the CPU in float32.
     """
+    layers = range(model.n_layers)
+    norms = [_following_norm(model, layer) for layer in layers]
+    sites = [Site("z", layer) for layer in layers]
+    sites += [Site("attn_out", layer) for layer in layers if norms[layer] is not None]
     written = torch.zeros(len(prompts), model.n_layers, model.n_heads, model.d_model)
-    for rows, kept in _passes(model, prompts, batch_size):
-        for layer in range(model.n_layers):
-            z = kept[f"z{layer}"][:, -1].unflatten(-1, (model.n_heads, -1))
-            writes = torch.einsum("rhk,hkd->rhd", z, output_weights(model, layer))
-            norm = _following_norm(model, layer)
+    for indices, ids in length_batches(model, prompts, batch_size):
+        last = record(model, ids, sites, keep=_last_position).activations
+        for layer, norm in enumerate(norms):
+            writes = torch.einsum(
+                "rhk,hkd->rhd", last[Site("z", layer)], output_weights(model, layer)
+            )
             if norm is not None:
-                total = kept[f"projected{layer}"][:, -1]
-                writes = writes * _frozen_scale(norm, total)[:, None]
-            written[rows, layer] = writes.float().cpu()
+                writes = writes * _frozen_scale(norm, last[Site("attn_out", layer)])[:, None]
+            written[indices, layer] = writes.float().cpu()
     return written
 
 
@@ -63,13 +65,20 @@ def final_scales(
 
     Returns:
         Standard deviation (LayerNorm) or root mean square (RMSNorm) of the stream, and whether
-        the norm takes the mean over the stream's entries off first.
+        the norm subtracts the mean over the stream's entries first.
     """
     norm = final_norm(model)
+    stream = Site("resid_post", model.n_layers - 1)  # the final norm's input
     scales = torch.zeros(len(prompts))
-    for rows, kept in _passes(model, prompts, batch_size):
-        scales[rows] = _divisor(norm, kept["final"][:, -1]).float().cpu()
+    for indices, ids in length_batches(model, prompts, batch_size):
+        last = record(model, ids, [stream], keep=_last_position).activations
+        scales[indices] = _divisor(norm, last[stream]).float().cpu()
     return scales, isinstance(norm, nn.LayerNorm)
+
+
+def _last_position(activation: Float[Tensor, "row pos ..."]) -> Float[Tensor, "row ..."]:
+    last: Tensor = activation[:, -1].clone()  # a view would keep all positions in memory
+    return last
 
 
 def direct_write(
@@ -79,35 +88,33 @@ def direct_write(
     *,
     centered: bool,
 ) -> Float[Tensor, "prompt layer head"]:
-    """Project heads' writes onto a direction, as large as the final norm lets them be.
+    """Project heads' writes onto a direction, divided by what the final norm divides by.
 
     Args:
-        writes: What ``head_writes`` gives.
-        scales: What ``final_scales`` gives.
-        direction: Only its line and sense matter.
-        centered: Whether the final norm takes off the mean.
+        writes: Heads' writes, as ``head_writes`` gives them.
+        scales: Divisors of the final norm, as ``final_scales`` gives them.
+        direction: Direction in the stream; only its line and sense matter.
+        centered: Whether the final norm subtracts the mean over entries.
 
     Returns:
-        In units of the normed stream, whose entries have a mean square of 1.
+        Components in units of the normed stream, whose entries have a mean square of 1.
     """
     unit = direction / direction.norm()
     if centered:
-        # Taking the mean off the write is taking it off the direction.
-        unit = unit - unit.mean()
+        unit = unit - unit.mean()  # the same as to subtract the mean from each write
     written: Tensor = (writes @ unit) / scales[:, None, None]
     return written
 
 
 def final_norm(model: LanguageModel) -> nn.Module:
     """Find the norm between the last layer and the logits."""
-    found: nn.Module = model.plain_model.get_submodule(
-        model.bridge.adapter.component_mapping["ln_final"].name
-    )
-    return found
+    name = model.bridge.adapter.component_mapping["ln_final"].name
+    norm: nn.Module = model.plain_model.get_submodule(name)
+    return norm
 
 
 def _following_norm(model: LanguageModel, layer: int) -> nn.Module | None:
-    """Find the norm attention's output goes through before it is added, where there is one."""
+    """Find the norm that attention's output goes through before it is added, or ``None``."""
     component = model.bridge.adapter.component_mapping["blocks"].submodules.get("ln1_post")
     return None if component is None else model.plain_blocks[layer].get_submodule(component.name)
 
@@ -123,60 +130,8 @@ def _divisor(norm: nn.Module, stream: Float[Tensor, "row d_model"]) -> Float[Ten
 def _frozen_scale(
     norm: nn.Module, stream: Float[Tensor, "row d_model"]
 ) -> Float[Tensor, "row d_model"]:
-    """Give what an RMS norm multiplies each entry by, at the scale of these rows."""
+    """Give the factor of each entry in an RMS norm at the scale of these rows."""
     ones = torch.ones_like(stream[:1])
     weight = norm(ones) * _divisor(norm, ones)[:, None]
     scale: Tensor = weight / _divisor(norm, stream)[:, None]
     return scale
-
-
-def _passes(
-    model: LanguageModel, prompts: Sequence[Sequence[int]], batch_size: int
-) -> list[tuple[list[int], dict[str, Tensor]]]:
-    by_length: dict[int, list[int]] = {}
-    for index, ids in enumerate(prompts):
-        by_length.setdefault(len(ids), []).append(index)
-    found = []
-    for _, indices in sorted(by_length.items(), reverse=True):
-        for start in range(0, len(indices), batch_size):
-            rows = indices[start : start + batch_size]
-            tokens = torch.tensor([list(prompts[row]) for row in rows], device=model.device)
-            found.append((rows, _record(model, tokens)))
-    return found
-
-
-def _record(model: LanguageModel, ids: Tensor) -> dict[str, Tensor]:
-    """Keep the last position of what goes into and comes out of the modules of interest."""
-    kept: dict[str, Tensor] = {}
-    handles = [final_norm(model).register_forward_pre_hook(partial(_keep_input, kept, "final"))]
-    for layer in range(model.n_layers):
-        module = output_projection(model, layer)
-        handles += [
-            module.register_forward_pre_hook(partial(_keep_input, kept, f"z{layer}")),
-            module.register_forward_hook(partial(_keep_output, kept, f"projected{layer}")),
-        ]
-    try:
-        model.plain_model(input_ids=ids, use_cache=False, logits_to_keep=1)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return kept
-
-
-def _keep_input(
-    kept: dict[str, Tensor],
-    name: str,
-    module: nn.Module,  # noqa: ARG001 - the signature is given
-    args: tuple[Any, ...],
-) -> None:
-    kept[name] = args[0][:, -1:].detach()
-
-
-def _keep_output(
-    kept: dict[str, Tensor],
-    name: str,
-    module: nn.Module,  # noqa: ARG001
-    args: tuple[Any, ...],  # noqa: ARG001
-    output: Tensor,
-) -> None:
-    kept[name] = output[:, -1:].detach()

@@ -17,12 +17,12 @@ from emotion_circuits.interventions import (
     Everywhere,
     Intervention,
     Operator,
+    Positions,
     Prompt,
     Replace,
     ReplaceV,
     Site,
 )
-from emotion_circuits.interventions.schedules import Positions
 
 MODES: Final = ("pattern_v", "v_only")
 

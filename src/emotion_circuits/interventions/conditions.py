@@ -1,21 +1,21 @@
-"""Interventions and conditions: frozen values that say what is changed where, when and how much."""
+"""Interventions and conditions: what is changed where, at which positions and how strongly."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.needs import READ_IN_ATTENTION
 from emotion_circuits.interventions.operators import Operator
-from emotion_circuits.interventions.schedules import (
-    Constant,
+from emotion_circuits.interventions.positions import (
     Onward,
     Positions,
-    Strength,
+    Prompt,
     Window,
     positions_for_window,
 )
-from emotion_circuits.interventions.sites import Site
-from emotion_circuits.interventions.value_patching import ReplaceV
+from emotion_circuits.interventions.sites import PATCHABLE_POINTS, Site
+from emotion_circuits.interventions.strengths import Constant, Strength
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Intervention:
     """One change at one site.
 
     Attributes:
-        site: Where.
-        operator: What.
-        positions: At which positions; from the prompt's last one on, unless said otherwise.
-        strength: How strongly at each step. A position patched for good takes the α of the step
-            that read it first; the prompt's positions are read at step 0.
+        site: Where the model is changed.
+        operator: What is done to the activations there.
+        positions: The positions to change; by default the prompt's last one and all later ones.
+        strength: The strength at each step. A position that stays patched takes the α of the step
+            that reads it first; the prompt's positions are read at step 0.
     """
 
     site: Site
@@ -42,22 +42,30 @@ class Intervention:
                 f"direction was measured at {measured} but is to be used at {self.site}; "
                 "measure and inject at the same point"
             )
-        if isinstance(self.operator, ReplaceV) and (
-            self.site.point != "z" or self.positions.moving
+        if self.site.point not in PATCHABLE_POINTS or (
+            self.site.point == "z" and self.site.head is None
         ):
             raise InputError(
-                f"ReplaceV at {self.site} with {self.positions}: allowed is point 'z' with "
-                "positions of the prompt"
+                f"{self.site} cannot be changed; allowed are {', '.join(PATCHABLE_POINTS)}, and "
+                "'z' needs a head"
+            )
+        needs = self.operator.needs
+        if (needs and not isinstance(self.positions, Prompt)) or (
+            needs & READ_IN_ATTENTION and self.site.point != "z"
+        ):
+            raise InputError(
+                f"{type(self.operator).__name__} at {self.site} with {self.positions}: allowed is "
+                "point 'z' with positions of the prompt"
             )
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What one row of a sweep is generated under.
+    """The interventions that one row of a sweep is generated under.
 
     Attributes:
         name: Distinct within a sweep.
-        interventions: Applied in this order where they meet at one site; none for the baseline.
+        interventions: Applied in this order where several are at one site; the baseline has none.
     """
 
     name: str
@@ -68,9 +76,14 @@ class Condition:
 
     @property
     def windows(self) -> frozenset[Window]:
-        """The moving position rules."""
+        """The position rules that release positions again."""
         rules = (intervention.positions for intervention in self.interventions)
         return frozenset(rule for rule in rules if isinstance(rule, Window))
+
+    @property
+    def reads_attention(self) -> bool:
+        """Whether an operator needs attention patterns or values, which only the bridge shows."""
+        return any(item.operator.needs & READ_IN_ATTENTION for item in self.interventions)
 
 
 BASELINE = Condition("baseline")
@@ -91,9 +104,10 @@ def steer(
         name: The condition's name.
         operator: For example ``Add(vector)``.
         layer: Counted from 0.
-        alpha: The same at each step.
-        window: How many of the last positions; None patches each for good when first read.
-        new_tokens_only: Leave the prompt alone, but for its last position at step 0.
+        alpha: Strength at every step.
+        window: How many of the last positions are patched; ``None`` patches each position when it
+            is first read, and it stays patched.
+        new_tokens_only: Whether to leave the prompt alone, except for its last position at step 0.
     """
     positions = positions_for_window(window, new_tokens_only=new_tokens_only)
     return Condition(

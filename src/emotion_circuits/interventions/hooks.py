@@ -1,143 +1,121 @@
-"""Putting a batch's patches into a model; nothing else adds a hook that changes anything."""
+"""Functions that are called with a model's activations while it runs.
+
+Only this module registers hooks. A function receives the activation at its site and returns
+``None``, which leaves the activation as it is, or the tensor that takes its place. Hooks exist
+only within a context manager; the model has the same hooks before and after it, also where an
+exception ends it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from emotion_circuits.interventions.patches import Patches
-from emotion_circuits.interventions.sites import mlp, output_projection
+from emotion_circuits.interventions.sites import Site, module_at
 from emotion_circuits.language_models import LanguageModel
+
+SiteFunction = Callable[[Any], Tensor | None]  # a tensor at every point but ``block_out``
 
 
 @contextmanager
-def patched(model: LanguageModel, patches: Patches) -> Iterator[None]:
-    """Let patches act on the plain model's forward passes, and only within the context.
+def at_sites(model: LanguageModel, functions: Mapping[Site, SiteFunction]) -> Iterator[None]:
+    """Call functions at sites of the plain model.
 
     Args:
-        model: Its ``plain_model`` is to be called within.
-        patches: What to change; ``Patches.at`` says before each pass which positions it reads.
+        model: Its ``plain_model`` is to be called within the context.
+        functions: By site. At ``z`` the activation is ``[row, pos, head, d_head]``.
     """
     with ExitStack() as hooks:
-        for layer, point in patches.groups:
-            hooks.callback(_add_hook(model, patches, layer, point).remove)
+        for site, function in functions.items():
+            hooks.callback(_add_hook(model, site, function).remove)
         yield
 
 
-def _add_hook(model: LanguageModel, patches: Patches, layer: int, point: str) -> Any:
-    block = model.plain_blocks[layer]
-    if point == "resid_pre":
-        before = partial(_change_input, patches, layer, point)
-        return block.register_forward_pre_hook(before, with_kwargs=True)
-    if point == "z":
-        heads = partial(_change_heads, patches, layer, model.n_heads)
-        return output_projection(model, layer).register_forward_pre_hook(heads)
-    module = block if point == "resid_post" else mlp(model, layer)
-    return module.register_forward_hook(partial(_change_output, patches, layer, point))
+def _add_hook(model: LanguageModel, site: Site, function: SiteFunction) -> Any:
+    module = module_at(model, site)
+    if site.point == "z":
+        function = partial(_by_head, function, model.n_heads)
+    if site.point in ("resid_pre", "z"):
+        return module.register_forward_pre_hook(partial(_at_input, function), with_kwargs=True)
+    at_output = _at_whole_output if site.point == "block_out" else _at_output
+    return module.register_forward_hook(partial(at_output, function))
 
 
-def _change_input(
-    patches: Patches,
-    layer: int,
-    point: str,
-    module: nn.Module,  # noqa: ARG001 - the signature is given
+def _by_head(function: SiteFunction, n_heads: int, values: Tensor) -> Tensor | None:
+    changed = function(values.unflatten(-1, (n_heads, -1)))
+    return None if changed is None else changed.flatten(-2)
+
+
+def _at_input(
+    function: SiteFunction,
+    module: nn.Module,  # noqa: ARG001 - torch sets the signature of hooks
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    changed = patches.change(layer, point, args[0] if args else kwargs["hidden_states"])
+    changed = function(args[0] if args else kwargs["hidden_states"])
     if changed is None:
         return None
-    if args:
-        return (changed, *args[1:]), kwargs
-    return args, {**kwargs, "hidden_states": changed}
+    return ((changed, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": changed})
 
 
-def _change_heads(
-    patches: Patches,
-    layer: int,
-    n_heads: int,
-    module: nn.Module,  # noqa: ARG001
-    args: tuple[Any, ...],
-) -> tuple[Any, ...] | None:
-    values: Tensor = args[0]
-    changed = patches.change(layer, "z", values.unflatten(-1, (n_heads, -1)))
-    return None if changed is None else (changed.flatten(-2), *args[1:])
-
-
-def _change_output(
-    patches: Patches,
-    layer: int,
-    point: str,
+def _at_output(
+    function: SiteFunction,
     module: nn.Module,  # noqa: ARG001
     args: tuple[Any, ...],  # noqa: ARG001
     output: Any,
 ) -> Any:
-    values = output[0] if isinstance(output, tuple) else output
-    changed = patches.change(layer, point, values)
-    if changed is None:
-        return None
-    return (changed, *output[1:]) if isinstance(output, tuple) else changed
+    if not isinstance(output, tuple):
+        return function(output)
+    changed = function(output[0])
+    return None if changed is None else (changed, *output[1:])
+
+
+def _at_whole_output(
+    function: SiteFunction,
+    module: nn.Module,  # noqa: ARG001
+    args: tuple[Any, ...],  # noqa: ARG001
+    output: Any,
+) -> None:
+    function(output)
 
 
 @contextmanager
-def patched_bridge(model: LanguageModel, patches: Patches) -> Iterator[None]:
-    """Let patches act on the bridge's forward passes, which show attention patterns.
+def at_bridge_sites(model: LanguageModel, functions: Mapping[Site, SiteFunction]) -> Iterator[None]:
+    """Call functions at sites of the bridge, which also shows attention patterns and values.
+
+    A function at ``pattern`` may be called twice in a pass, with the same weights.
 
     Args:
-        model: Its ``hf_model`` is to be called within.
-        patches: As for ``patched``.
+        model: Its ``hf_model`` is to be called within the context.
+        functions: By site. Activations have the shapes that TransformerLens gives them.
     """
-    names = {"resid_pre": "hook_resid_pre", "resid_post": "hook_resid_post", "z": "attn.hook_z"}
-    hooks: list[tuple[str, Any]] = []
-    for layer, point in patches.groups:
-        prefix = f"blocks.{layer}"
-        if point == "z":
-            for what in ("pattern", "v"):
-                seen = partial(_see, patches, layer, what)
-                hooks.append((f"{prefix}.attn.hook_{what}", seen))
-        name = names.get(point, "mlp.hook_out")
-        hooks.append((f"{prefix}.{name}", partial(_change_value, patches, layer, point)))
+    hooks = [(site.hook_name, partial(_at_hook_point, item)) for site, item in functions.items()]
     with ExitStack() as early, model.bridge.hooks(fwd_hooks=hooks):
-        for layer, point in patches.groups:
-            for module in _pattern_dropouts(model, layer) if point == "z" else ():
-                see = partial(_see_input, patches, layer)
-                early.callback(module.register_forward_pre_hook(see).remove)
+        for site, function in functions.items():
+            for module in _pattern_dropouts(model, site.layer) if site.point == "pattern" else ():
+                hook = partial(_at_dropout, function)
+                early.callback(module.register_forward_pre_hook(hook).remove)
         yield
 
 
-def _pattern_dropouts(model: LanguageModel, layer: int) -> list[nn.Module]:
-    """Find the dropout that attention weights go through, idle as it is.
+def _at_hook_point(function: SiteFunction, value: Tensor, hook: Any) -> Tensor | None:  # noqa: ARG001
+    return function(value)
 
-    GPT-Neo computes attention itself, and TransformerLens shows its pattern only once the output
-    projection is done: too late for what is to be changed before it.
+
+def _pattern_dropouts(model: LanguageModel, layer: int) -> list[nn.Module]:
+    """Find the dropout modules, idle in evaluation, that attention weights go through.
+
+    GPT-Neo computes attention in its own code, and TransformerLens shows its pattern only after
+    the output projection. An operator that changes ``z`` needs the pattern earlier.
     """
     block = model.hf_model.get_submodule(model.bridge.adapter.component_mapping["blocks"].name)
     modules = block[layer].named_modules()
     return [module for name, module in modules if name.rpartition(".")[2] == "attn_dropout"]
 
 
-def _see_input(
-    patches: Patches,
-    layer: int,
-    module: nn.Module,  # noqa: ARG001
-    args: tuple[Any, ...],
-) -> None:
-    patches.see(layer, "pattern", args[0])
-
-
-def _see(patches: Patches, layer: int, what: str, value: Tensor, hook: Any) -> None:  # noqa: ARG001
-    patches.see(layer, what, value)
-
-
-def _change_value(
-    patches: Patches,
-    layer: int,
-    point: str,
-    value: Tensor,
-    hook: Any,  # noqa: ARG001
-) -> Tensor | None:
-    return patches.change(layer, point, value)
+def _at_dropout(function: SiteFunction, module: nn.Module, args: tuple[Any, ...]) -> None:  # noqa: ARG001
+    function(args[0])

@@ -1,8 +1,8 @@
 """What is done to activations at a site: frozen values, applied to many rows at once.
 
-Each operator names its parameters and says, in ``apply``, what it does with them. In ``apply``
-every tensor has a leading axis over entries: one intervention in one row of a batch. Strength 0
-leaves a value exactly as it was, strength 1 applies the operator in full.
+Each operator lists its tensors in ``parameters`` and states in ``apply`` what it does with them.
+In ``apply`` every tensor has a leading axis over entries; an entry is one intervention in one row
+of a batch. Strength 0 leaves a value exactly as it was, strength 1 applies the operator in full.
 """
 
 from __future__ import annotations
@@ -11,45 +11,45 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.needs import NOTHING, Need, Pass
 from emotion_circuits.interventions.sites import Site
 
 Values = Float[Tensor, "entry pos width"]
-Strength = Float[Tensor, "entry pos"]
+Alphas = Float[Tensor, "entry pos"]
+Tensors = tuple[Tensor, ...]
 
 
 @runtime_checkable
 class Operator(Protocol):
-    """Anything that changes activations at a site.
-
-    Attributes:
-        measured_at: Where its direction was measured; None where that does not matter.
-    """
+    """Anything that changes activations at a site."""
 
     @property
     def measured_at(self) -> Site | None:
-        """Where the direction was measured, or None."""
+        """The site that the direction was measured at; ``None`` where that does not matter."""
 
-    def parameters(self) -> tuple[Tensor, ...]:
-        """Give the operator's tensors; entries of one operator type are stacked along a new axis.
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What ``apply`` is to be shown; the same for all operators of one type."""
+
+    def parameters(self) -> Tensors:
+        """Give the operator's tensors; those of one operator type are stacked over entries.
 
         Shorter first axes are padded with zeros.
         """
 
     @staticmethod
-    def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
-    ) -> Values:
-        """Give new values.
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
+        """Compute new values.
 
         Args:
-            values: Activations of each entry, from position ``first`` on.
+            values: Activations of each entry at the positions of the pass.
             strength: How strongly to act on each position.
-            parameters: What ``parameters`` gave, stacked over entries.
-            first: The position of the first value.
+            parameters: The operators' ``parameters``, stacked over entries.
+            seen: The first position, and what the operator needs.
         """
 
 
@@ -71,12 +71,7 @@ def _unit(value: Any, what: str) -> Float[Tensor, " width"]:
     return unit
 
 
-def source_positions(value: Any) -> Float[Tensor, "pos width"]:
-    """Check another run's activations.
-
-    Raises:
-        InputError: If they are no matrix.
-    """
+def _source_positions(value: Any) -> Float[Tensor, "pos width"]:
     source: Tensor = torch.as_tensor(value, dtype=torch.float32).detach()
     if source.dim() != 2:
         raise InputError(f"source has shape {tuple(source.shape)}; it must be [pos, width]")
@@ -108,20 +103,19 @@ class Add:
 
     direction: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", _direction(self.direction, "direction"))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """``direction``."""
         return (self.direction,)
 
     @staticmethod
-    def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """X + s·d."""
-        del first
+        del seen
         return values + strength[..., None] * parameters[0][:, None]
 
 
@@ -137,6 +131,7 @@ class AddInSubspace:
     direction: Any
     subspace: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         direction = _direction(self.direction, "direction")
@@ -144,8 +139,8 @@ class AddInSubspace:
         object.__setattr__(self, "direction", direction)
         object.__setattr__(self, "subspace", basis)
 
-    def parameters(self) -> tuple[Tensor, ...]:
-        """The projected direction."""
+    def parameters(self) -> Tensors:
+        """The part of the direction in the subspace."""
         return ((self.direction @ self.subspace.T) @ self.subspace,)
 
     apply = staticmethod(Add.apply)
@@ -163,20 +158,19 @@ class ProjectOut:
 
     subspace: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subspace", _orthonormal(self.subspace, "subspace"))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """An orthonormal basis ``[k, width]``; rows of zeros in a stack change nothing."""
         return (self.subspace,)
 
     @staticmethod
-    def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """X − s·B'Bx."""
-        del first
+        del seen
         (basis,) = parameters
         return values - strength[..., None] * ((values @ basis.mT) @ basis)
 
@@ -193,20 +187,19 @@ class SetComponent:
     direction: Any
     value: float
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", _unit(self.direction, "direction"))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """The unit vector and the value."""
         return self.direction, torch.tensor([float(self.value)])
 
     @staticmethod
-    def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """X + s·(c − u·x)u."""
-        del first
+        del seen
         unit, wanted = parameters
         now = torch.einsum("epw,ew->ep", values, unit)
         return values + (strength * (wanted - now))[..., None] * unit[:, None]
@@ -214,39 +207,38 @@ class SetComponent:
 
 @dataclass(frozen=True, eq=False)
 class Ablate:
-    """Replace by one value, whatever the position: zero, or a mean over prompts.
+    """Replace activations at every position by one value: zero, or a mean over prompts.
 
     Attributes:
-        value: ``[width]``. ``ablate_zero`` and ``ablate_mean`` say it shorter.
+        value: ``[width]``. ``ablate_zero`` and ``ablate_mean`` make the usual ones.
     """
 
     value: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", _direction(self.value, "ablation value"))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """``value``."""
         return (self.value,)
 
     @staticmethod
-    def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """(1 − s)x + s·v; exactly v at strength 1 and exactly x at 0."""
-        del first
+        del seen
         target = parameters[0][:, None].expand_as(values)
         return torch.lerp(values, target, strength[..., None].expand_as(values))
 
 
 def ablate_zero(width: int) -> Ablate:
-    """Replace by zero."""
+    """Make the operator that replaces activations by zero."""
     return Ablate(torch.zeros(width))
 
 
 def ablate_mean(mean: Any, measured_at: Site | None = None) -> Ablate:
-    """Replace by a mean over other prompts; it must be of the same site.
+    """Make the operator that replaces activations by a mean over other prompts at the same site.
 
     Source: mean ablation, Wang et al. 2022, arXiv:2211.00593.
     """
@@ -255,50 +247,57 @@ def ablate_mean(mean: Any, measured_at: Site | None = None) -> Ablate:
 
 @dataclass(frozen=True, eq=False)
 class Replace:
-    """Replace by the activations of another run, position by position.
+    """Replace activations by those of another run, position by position.
 
-    With ``point`` ``z`` this is activation patching of a head's output: its pattern and its
-    values are the other run's. From a run of an unrelated prompt it is resample ablation.
+    At point ``z`` this is activation patching of a head's output: its pattern and its values are
+    the other run's. With a run of an unrelated prompt it is resample ablation.
 
     Source: activation patching, Vig et al. 2020, arXiv:2004.12265; resampling, Chan et al. 2022.
 
     Attributes:
-        source: ``[pos, width]``: for each position of the row's prompt what to put there. Rows
-            at positions the intervention does not cover are never read.
+        source: ``[pos, width]``: new activations for each position of the row's prompt. Those at
+            positions that the intervention does not cover are not used.
     """
 
     source: Any
     measured_at: Site | None = None
+    needs = NOTHING
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "source", source_positions(self.source))
+        object.__setattr__(self, "source", _source_positions(self.source))
 
-    def parameters(self) -> tuple[Tensor, ...]:
+    def parameters(self) -> Tensors:
         """``source``."""
         return (self.source,)
 
     @staticmethod
-    def apply(
-        values: Values, strength: Strength, parameters: tuple[Tensor, ...], first: int
-    ) -> Values:
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """(1 − s)x + s·v at each position."""
         (source,) = parameters
-        source = source[:, first : first + values.shape[1]]
-        known = source.shape[1]  # generated positions lie beyond the source; nothing covers them
+        source = source[:, seen.first : seen.first + values.shape[1]]
+        known = source.shape[1]  # later positions are generated ones, which are not covered
         head, tail = values[:, :known], values[:, known:]
         weight = strength[:, :known, None].expand_as(head)
         return torch.cat([torch.lerp(head, source, weight), tail], dim=1)
 
 
-def stack(
-    tensors: list[Tensor], device: torch.device, dtype: torch.dtype
-) -> Float[Tensor, "entry ..."]:
-    """Stack parameters over entries, first axes padded with zeros at their end."""
-    if all(tensor.shape == tensors[0].shape for tensor in tensors):
-        return torch.stack(tensors).to(device, dtype)
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(device, dtype)
+@dataclass(frozen=True, eq=False)
+class ReplaceV(Replace):
+    """Replace one query head's values by those of another run, and keep its attention pattern.
 
+    The head's output becomes A v′: A is the pattern that the running model computes, and v′ has
+    the other run's values at the covered positions. The key/value head itself stays as it is, so
+    the other query heads of its group do not change.
 
-def rows_of(tensor: Tensor, keep: Int[Tensor, " kept"]) -> Tensor:
-    """Select entries."""
-    return tensor.index_select(0, keep.to(tensor.device))
+    Attributes:
+        source: ``[pos, d_head]``: new values for each position of the row's prompt.
+    """
+
+    needs = frozenset({Need.PATTERN, Need.V, Need.WHOLE_PROMPT})
+
+    @staticmethod
+    def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
+        """Z + A(v′ − v); exactly z where v′ is v."""
+        before = seen.shown[Need.V]
+        after = Replace.apply(before, strength, parameters, seen)
+        return values + seen.shown[Need.PATTERN] @ (after - before)

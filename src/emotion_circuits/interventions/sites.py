@@ -1,4 +1,4 @@
-"""Where a model can be changed: named points of TransformerLens, found in the plain model."""
+"""The points of a model that can be read and changed, and the plain model's modules at them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from torch import nn
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.language_models import LanguageModel
 
-POINTS: Final = ("resid_pre", "resid_post", "z", "mlp_out")
-
+# Each point's name in TransformerLens, within its block.
 _HOOK_NAMES: Final = {
     "resid_pre": "hook_resid_pre",
     "resid_post": "hook_resid_post",
     "z": "attn.hook_z",
+    "attn_out": "attn.hook_out",
     "mlp_out": "mlp.hook_out",
+    "v": "attn.hook_v",
+    "pattern": "attn.hook_pattern",
+    "block_out": "hook_out",
 }
+POINTS: Final = tuple(_HOOK_NAMES)
+# Attention patterns and values exist as tensors only where TransformerLens computes attention.
+BRIDGE_POINTS: Final = ("v", "pattern")
+PATCHABLE_POINTS: Final = ("resid_pre", "resid_post", "z", "attn_out", "mlp_out")
 
 
 @dataclass(frozen=True)
@@ -26,10 +33,14 @@ class Site:
 
     Attributes:
         point: ``resid_pre`` and ``resid_post`` are the residual stream before and after a layer;
-            ``z`` is one head's output before the output projection; ``mlp_out`` is what the
-            layer's MLP gives, before any norm that follows it.
+            ``z`` is the heads' output before the output projection; ``attn_out`` and ``mlp_out``
+            are the outputs of the layer's attention and MLP, before any norm that follows them.
+            These can be changed. The others can only be recorded: ``v``, the values of each
+            key/value head; ``pattern``, the attention weights of each query head; ``block_out``,
+            the block's output as the architecture returns it, which may be a tuple that begins
+            with the residual stream.
         layer: Counted from 0.
-        head: Query head, for ``z`` only.
+        head: Query head, for ``z`` only; ``None`` means all heads of the layer.
     """
 
     point: str
@@ -39,11 +50,8 @@ class Site:
     def __post_init__(self) -> None:
         if self.point not in POINTS:
             raise unknown_name("hook point", self.point, POINTS)
-        if (self.head is None) == (self.point == "z"):
-            raise InputError(
-                f"site {self}: point 'z' needs a head, and no other point has one; "
-                f"head is {self.head}"
-            )
+        if self.head is not None and self.point != "z":
+            raise InputError(f"site {self}: no point but 'z' has a head; head is {self.head}")
 
     @property
     def hook_name(self) -> str:
@@ -56,21 +64,19 @@ class Site:
 
 
 def check_site(model: LanguageModel, site: Site) -> None:
-    """Refuse a site the model does not have.
+    """Refuse a site that a model does not have.
 
     Raises:
         InputError: If layer or head is out of range.
     """
-    if not 0 <= site.layer < model.n_layers:
-        raise InputError(
-            f"layer {site.layer} is out of range for model {model.name!r}; allowed are 0 to "
-            f"{model.n_layers - 1}"
-        )
-    if site.head is not None and not 0 <= site.head < model.n_heads:
-        raise InputError(
-            f"head {site.head} is out of range for model {model.name!r}; allowed are 0 to "
-            f"{model.n_heads - 1}"
-        )
+    for name, index, n in (
+        ("layer", site.layer, model.n_layers),
+        ("head", site.head, model.n_heads),
+    ):
+        if index is not None and not 0 <= index < n:
+            raise InputError(
+                f"{name} {index} is out of range for model {model.name!r}; allowed are 0 to {n - 1}"
+            )
 
 
 def output_projection(model: LanguageModel, layer: int) -> nn.Module:
@@ -80,7 +86,15 @@ def output_projection(model: LanguageModel, layer: int) -> nn.Module:
     return block.get_submodule(attention.name).get_submodule(attention.submodules["o"].name)
 
 
-def mlp(model: LanguageModel, layer: int) -> nn.Module:
-    """Find the module whose output is ``mlp_out``."""
+def module_at(model: LanguageModel, site: Site) -> nn.Module:
+    """Find the plain model's module at a site.
+
+    The module's input is at ``resid_pre`` and ``z``, its output at all other points.
+    """
+    if site.point in ("z", "attn_out"):
+        return output_projection(model, site.layer)
+    block = model.plain_blocks[site.layer]
+    if site.point != "mlp_out":
+        return block
     component = model.bridge.adapter.component_mapping["blocks"].submodules["mlp"]
-    return model.plain_blocks[layer].get_submodule(component.name)
+    return block.get_submodule(component.name)

@@ -19,6 +19,8 @@ PROBES: Final = ("The lamp is on the table.", "I am", "Thank you, Dana. 12!")
 # and 2^-8 of bfloat16, times what some ten layers make of them.
 _TOLERANCE: Final = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 
+_STREAM_POINTS: Final = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_resid_post")
+
 
 @torch.no_grad()
 def plain_logits(model: Any, probes: list[list[int]]) -> list[Tensor]:
@@ -69,23 +71,15 @@ def check_bridge(
 
 
 def _residual_stream(bridge: TransformerBridge, ids: list[int]) -> dict[str, Tensor]:
-    points = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_resid_post")
-    seen: dict[str, Tensor] = {}
-    names = {name for name in bridge.hook_dict if name.rpartition(".")[2] in points}
-    hooks = [(name, _recorder(name, seen)) for name in sorted(names)]
-    with bridge.hooks(fwd_hooks=hooks):
-        device = next(bridge.original_model.parameters()).device
-        bridge.original_model(input_ids=torch.tensor([ids], device=device))
-    return seen
-
-
-def _recorder(name: str, seen: dict[str, Tensor]) -> Any:
-    """Record under the name asked for: a hook point may have several, and knows only one."""
-
-    def record(value: Tensor, hook: Any) -> None:  # noqa: ARG001 - the signature is given
-        seen[name] = value[0].float().cpu()
-
-    return record
+    """Give the streams and attention outputs of one probe, by TransformerLens' names."""
+    names = {name for name in bridge.hook_dict if name.rpartition(".")[2] in _STREAM_POINTS}
+    device = next(bridge.original_model.parameters()).device
+    _, cache = bridge.run_with_cache(
+        torch.tensor([ids], device=device),
+        names_filter=names.__contains__,
+        return_cache_object=False,
+    )
+    return {name: value[0].float().cpu() for name, value in cache.items()}
 
 
 def _compare(spec: ModelSpec, what: str, seen: Tensor, wanted: Tensor) -> None:

@@ -13,8 +13,7 @@ from pydantic import Field
 from emotion_circuits.circuits import choose_prompts
 from emotion_circuits.errors import unknown_name
 from emotion_circuits.evaluation import TextEvaluator
-from emotion_circuits.interventions import Checkpoint, Row, generate_rows
-from emotion_circuits.interventions.sweep import decode
+from emotion_circuits.interventions import Checkpoint, Row, decode, generate_rows
 from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.pipelines.generation_settings import GenerationSettings
 

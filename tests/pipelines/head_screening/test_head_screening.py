@@ -23,8 +23,8 @@ from emotion_circuits.interventions import (
     Intervention,
     Site,
     ablate_mean,
-    engine,
 )
+from emotion_circuits.interventions.engine import run as engine
 from emotion_circuits.pipelines.head_prompts import HeadPrompts
 from emotion_circuits.pipelines.head_screening.ablations import ablation_values
 from emotion_circuits.pipelines.head_screening.nodes import screen_heads

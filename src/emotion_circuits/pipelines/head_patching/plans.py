@@ -20,8 +20,7 @@ from emotion_circuits.circuits import (
     patch_heads,
 )
 from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.interventions import Condition
-from emotion_circuits.interventions.head_capture import capture_heads
+from emotion_circuits.interventions import Condition, capture_heads
 from emotion_circuits.pipelines.head_patching.head_sets import HeadSet
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.pipelines.head_prompts import HeadPrompts

@@ -13,9 +13,14 @@ from torch import Tensor
 from emotion_circuits.circuits import HALVES, Head, ablate_heads, log_odds, mean_outputs
 from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.evaluation import TextEvaluator
-from emotion_circuits.interventions import BASELINE, Checkpoint, Condition, Row
-from emotion_circuits.interventions.head_capture import capture_heads
-from emotion_circuits.interventions.shared_layers import read_logits
+from emotion_circuits.interventions import (
+    BASELINE,
+    Checkpoint,
+    Condition,
+    Row,
+    capture_heads,
+    read_logits,
+)
 from emotion_circuits.pipelines.head_prompts import HeadPrompts
 from emotion_circuits.pipelines.head_screening.reactions import read_preferences
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings

@@ -9,8 +9,7 @@ from jaxtyping import Float
 
 from emotion_circuits.circuits import pair_rows
 from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.interventions import Row
-from emotion_circuits.interventions.teacher_forcing import continuation_log_probs
+from emotion_circuits.interventions import Row, continuation_log_probs
 from emotion_circuits.pipelines.head_prompts import HeadPrompts
 
 

@@ -23,7 +23,7 @@ from emotion_circuits.circuits import (
 )
 from emotion_circuits.emotions import EMOTIONS, NEUTRAL
 from emotion_circuits.errors import InputError, unknown_name
-from emotion_circuits.interventions.head_capture import capture_heads
+from emotion_circuits.interventions import capture_heads
 from emotion_circuits.language_models import LanguageModel, encode_prompts
 from emotion_circuits.pipelines.head_prompts import HeadPrompts
 from emotion_circuits.pipelines.head_screening.ablations import Values

@@ -18,9 +18,9 @@ from emotion_circuits.interventions import (
     Operator,
     ProjectOut,
     Site,
+    Strength,
     positions_for_window,
 )
-from emotion_circuits.interventions.schedules import Strength
 from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 
 

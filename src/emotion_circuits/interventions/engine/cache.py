@@ -13,8 +13,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 class ReservedLayer(DynamicLayer):
     """One layer's keys and values, written into a buffer that never grows.
 
-    Transformers' own layer copies everything for each new token. Here a token is written into
-    place, forgetting the last tokens is a change of ``length``, and reading is a view.
+    The layer of ``transformers`` copies all keys and values for each new token. This layer writes
+    a token into its place; to forget the last tokens it changes ``length``, and reading is a view.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -24,7 +24,7 @@ class ReservedLayer(DynamicLayer):
         self.buffers: tuple[Tensor, Tensor] | None = None
 
     def reserve(self, rows: int, like: Float[Tensor, "row head pos d_head"]) -> tuple[Tensor, ...]:
-        """Give the buffers, making them when they are needed first."""
+        """Give the buffers; the first call makes them."""
         if self.buffers is None:
             shape = (rows, like.shape[1], self.capacity, like.shape[3])
             self.buffers = (like.new_empty(shape), like.new_empty(shape))
@@ -39,7 +39,7 @@ class ReservedLayer(DynamicLayer):
         *args: Any,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Append new tokens, and give all there are."""
+        """Append the keys and values of new tokens and give those of all tokens."""
         del args, kwargs
         keys, values = self.reserve(key_states.shape[0], key_states)
         end = self.length + key_states.shape[2]
@@ -50,7 +50,7 @@ class ReservedLayer(DynamicLayer):
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        """Number of tokens held."""
+        """Give the number of tokens held."""
         return self.length
 
     def keep(self, length: int) -> None:
@@ -59,7 +59,7 @@ class ReservedLayer(DynamicLayer):
         self._view()
 
     def select(self, rows: Int[Tensor, " kept"]) -> None:
-        """Keep some rows only."""
+        """Keep some rows and drop the others."""
         if self.buffers is not None:
             keys, values = self.buffers
             self.buffers = (keys.index_select(0, rows), values.index_select(0, rows))
@@ -72,13 +72,13 @@ class ReservedLayer(DynamicLayer):
         source: ReservedLayer,
         source_rows: Int[Tensor, " row"] | None,
     ) -> None:
-        """Take over all tokens of another layer's rows.
+        """Copy all tokens of another layer's rows.
 
         Args:
-            rows: Where to put them.
-            n_rows: How many rows this layer has in all.
-            source: Where they are.
-            source_rows: Which of its rows; None for all, in order.
+            rows: Rows of this layer to copy to.
+            n_rows: Number of rows of this layer in all.
+            source: The layer to copy from.
+            source_rows: Its rows to copy; ``None`` for all, in order.
         """
         if source.buffers is None:  # a layer that shares the keys of another
             return
@@ -95,8 +95,8 @@ class ReservedLayer(DynamicLayer):
 class ReservedCache(Cache):
     """A cache of reserved layers, for any decoder of ``transformers``.
 
-    Sliding-window layers keep all tokens as well; the model's mask hides those out of reach. That
-    way positions that leave a patch window can be forgotten and computed anew.
+    Sliding-window layers keep all tokens as well; the model's mask hides those out of reach. So
+    positions that leave a patch window can be forgotten and computed anew.
     """
 
     def __init__(self, n_layers: int, capacity: int) -> None:
@@ -108,7 +108,7 @@ class ReservedCache(Cache):
             layer.keep(length)
 
     def select(self, rows: Int[Tensor, " kept"]) -> None:
-        """Keep some rows only."""
+        """Keep some rows and drop the others."""
         for layer in self.layers:
             layer.select(rows)
 
@@ -116,9 +116,9 @@ class ReservedCache(Cache):
         """Make a cache in which row r begins with the first tokens of this cache's row ``rows[r]``.
 
         Args:
-            rows: For each new row a row of this cache.
-            capacity: Tokens the new cache has room for.
-            length: How many tokens to take over.
+            rows: The row of this cache that each new row begins with.
+            capacity: Number of tokens that the new cache has room for.
+            length: Number of tokens to copy.
         """
         copy = ReservedCache(len(self.layers), capacity)
         if length == 0:
@@ -135,7 +135,7 @@ class ReservedCache(Cache):
 
 
 def reserved_bytes(model_config: Any, capacity: int, dtype: torch.dtype) -> int:
-    """Bytes one row of a cache takes."""
+    """Give the number of bytes that one row of a cache takes."""
     config = model_config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

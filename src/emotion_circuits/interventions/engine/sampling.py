@@ -15,15 +15,15 @@ from emotion_circuits.errors import InputError
 
 @dataclass(frozen=True)
 class Sampling:
-    """Draw from softmax(logits / temperature).
+    """Draw tokens from softmax(logits / temperature).
 
-    Each row draws with numbers that depend on its own seed alone, so that neither batch nor
-    neighbours change a text, and two conditions of one seed share their luck: a condition that
-    changes nothing gives the same text.
+    The numbers that a row draws with depend on its own seed alone, so that neither batch nor
+    neighbours change a text. Rows of one seed draw with the same numbers under every condition, so
+    a condition that changes nothing gives the baseline's text.
 
     Attributes:
-        temperature: Above 0.
-        seed: Together with a row's own seed it settles the row's draws.
+        temperature: Divides the logits; above 0.
+        seed: Settles a row's draws, together with the row's own seed.
     """
 
     temperature: float = 1.0
@@ -37,7 +37,7 @@ class Sampling:
 def uniform_draws(
     sampling: Sampling, row_seeds: Sequence[int], n_steps: int
 ) -> Float[np.ndarray, "row step"]:
-    """Give each row's numbers in [0, 1), one a step."""
+    """Give each row's numbers in [0, 1), one for each step."""
     return np.stack(
         [np.random.default_rng((sampling.seed, seed)).random(n_steps) for seed in row_seeds]
     )
@@ -51,12 +51,12 @@ def choose_tokens(
     """Choose the next token of each row.
 
     Args:
-        logits: Of the last position.
-        sampling: None for the most likely token.
-        draws: One number a row, for sampling.
+        logits: Logits at the last position.
+        sampling: How tokens are drawn; ``None`` for the most likely token.
+        draws: One number for each row, for sampling.
 
     Returns:
-        Token ids: the first whose cumulative probability is above the row's number.
+        Token ids. A drawn token is the first whose cumulative probability is above the number.
     """
     if sampling is None or draws is None:
         return logits.argmax(-1)

@@ -1,4 +1,4 @@
-"""Running any table of rows: in groups, in batches that fit into memory, with progress."""
+"""Generating any table of rows, in batches that fit into memory, with progress."""
 
 from __future__ import annotations
 
@@ -13,25 +13,19 @@ import torch
 from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.cache import reserved_bytes
-from emotion_circuits.interventions.checkpoint import Checkpoint, row_digest
-from emotion_circuits.interventions.generation import (
-    Generated,
-    Prefixes,
-    Row,
-    batch_key,
-    check_row,
-    generate_batch,
-)
-from emotion_circuits.interventions.patches import Applied
-from emotion_circuits.interventions.sampling import Sampling
+from emotion_circuits.interventions.engine.cache import reserved_bytes
+from emotion_circuits.interventions.engine.checkpoint import Checkpoint, row_digest
+from emotion_circuits.interventions.engine.generation import generate_batch
+from emotion_circuits.interventions.engine.patches import Applied
+from emotion_circuits.interventions.engine.rows import Generated, Row, batch_key, check_row
+from emotion_circuits.interventions.engine.sampling import Sampling
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.language_models.residency import give_memory_back
 
 logger = logging.getLogger(__name__)
 
 Rows = int | Literal["auto"]
-# More rows than these gain no speed; what a batch costs when it must be redone only grows.
+# Larger batches gain no speed, and more work is lost where one must be computed again.
 _MOST_ROWS: Final = {"cpu": 128, "cuda": 2048, "mps": 256}
 _MEMORY_SHARE: Final = 0.5
 
@@ -55,19 +49,19 @@ def generate_rows(
 
     Args:
         model: The model; it has the same hooks afterwards, whatever happens.
-        rows: What to generate.
-        max_new_tokens: At least 1.
+        rows: Prompts and conditions.
+        max_new_tokens: Largest number of new tokens, at least 1.
         batch_rows: Rows per forward pass; ``auto`` takes what fits into half of the free memory.
-            Where memory runs out, batches are halved and nothing that is done is lost.
-        sampling: None for greedy decoding.
+            Where memory runs out, batches are halved and finished batches are kept.
+        sampling: How tokens are drawn; ``None`` for greedy decoding.
         keep_logits: Whether to keep each step's logits; they take much memory.
-        ledger: A list that is given a line for each patched position; ``row`` is the index
+        ledger: A list to which a line for each patched position is added; ``row`` is the index
             within ``rows``.
-        checkpoint: Where to keep finished rows, and to find those of a run that was killed.
-        progress: Label of a progress bar; None for no bar.
+        checkpoint: Keeps finished rows, and holds those of a run that was killed.
+        progress: Label of a progress bar; ``None`` for no bar.
 
     Returns:
-        One result a row, in order.
+        One result for each row, in order.
 
     Raises:
         InputError: If a site does not exist or a row does not fit into the model's context.
@@ -93,7 +87,7 @@ def generate_rows(
 
 @dataclass
 class _Run:
-    """What all batches of one call share."""
+    """The arguments that all batches of one call share."""
 
     model: LanguageModel
     rows: Sequence[Row]
@@ -123,7 +117,7 @@ class _Run:
                     yield chosen, results
                     start += len(chosen)
                     continue
-                # Outside of the handler, so that the error no longer holds on to tensors.
+                # Memory is freed outside of the handler, in which the error still holds tensors.
                 give_memory_back()
                 logger.warning("out of memory with %d rows; on with %d", len(chosen), limit)
 
@@ -133,7 +127,6 @@ class _Run:
         results = generate_batch(
             self.model,
             rows,
-            Prefixes(self.model, rows),
             row_ids=chosen,
             max_new_tokens=self.max_new_tokens,
             sampling=self.sampling,
@@ -151,8 +144,8 @@ class _Run:
         config = self.model.plain_model.config.get_text_config()
         total = row.n_prompt + self.max_new_tokens
         read = row.n_prompt - row.clean_prefix + 1
-        # Activations of one layer at a time: some ten vectors a position, the MLP's being wider,
-        # and the attention weights; then the logits, in their own type and as float32.
+        # Activations exist for one layer at a time: some ten vectors a position, the MLP's being
+        # wider, and the attention weights. Logits exist in the model's type and as float32.
         width = 16 * self.model.d_model + self.model.n_heads * total
         activations = (read * width + 3 * config.vocab_size) * 4
         each = 2 * reserved_bytes(config, total, self.model.dtype) + activations
@@ -166,8 +159,8 @@ class _Run:
 def grouped(rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
     """Sort rows into groups that may share batches, the longest first.
 
-    The longest need the most memory; if they do not fit, that shows at once. Within a group rows
-    of one prompt stand together, so that its prefix is computed once.
+    The longest rows need the most memory; if they do not fit, that shows at once. Within a group
+    rows of one prompt stand together, so that the prompt's prefix is computed once.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index in indices:
@@ -198,7 +191,7 @@ class _Meter:
 
 
 class _Store:
-    """Results so far: those of a former run, and those of this one."""
+    """The results of rows, those of an earlier run included."""
 
     def __init__(
         self,
@@ -209,36 +202,36 @@ class _Store:
         checkpoint: Checkpoint | None,
     ) -> None:
         self._checkpoint = checkpoint
-        self._found: dict[int, Generated] = {}
+        self._results: dict[int, Generated] = {}
         self._unsaved: list[int] = []
         self._saved_at = monotonic()
         self._digests: list[str] = []
         if checkpoint is not None:
             done = checkpoint.open(model)
             self._digests = [row_digest(row, max_new_tokens, sampling) for row in rows]
-            self._found = {
+            self._results = {
                 index: Generated(done[digest])
                 for index, digest in enumerate(self._digests)
                 if digest in done
             }
-        self.missing = [index for index in range(len(rows)) if index not in self._found]
+        self.missing = [index for index in range(len(rows)) if index not in self._results]
 
     def add(self, indices: list[int], results: list[Generated]) -> None:
-        """Take in a batch, and save now and then."""
-        self._found.update(zip(indices, results, strict=True))
+        """Add a batch, and save results if the last save is long enough ago."""
+        self._results.update(zip(indices, results, strict=True))
         self._unsaved += indices
         wait = 0.0 if self._checkpoint is None else self._checkpoint.every_seconds
         if monotonic() - self._saved_at >= wait:
             self.flush()
 
     def flush(self) -> None:
-        """Save what is not saved yet."""
+        """Save the results that are not saved yet."""
         if self._checkpoint is not None and self._unsaved:
             digests = [self._digests[index] for index in self._unsaved]
-            self._checkpoint.add(digests, [self._found[index] for index in self._unsaved])
+            self._checkpoint.add(digests, [self._results[index] for index in self._unsaved])
         self._unsaved = []
         self._saved_at = monotonic()
 
     def results(self) -> list[Generated]:
         """Give all results in the order of the rows."""
-        return [self._found[index] for index in range(len(self._found))]
+        return [self._results[index] for index in range(len(self._results))]

@@ -1,4 +1,4 @@
-"""How likely given continuations are under conditions, in one pass a row."""
+"""Log-probabilities of fixed continuations under conditions, in one pass a row."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.generation import Row
-from emotion_circuits.interventions.schedules import Everywhere
-from emotion_circuits.interventions.shared_layers import run_rows
+from emotion_circuits.interventions.engine.rows import Row
+from emotion_circuits.interventions.engine.shared_layers import run_rows
+from emotion_circuits.interventions.positions import Everywhere
 from emotion_circuits.language_models import LanguageModel
 
 
@@ -20,20 +20,19 @@ def continuation_log_probs(
 ) -> Float[np.ndarray, " row"]:
     """Mean log-probability of each continuation under its row's condition, teacher-forced.
 
-    The model reads the prompt and the continuation's own tokens, whatever it would have said.
+    The model reads the prompt and the continuation's own tokens, whatever it would generate.
 
     Args:
         model: The model; it is as it was afterwards, whatever happens.
-        rows: Prompts and conditions. Conditions act at every position: what is read in one pass
-            has no steps.
+        rows: Prompts and conditions. Conditions act at every position, as one pass has no steps.
         continuations: Token ids that follow each prompt; at least one each.
 
     Returns:
         Nats per token, float64.
 
     Raises:
-        InputError: If a continuation is empty, a condition does not act everywhere, a site does
-            not exist or a row does not fit into the model's context.
+        InputError: If a continuation is empty, a condition does not act at every position, or a
+            row cannot be run, as for ``run_rows``.
     """
     forced = []
     for row, continuation in zip(rows, continuations, strict=True):
@@ -45,13 +44,13 @@ def continuation_log_probs(
                     f"condition {row.condition.name!r} acts at {type(item.positions).__name__}; "
                     "with given continuations allowed is Everywhere"
                 )
-        # The last token is only predicted.
+        # The model predicts the last token and does not read it.
         forced.append(Row((*row.prompt_ids, *continuation[:-1]), row.condition))
-    found = np.full(len(rows), np.nan)
+    means = np.full(len(rows), np.nan)
     for indices, logits in run_rows(model, forced, [len(one) for one in continuations]):
         log_probs = logits.log_softmax(-1)
         for index, of_row in zip(indices, log_probs, strict=True):
             tokens = torch.tensor(continuations[index], device=logits.device)
             chosen = of_row[-len(tokens) :].gather(1, tokens[:, None])
-            found[index] = float(chosen.double().mean())
-    return found
+            means[index] = float(chosen.double().mean())
+    return means

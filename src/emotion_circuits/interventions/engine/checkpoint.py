@@ -1,4 +1,4 @@
-"""A sweep's private checkpoint: finished rows, kept until the sweep's results are saved."""
+"""A sweep's private checkpoint: its finished rows, kept until its results are saved."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from emotion_circuits.interventions.generation import Generated, Row
-from emotion_circuits.interventions.sampling import Sampling
+from emotion_circuits.interventions.engine.rows import Generated, Row
+from emotion_circuits.interventions.engine.sampling import Sampling
 from emotion_circuits.language_models import LanguageModel
 
 logger = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ _BITS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 class Checkpoint:
     """Finished rows in a file of lines, which a killed run leaves behind and the next one reads.
 
-    The first line says of which model the rows are. Each other line holds a row's digest, over
-    everything its text depends on, and its tokens; so rows may come in any order, and a line that
-    was cut off by a kill is computed again.
+    The first line names the model by a digest. Each other line holds a row's tokens and its
+    digest, over everything that its text depends on; so rows may come in any order. A row whose
+    line was cut off by a kill is computed again.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every_seconds: float = 20.0) -> None:
@@ -35,13 +35,14 @@ class Checkpoint:
 
         Args:
             path: The file.
-            every_seconds: How much work a kill may cost, beside the batch it interrupts.
+            every_seconds: Longest time between two saves; a kill loses at most the work of this
+                time and the batch that it interrupts.
         """
         self.path = Path(path)
         self.every_seconds = every_seconds
 
     def open(self, model: LanguageModel) -> dict[str, tuple[int, ...]]:
-        """Read what is there, or begin anew if it is of another model.
+        """Read the file, or begin it anew if it is of another model.
 
         Returns:
             Tokens by row digest.
@@ -56,7 +57,7 @@ class Checkpoint:
             return {}
         done: dict[str, tuple[int, ...]] = {}
         whole = [manifest]
-        for line in lines[1:-1]:  # what follows the last line break was cut off
+        for line in lines[1:-1]:  # a line without its line break was cut off
             digest, ids = json.loads(line)
             done[digest] = tuple(ids)
             whole.append(line)
@@ -64,7 +65,7 @@ class Checkpoint:
         return done
 
     def add(self, digests: Sequence[str], results: Sequence[Generated]) -> None:
-        """Append finished rows, and see that they are on the disk."""
+        """Append finished rows and wait until they are on the disk."""
         with self.path.open("a", encoding="utf-8") as file:
             for digest, result in zip(digests, results, strict=True):
                 file.write(json.dumps([digest, list(result.token_ids)]) + "\n")
@@ -72,14 +73,14 @@ class Checkpoint:
             os.fsync(file.fileno())
 
     def clear(self) -> None:
-        """Delete it."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
 
 
 def model_digest(model: LanguageModel) -> str:
     """Give a digest of a model's name, type and weights."""
-    # Sums of the weights' bits: whole numbers, so that neither device nor number of threads, which
-    # change the order of summation, changes the digest.
+    # Sums of the weights' bits are whole numbers, so that neither the device nor the number of
+    # threads changes the digest; both change the order of summation.
     sums = torch.stack(
         [
             weight.view(_BITS[weight.element_size()]).sum(dtype=torch.int64).cpu()
@@ -93,7 +94,7 @@ def model_digest(model: LanguageModel) -> str:
 
 
 def row_digest(row: Row, max_new_tokens: int, sampling: Sampling | None) -> str:
-    """Give a digest of everything a row's text depends on, but the model."""
+    """Give a digest of everything that a row's text depends on, except the model."""
     seed = None if sampling is None else row.seed
     digest = hashlib.sha256(repr((row.prompt_ids, max_new_tokens, sampling, seed)).encode())
     for item in row.condition.interventions:

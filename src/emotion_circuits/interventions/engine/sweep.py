@@ -1,4 +1,4 @@
-"""A table of prompts × conditions as texts, and single conditions for those who want just one."""
+"""Texts of a table of prompts × conditions, or of a single condition."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.checkpoint import Checkpoint
 from emotion_circuits.interventions.conditions import BASELINE, Condition
-from emotion_circuits.interventions.engine import Rows, generate_rows
-from emotion_circuits.interventions.generation import Row
-from emotion_circuits.interventions.sampling import Sampling
+from emotion_circuits.interventions.engine.checkpoint import Checkpoint
+from emotion_circuits.interventions.engine.rows import Row
+from emotion_circuits.interventions.engine.run import Rows, generate_rows
+from emotion_circuits.interventions.engine.sampling import Sampling
 from emotion_circuits.language_models import LanguageModel
 
 
@@ -33,21 +33,22 @@ def sweep(
     Args:
         model: The model.
         prompts: Texts.
-        conditions: With distinct names.
-        max_new_tokens: A text ends earlier where the model ends it.
+        conditions: Conditions with distinct names.
+        max_new_tokens: Largest number of new tokens; a text ends earlier where the model ends it.
         batch_rows: Rows per forward pass, or ``auto``.
-        sampling: None for greedy decoding. A prompt has the same luck under every condition.
-        checkpoint: Finished rows outlive a killed run there.
+        sampling: How tokens are drawn; ``None`` for greedy decoding. A prompt draws with the same
+            numbers under every condition.
+        checkpoint: Keeps finished rows, so that a killed run loses little.
         progress: Whether to show a bar with rows and tokens per second and the time left.
 
     Returns:
-        One row a prompt and condition, conditions of one prompt together, in the order given:
+        One line for each prompt and condition, those of one prompt together, in the order given:
         ``prompt_index``, ``prompt``, ``condition``, ``text`` (the continuation alone),
         ``prompt_ids``, ``token_ids`` (new ones, with the end-of-text token where it came).
 
     Raises:
-        InputError: If prompts are no list of texts, names repeat, a site does not exist, or a
-            prompt does not fit.
+        InputError: If prompts are not a list of texts, names repeat, a site does not exist, or a
+            prompt does not fit into the model's context.
     """
     if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
         raise InputError(f"prompts are {type(prompts).__name__}; allowed is a list of texts")
@@ -69,12 +70,12 @@ def sweep(
         checkpoint=checkpoint,
         progress=f"{model.name} sweep" if progress else None,
     )
-    places = [(index, item.name) for index in range(len(prompts)) for item in conditions]
+    cells = [(index, item.name) for index in range(len(prompts)) for item in conditions]
     return pd.DataFrame(
         {
-            "prompt_index": [index for index, _ in places],
-            "prompt": [prompts[index] for index, _ in places],
-            "condition": [name for _, name in places],
+            "prompt_index": [index for index, _ in cells],
+            "prompt": [prompts[index] for index, _ in cells],
+            "condition": [name for _, name in cells],
             "text": [decode(model, result.token_ids) for result in results],
             "prompt_ids": [row.prompt_ids for row in rows],
             "token_ids": [result.token_ids for result in results],
@@ -90,7 +91,7 @@ def generate_with_patching(
     max_new_tokens: int = 30,
     sampling: Sampling | None = None,
 ) -> str:
-    """Continue one prompt under one condition, and give the continuation."""
+    """Continue one prompt under one condition and give the continuation."""
     return generate_with_patching_batch(
         model, [prompt], condition, max_new_tokens=max_new_tokens, sampling=sampling
     )[0]
@@ -105,7 +106,7 @@ def generate_with_patching_batch(
     batch_rows: Rows = "auto",
     sampling: Sampling | None = None,
 ) -> list[str]:
-    """Continue several prompts under one condition, and give the continuations in order."""
+    """Continue several prompts under one condition and give the continuations in order."""
     table = sweep(
         model,
         prompts,
@@ -126,5 +127,5 @@ def decode(model: LanguageModel, token_ids: Sequence[int]) -> str:
 
 
 def text_seed(text: str) -> int:
-    """Give a seed that depends on a text alone, so that the order of prompts does not matter."""
+    """Give a seed that depends on a text alone and not on the order of prompts."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

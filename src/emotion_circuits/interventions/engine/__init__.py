@@ -1,0 +1,1 @@
+"""The engine: runs any table of prompts and conditions."""

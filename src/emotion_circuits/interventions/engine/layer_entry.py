@@ -1,0 +1,66 @@
+"""Beginning a forward pass at a layer, so that the layers below it run once a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from jaxtyping import Int
+from torch import Tensor
+
+from emotion_circuits.interventions.conditions import Condition
+from emotion_circuits.interventions.recording.record import record
+from emotion_circuits.interventions.sites import Site
+from emotion_circuits.language_models import LanguageModel
+
+
+def rows_by_layer(model: LanguageModel, conditions: Sequence[Condition]) -> dict[int, list[int]]:
+    """Group the conditions of rows by the first layer they change; the model's depth if none."""
+    groups: dict[int, list[int]] = {}
+    for row, condition in enumerate(conditions):
+        layers = (item.site.layer for item in condition.interventions)
+        groups.setdefault(min(layers, default=model.n_layers), []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def block_outputs(
+    model: LanguageModel, ids: Int[Tensor, "row pos"], layers: Sequence[int], cache: Any = None
+) -> dict[int, Any]:
+    """Run prompts without any change, fill a cache, and give the outputs of blocks by layer."""
+    if not layers and cache is None:
+        return {}
+    sites = [Site("block_out", layer) for layer in layers]
+    outputs = record(model, ids, sites, cache=cache).activations
+    return {site.layer: output for site, output in outputs.items()}
+
+
+def select_rows(output: Any, rows: Int[Tensor, " row"], *, first: int = 0) -> Any:
+    """Take some rows of a block's output, from a position on; a tuple's other parts are dropped."""
+    if isinstance(output, tuple):
+        return (output[0][:, first:].index_select(0, rows), *(None for _ in output[1:]))
+    return output[:, first:].index_select(0, rows)
+
+
+@contextmanager
+def handed_over(model: LanguageModel, layer: int, below: Any) -> Iterator[None]:
+    """Skip the blocks below a layer; each of them returns the output of the last one.
+
+    Args:
+        model: Its plain model is to be called within the context.
+        layer: The first block that runs.
+        below: The output of the block before it: a tensor, or a tuple that begins with one.
+    """
+    blocks = model.plain_blocks[:layer]
+    try:
+        for block in blocks:
+            block.forward = partial(_hand_over, below)
+        yield
+    finally:
+        for block in blocks:
+            block.__dict__.pop("forward", None)  # the class's own method is left
+
+
+def _hand_over(below: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001 - a block's signature
+    return below

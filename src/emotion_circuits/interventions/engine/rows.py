@@ -1,0 +1,92 @@
+"""Rows: a prompt and the condition it is continued under, and the text that came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.conditions import BASELINE, Condition
+from emotion_circuits.interventions.needs import Need
+from emotion_circuits.interventions.sites import check_site
+from emotion_circuits.language_models import LanguageModel
+
+
+@dataclass(frozen=True)
+class Row:
+    """One text to generate.
+
+    Attributes:
+        prompt_ids: Tokens of the prompt, BOS included.
+        condition: The interventions that the text is generated under.
+        seed: Settles the row's draws, when sampling.
+    """
+
+    prompt_ids: tuple[int, ...]
+    condition: Condition = BASELINE
+    seed: int = 0
+
+    @property
+    def n_prompt(self) -> int:
+        """Number of tokens of the prompt."""
+        return len(self.prompt_ids)
+
+    @property
+    def clean_prefix(self) -> int:
+        """Number of first positions that no intervention reaches; it leaves out the last one."""
+        starts = [
+            0
+            if Need.WHOLE_PROMPT in item.operator.needs
+            else item.positions.first(self.n_prompt, 0)
+            for item in self.condition.interventions
+        ]
+        return min([*starts, self.n_prompt - 1])
+
+
+class Generated(NamedTuple):
+    """What a model generated for one row.
+
+    Attributes:
+        token_ids: New tokens; the last one is the end-of-text token where the text ended.
+        logits: ``[step, vocab]`` in float32 on the CPU, where they were asked for.
+    """
+
+    token_ids: tuple[int, ...]
+    logits: Float[Tensor, "step vocab"] | None = None
+
+
+def batch_key(row: Row) -> tuple[Any, ...]:
+    """Give a key; rows of one key read the same positions at each step and can share passes."""
+    return (
+        row.n_prompt,
+        row.clean_prefix,
+        row.condition.reads_attention,
+        tuple(sorted(row.condition.windows, key=repr)),
+    )
+
+
+def check_row(model: LanguageModel, row: Row, max_new_tokens: int) -> None:
+    """Refuse a row that cannot be generated, before anything runs.
+
+    Raises:
+        InputError: If a site does not exist, an operator's width is not the site's, or prompt and
+            new tokens exceed the context.
+    """
+    if row.n_prompt == 0:
+        raise InputError(f"a prompt has no tokens for model {model.name!r}")
+    if row.n_prompt + max_new_tokens - 1 > model.n_ctx:
+        raise InputError(
+            f"a prompt of {row.n_prompt} tokens and {max_new_tokens} new ones do not fit into "
+            f"model {model.name!r}, which reads at most {model.n_ctx}"
+        )
+    for intervention in row.condition.interventions:
+        site, operator = intervention.site, intervention.operator
+        check_site(model, site)
+        expected = model.d_head if site.point == "z" else model.d_model
+        width = operator.parameters()[0].shape[-1]
+        if width != expected:
+            name = fields(operator)[0].name  # type: ignore[arg-type]
+            raise InputError(f"{name} has {width} values; {site} has {expected}")

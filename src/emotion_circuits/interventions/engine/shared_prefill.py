@@ -1,0 +1,112 @@
+"""Step 0 under many conditions, in which layers below a condition's first run once a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from emotion_circuits.interventions.conditions import Condition
+from emotion_circuits.interventions.engine.cache import ReservedCache
+from emotion_circuits.interventions.engine.layer_entry import (
+    block_outputs,
+    handed_over,
+    rows_by_layer,
+    select_rows,
+)
+from emotion_circuits.interventions.engine.patches import Applied, Patches, Span, patched
+from emotion_circuits.language_models import LanguageModel
+
+# Each first layer costs a pass of its own; the passes must save at least these operations.
+_LEAST_OPERATIONS_SAVED: Final = 2e9
+
+
+@dataclass(frozen=True)
+class SharedPrefill:
+    """Step 0 of a batch, in parts: rows whose conditions begin at the same layer run together.
+
+    Attributes:
+        start: First position that is computed for each row; the keys and values of earlier ones
+            are those of the clean prompt.
+    """
+
+    model: LanguageModel
+    conditions: Sequence[Condition]
+    row_ids: Sequence[int]
+    ids: Int[Tensor, "row pos"]
+    start: int
+    n_steps: int
+    ledger: list[Applied] | None
+
+    def run(self) -> tuple[Float[Tensor, "row vocab"], ReservedCache]:
+        """Give the logits of the last position, and a cache that holds the whole prompts."""
+        n_prompt = self.ids.shape[1]
+        distinct, prompt_of = torch.unique(self.ids, dim=0, return_inverse=True)
+        clean = ReservedCache(self.model.n_layers, n_prompt)
+        by_layer = rows_by_layer(self.model, self.conditions)
+        layers = [layer - 1 for layer in by_layer if layer]
+        outputs = block_outputs(self.model, distinct, layers, cache=clean)
+        whole = ReservedCache(self.model.n_layers, n_prompt + self.n_steps - 1)
+        logits: Tensor | None = None
+        for layer, rows in by_layer.items():
+            part = torch.tensor(rows, device=self.ids.device)
+            prompts = prompt_of[part]
+            part_logits, cache = self._run_part(layer, rows, prompts, clean, outputs)
+            for index, target in enumerate(whole.layers):
+                source, chosen = (clean, prompts) if index < layer else (cache, None)
+                target.put(part, len(self.ids), source.layers[index], chosen)
+            if logits is None:
+                logits = part_logits.new_empty(len(self.ids), part_logits.shape[-1])
+            logits[part] = part_logits
+        assert logits is not None
+        return logits, whole
+
+    def _run_part(
+        self,
+        layer: int,
+        rows: list[int],
+        prompts: Int[Tensor, " part"],
+        clean: ReservedCache,
+        outputs: dict[int, Any],
+    ) -> tuple[Float[Tensor, "part vocab"], ReservedCache]:
+        n_prompt = self.ids.shape[1]
+        patches = Patches(
+            self.model,
+            [self.conditions[row] for row in rows],
+            [self.row_ids[row] for row in rows],
+            n_prompt=n_prompt,
+            n_steps=self.n_steps,
+            ledger=self.ledger,
+        )
+        patches.at(Span(0, self.start, n_prompt))
+        cache = clean.spread(prompts, n_prompt, self.start)
+        below = select_rows(outputs[layer - 1], prompts, first=self.start) if layer else None
+        with handed_over(self.model, layer, below), patched(self.model, patches):
+            logits: Tensor = self.model.plain_model(
+                input_ids=self.ids[rows, self.start :],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+        return logits, cache
+
+
+def is_worthwhile(
+    model: LanguageModel, conditions: Sequence[Condition], n_positions: int, prompt_tokens: int
+) -> bool:
+    """Estimate whether layers that need not be computed are worth passes of their own.
+
+    Args:
+        model: The model.
+        conditions: The conditions of a batch's rows.
+        n_positions: Number of positions that each row reads at step 0.
+        prompt_tokens: Number of tokens of all distinct prompts, which run once without a change.
+    """
+    skipped = sum(layer * len(rows) for layer, rows in rows_by_layer(model, conditions).items())
+    saved = skipped * n_positions - model.n_layers * prompt_tokens
+    # Some twelve d_model x d_model weights a layer, a multiplication and an addition for each.
+    return saved * 24.0 * model.d_model**2 >= _LEAST_OPERATIONS_SAVED

@@ -1,0 +1,1 @@
+"""Recording activations and gradients, without changing what a model computes."""

@@ -1,0 +1,164 @@
+"""Recording what a model computes at chosen sites, and how targets change with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.hooks import SiteFunction, at_bridge_sites, at_sites
+from emotion_circuits.interventions.sites import BRIDGE_POINTS, Site, check_site
+from emotion_circuits.language_models import LanguageModel
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a model computed on a table of token rows.
+
+    Attributes:
+        activations: By site. ``[row, pos, d_model]``; ``[row, pos, head, d_head]`` for ``z`` and,
+            with key/value heads, for ``v``; ``[row, head, query, key]`` for ``pattern``.
+        logits: Logits at the last position.
+        values: Value of each target, by its name.
+        gradients: Gradient of each target with respect to the activation at each site, by the
+            target's name and the site, in the activation's shape.
+    """
+
+    activations: dict[Site, Any]
+    logits: Float[Tensor, "row vocab"]
+    values: dict[str, Float[Tensor, " row"]] = field(default_factory=dict)
+    gradients: dict[str, dict[Site, Tensor]] = field(default_factory=dict)
+
+
+Target = Callable[[Recording], Float[Tensor, " row"]]
+Keep = Callable[[Any], Any]
+
+
+def _whole(activation: Any) -> Any:
+    return activation
+
+
+def record(
+    model: LanguageModel,
+    ids: Int[Tensor, "row pos"],
+    sites: Sequence[Site],
+    *,
+    mask: Bool[Tensor, "row pos"] | None = None,
+    cache: Any = None,
+    keep: Keep = _whole,
+    gradients: Mapping[str, Target] | None = None,
+) -> Recording:
+    """Run token rows through a model once and record its activations at some sites.
+
+    The plain model runs, as it is faster than the bridge. Sites that only the bridge shows are
+    recorded in a second pass; with gradients, one pass of the bridge then records all sites.
+    Within the context of ``patched``, the pass of the plain model is the patched one.
+
+    Args:
+        model: The model; it has the same hooks afterwards, whatever happens.
+        ids: Tokens, on the model's device.
+        sites: Where to record. Heads of a layer are recorded together, so no site names one.
+        mask: ``False`` for padding; ``None`` where no row is padded.
+        cache: A cache of ``transformers`` that keys and values are written to, where sites need
+            one pass only; ``None`` for none.
+        keep: Gives what to keep of an activation or gradient. It is called as soon as the
+            activation is computed, so that a part or a copy on the CPU saves memory.
+        gradients: Targets to differentiate, by name. A target is a function of a recording, whose
+            activations are those at ``sites``, and gives one number a row, which depends on no
+            other row. ``None`` runs without gradients.
+
+    Returns:
+        Activations, logits, and with ``gradients`` the targets' values and gradients.
+
+    Raises:
+        InputError: If a site does not exist or names a head.
+    """
+    for site in sites:
+        check_site(model, site)
+        if site.head is not None:
+            raise InputError(f"site {site}: heads are recorded together; allowed is head None")
+    activations: dict[Site, Any] = {}
+    zeros: dict[Site, Tensor] = {}
+
+    def take(site: Site, value: Any) -> Any:
+        if site in activations:  # the bridge may show a pattern twice
+            return None
+        if gradients is None:
+            activations[site] = keep(value)
+            return None
+        # The gradient of a zero that is added to an activation is the activation's own.
+        zeros[site] = torch.zeros_like(value, requires_grad=True)
+        activations[site] = value + zeros[site]
+        return activations[site]
+
+    run = partial(_run, model, ids, take, mask=mask, cache=cache)
+    if gradients is None:
+        shown = [site for site in sites if site.point not in BRIDGE_POINTS]
+        hidden = [site for site in sites if site.point in BRIDGE_POINTS]
+        passes = [part for part in (shown, hidden) if part] or [[]]
+        with torch.no_grad():
+            logits = [run(part) for part in passes]
+        return Recording(activations, logits[0])
+    with torch.enable_grad():
+        seen = Recording(activations, run(sites))
+        values = {name: target(seen) for name, target in gradients.items()}
+    return Recording(
+        {site: keep(value.detach()) for site, value in activations.items()},
+        seen.logits.detach(),
+        {name: value.detach() for name, value in values.items()},
+        {name: _gradients(value, zeros, keep) for name, value in values.items()},
+    )
+
+
+def _run(
+    model: LanguageModel,
+    ids: Int[Tensor, "row pos"],
+    take: Callable[[Site, Any], Any],
+    sites: Sequence[Site],
+    *,
+    mask: Bool[Tensor, "row pos"] | None,
+    cache: Any,
+) -> Float[Tensor, "row vocab"]:
+    """Run one pass that calls a function with each site and its activation; give the logits."""
+    bridged = any(site.point in BRIDGE_POINTS for site in sites)
+    network = model.hf_model if bridged else model.plain_model
+    functions: dict[Site, SiteFunction] = {site: partial(take, site) for site in sites}
+    with (at_bridge_sites if bridged else at_sites)(model, functions):
+        logits: Tensor = network(
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=1,  # each position costs d_model x vocabulary products
+        ).logits
+    return logits[:, -1]
+
+
+def _gradients(
+    value: Float[Tensor, " row"], zeros: Mapping[Site, Tensor], keep: Keep
+) -> dict[Site, Any]:
+    """Differentiate a target with respect to each site's zero."""
+    gradients = torch.autograd.grad(
+        value.sum(),
+        list(zeros.values()),
+        retain_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return {site: keep(gradient) for site, gradient in zip(zeros, gradients, strict=True)}
+
+
+def stack_layers(by_site: Mapping[Site, Tensor], point: str) -> Float[Tensor, "row layer ..."]:
+    """Stack what was recorded at a point over layers, in the order of the sites."""
+    return torch.stack([value for site, value in by_site.items() if site.point == point], dim=1)
+
+
+def on_cpu(activation: Tensor) -> Tensor:
+    """Keep an activation or gradient on the CPU in float32."""
+    return activation.float().cpu()

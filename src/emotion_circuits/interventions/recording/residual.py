@@ -1,0 +1,125 @@
+"""Capturing the residual stream of many prompts in padded batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Final, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions.recording.record import record
+from emotion_circuits.interventions.sites import Site, check_site
+from emotion_circuits.language_models import EncodedPrompts, LanguageModel
+
+HOOK_POINTS: Final = ("resid_pre", "resid_post")
+Pooling = Literal["tokens", "mean"]
+
+
+@torch.no_grad()
+def capture_residual(
+    model: LanguageModel,
+    prompts: EncodedPrompts,
+    *,
+    layers: Sequence[int],
+    hook_points: Sequence[str] = HOOK_POINTS,
+    pooling: Pooling = "tokens",
+    batch_size: int = 32,
+    dtype: torch.dtype = torch.float32,
+    progress: bool = True,
+) -> dict[str, Float[Tensor, "prompt layer pos d_model"]]:
+    """Run prompts through a model and keep its residual stream.
+
+    Prompts run in batches of similar length, padded on the right and masked: a causal model
+    never reads padding after a token, so neither batch size nor order changes a result.
+
+    Args:
+        model: The model to run.
+        prompts: The prompts' tokens and masks.
+        layers: Layers in the order to store them.
+        hook_points: ``resid_pre`` (before a layer), ``resid_post`` (after it), or both.
+        pooling: ``tokens`` keeps every position; padding is zero. ``mean`` keeps one vector per
+            prompt and layer, over positions, and holds no more than one batch of positions in
+            memory.
+        batch_size: Prompts per forward pass.
+        dtype: Type of the stored tensors, on the CPU.
+        progress: Whether to show a bar with batches per second and the time left.
+
+    Returns:
+        For ``tokens``, one tensor per hook point, by its name. For ``mean``, three tensors per
+        hook point with a ``pos`` axis of length 1: under its name the mean over the text's tokens,
+        under name and ``_last`` the last token, under name and ``_cue`` the mean over the cue's
+        tokens, NaN where a prompt has no cue.
+
+    Raises:
+        InputError: If a layer or hook point does not exist.
+    """
+    _check(model, layers, hook_points)
+    n_prompts, longest = prompts.token_ids.shape
+    n_positions = longest if pooling == "tokens" else 1
+    names = list(hook_points) if pooling == "tokens" else _pooled_names(hook_points)
+    shape = (n_prompts, len(layers), n_positions, model.d_model)
+    stored = {name: torch.zeros(shape, dtype=dtype) for name in names}
+    # The longest batch runs first: it needs the most memory, and if it does not fit, that shows.
+    order = torch.argsort(prompts.lengths, descending=True, stable=True)
+    batches = order.split(batch_size)
+    for batch in tqdm(batches, desc=f"{model.name} activations", disable=not progress):
+        length = int(prompts.lengths[batch].max())
+        mask = prompts.attention_mask[batch, :length]
+        streams = record(
+            model,
+            prompts.token_ids[batch, :length].to(model.device),
+            [Site(point, layer) for point in hook_points for layer in layers],
+            mask=mask.to(model.device),
+        ).activations
+        for point, (index, layer) in product(hook_points, enumerate(layers)):
+            stream = streams[Site(point, layer)]
+            if pooling == "tokens":
+                stored[point][batch, index, :length] = stream.to("cpu", dtype) * mask[..., None]
+            else:
+                for suffix, values in _pool(stream, prompts, batch, length).items():
+                    stored[f"{point}{suffix}"][batch, index, 0] = values.to("cpu", dtype)
+    return stored
+
+
+def _check(model: LanguageModel, layers: Sequence[int], hook_points: Sequence[str]) -> None:
+    for point in hook_points:
+        if point not in HOOK_POINTS:
+            raise InputError(f"hook point {point!r} is unknown; known: {', '.join(HOOK_POINTS)}")
+    for layer in layers:
+        check_site(model, Site("resid_pre", layer))
+
+
+def _pooled_names(hook_points: Sequence[str]) -> list[str]:
+    return [f"{point}{suffix}" for point in hook_points for suffix in ("", "_last", "_cue")]
+
+
+def _pool(
+    stream: Float[Tensor, "batch pos d_model"],
+    prompts: EncodedPrompts,
+    batch: Int[Tensor, " batch"],
+    length: int,
+) -> dict[str, Float[Tensor, "batch d_model"]]:
+    """Reduce positions to the mean over content, the last token, and the mean over the cue."""
+    content = prompts.content_mask[batch, :length].to(stream.device)
+    cue = prompts.cue_mask[batch, :length].to(stream.device)
+    last = (prompts.lengths[batch] - 1).to(stream.device)
+    wide = stream.float()  # a sum over many positions loses digits in half precision
+    return {
+        "": _masked_mean(wide, content),
+        "_last": wide[torch.arange(len(batch), device=stream.device), last],
+        "_cue": _masked_mean(wide, cue),
+    }
+
+
+def _masked_mean(
+    stream: Float[Tensor, "batch pos d_model"], mask: Bool[Tensor, "batch pos"]
+) -> Float[Tensor, "batch d_model"]:
+    """Give the mean over the positions of a mask; NaN where the mask is empty."""
+    weights = mask.to(stream.dtype)
+    sums = torch.einsum("bpd,bp->bd", stream, weights)
+    return sums / weights.sum(1)[:, None]
