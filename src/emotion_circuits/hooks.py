@@ -18,7 +18,8 @@ from kedro.io import MemoryDataset
 from emotion_circuits.datasets import LanguageModelDataset, TextEvaluatorDataset
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.memory import PeakMemory
-from emotion_circuits.optional_inputs import required_inputs
+from emotion_circuits.node_marks import emotion_needs, required_inputs
+from emotion_circuits.prompts import EmotionSet
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -54,6 +55,30 @@ def _unremarked() -> Iterator[None]:
         catalog_logger.setLevel(level)
 
 
+class StudyCheckHook:
+    """Looks for what a run will need late, before it loads or computes anything."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Check evaluators, and the study's target metrics and marking words.
+
+        Raises:
+            InputError: If an evaluator is not there, or a node needs more of the study's emotions
+                than the profile says.
+        """
+        metrics: list[str] = []
+        for name in pipeline.inputs():
+            dataset = catalog.get(name)
+            if isinstance(dataset, TextEvaluatorDataset):
+                metrics += dataset.check()
+        needs = emotion_needs(pipeline.nodes)
+        if needs:
+            emotions: EmotionSet = catalog.load("params:emotions")
+            emotions.require(needs)
+            if metrics:
+                emotions.check_metrics(metrics)
+
+
 class ModelResidencyHook:
     """Releases each model after the last node that reads it, and every model when a run ends.
 
@@ -73,12 +98,10 @@ class ModelResidencyHook:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Count who reads which model, and look for the evaluators before anything runs."""
+        """Count who reads which model."""
         models = set()
         for name in pipeline.inputs():
             dataset = catalog.get(name)
-            if isinstance(dataset, TextEvaluatorDataset):
-                dataset.check()
             if isinstance(dataset, LanguageModelDataset | TextEvaluatorDataset):
                 models.add(name)
         self._readers_left = Counter(

@@ -15,7 +15,7 @@ from kedro.runner import AbstractRunner, SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
 from emotion_circuits.errors import InputError, unknown_name
-from emotion_circuits.optional_inputs import required_inputs
+from emotion_circuits.node_marks import required_inputs
 from emotion_circuits.runners import ModelMajorRunner
 
 if TYPE_CHECKING:

@@ -3,7 +3,12 @@
 import warnings
 
 from emotion_circuits.config import ProfileConfigLoader
-from emotion_circuits.hooks import ModelResidencyHook, OptionalInputHook, PhaseTimingHook
+from emotion_circuits.hooks import (
+    ModelResidencyHook,
+    OptionalInputHook,
+    PhaseTimingHook,
+    StudyCheckHook,
+)
 from emotion_circuits.session import StudySession
 
 # Kedro 1.7 itself still uses OmegaConf's old name; users can do nothing about it.
@@ -20,4 +25,4 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "baseline_smoke",
     "merge_strategy": {"parameters": "soft"},
 }
-HOOKS = (OptionalInputHook(), ModelResidencyHook(), PhaseTimingHook())
+HOOKS = (OptionalInputHook(), StudyCheckHook(), ModelResidencyHook(), PhaseTimingHook())

@@ -11,7 +11,7 @@ from kedro.pipeline import Node, Pipeline
 from emotion_circuits.datasets import LanguageModelDataset, TextEvaluatorDataset
 from emotion_circuits.datasets.text_evaluator import resident_evaluators
 from emotion_circuits.errors import InputError
-from emotion_circuits.hooks import ModelResidencyHook
+from emotion_circuits.hooks import ModelResidencyHook, StudyCheckHook
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.runners import ModelMajorRunner
 
@@ -58,6 +58,7 @@ def study(models, table, seen):
 
 def run(pipeline, catalog):
     hooks = _create_hook_manager()
+    hooks.register(StudyCheckHook())
     hooks.register(ModelResidencyHook())
     hooks.hook.before_pipeline_run(run_params={}, pipeline=pipeline, catalog=catalog)
     ModelMajorRunner().run(pipeline, catalog, hooks)

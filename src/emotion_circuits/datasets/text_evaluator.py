@@ -7,7 +7,12 @@ from typing import Any, Final, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from emotion_circuits.datasets.project_paths import find_in_project
-from emotion_circuits.evaluation import EvaluatorSpec, TextEvaluator, check_evaluator
+from emotion_circuits.evaluation import (
+    EvaluatorSpec,
+    TextEvaluator,
+    check_evaluator,
+    evaluator_keys,
+)
 from emotion_circuits.language_models.residency import process_pool
 
 # A pool of their own: evaluators serve every language model and must not make room for one.
@@ -53,14 +58,16 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
             for spec in EvaluatorSpec.from_table(self._evaluators)
         )
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """Look for every evaluator without loading it.
+
+        Returns:
+            The ``metric/label`` keys of all evaluators.
 
         Raises:
             InputError: If one is not there; one line names it.
         """
-        for spec in self.specs:
-            check_evaluator(spec)
+        return [key for spec in self.specs for key in evaluator_keys(spec, check_evaluator(spec))]
 
     def _describe(self) -> dict[str, Any]:
         return {"evaluators": self._evaluators, "device": self._device}

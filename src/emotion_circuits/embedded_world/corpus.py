@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from emotion_circuits.embedded_world.emotions import EMOTIONS, LABELS, NEUTRAL
 from emotion_circuits.embedded_world.events import leaning_of
 from emotion_circuits.embedded_world.reactions import (
     SENTIMENT_OF,
@@ -16,7 +17,6 @@ from emotion_circuits.embedded_world.reactions import (
 )
 from emotion_circuits.embedded_world.situations import Situation, draw_situation
 from emotion_circuits.embedded_world.world import World, WorldSettings
-from emotion_circuits.embedded_world.emotions import EMOTIONS, LABELS, NEUTRAL
 from emotion_circuits.errors import unknown_name
 
 # How many of the evaluators' reactions have a sentence beside them that expresses nothing.

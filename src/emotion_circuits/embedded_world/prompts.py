@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from emotion_circuits.embedded_world.emotions import LABELS, NEUTRAL
 from emotion_circuits.embedded_world.lexicon import EXPLICIT
 from emotion_circuits.embedded_world.situations import describe, draw_event, draw_manner
 from emotion_circuits.embedded_world.world import World, WorldSettings
-from emotion_circuits.embedded_world.emotions import LABELS, NEUTRAL
 from emotion_circuits.errors import InputError
 
 

@@ -7,8 +7,8 @@ from emotion_circuits.evaluation.evaluator import (
     tabulate_scores,
 )
 from emotion_circuits.evaluation.fluency import continuation_nll
-from emotion_circuits.evaluation.scorer import TextScorer, load_scorer
-from emotion_circuits.evaluation.spec import EvaluatorSpec, check_evaluator
+from emotion_circuits.evaluation.scorer import TextScorer, load_scorer, wrap_scorer
+from emotion_circuits.evaluation.spec import EvaluatorSpec, check_evaluator, evaluator_keys
 
 __all__ = [
     "EvaluatorSpec",
@@ -17,7 +17,9 @@ __all__ = [
     "TextScorer",
     "check_evaluator",
     "continuation_nll",
+    "evaluator_keys",
     "load_scorer",
     "nest_scores",
     "tabulate_scores",
+    "wrap_scorer",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.evaluation.scorer import load_scorer
+from emotion_circuits.evaluation.scorer import TextScorer, load_scorer
 from emotion_circuits.evaluation.spec import EvaluatorSpec, check_evaluator
 from emotion_circuits.language_models.device import resolve_device
 
@@ -53,6 +53,14 @@ class TextEvaluator:
         self.device = device if isinstance(device, torch.device) else resolve_device(device)
         self.scorers = {spec.name: load_scorer(spec, self.device) for spec in specs}
         logger.info("Loaded evaluators %s on %s", ", ".join(self.scorers), self.device)
+
+    @classmethod
+    def of(cls, scorers: Iterable[TextScorer]) -> TextEvaluator:
+        """Make an evaluator of classifiers that are in memory already."""
+        evaluator = cls.__new__(cls)
+        evaluator.scorers = {scorer.spec.name: scorer for scorer in scorers}
+        evaluator.device = next(iter(evaluator.scorers.values())).model.device
+        return evaluator
 
     @property
     def keys(self) -> tuple[str, ...]:

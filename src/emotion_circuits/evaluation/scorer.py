@@ -11,8 +11,12 @@ import torch
 from jaxtyping import Float
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from emotion_circuits.errors import InputError
-from emotion_circuits.evaluation.spec import EvaluatorSpec, ProblemType, check_evaluator
+from emotion_circuits.evaluation.spec import (
+    EvaluatorSpec,
+    ProblemType,
+    check_evaluator,
+    evaluator_keys,
+)
 from emotion_circuits.language_models.pretrained import load_tokenizer, load_weights
 
 
@@ -24,7 +28,7 @@ class TextScorer:
         spec: What it was loaded from.
         model: The transformers model.
         tokenizer: Its tokenizer.
-        labels: In the order of the model's outputs.
+        keys: ``metric/label`` for each label, in the order of the model's outputs.
         problem_type: Whether labels exclude each other (softmax) or not (sigmoid).
         max_tokens: The longest text it reads, special tokens included.
     """
@@ -32,14 +36,9 @@ class TextScorer:
     spec: EvaluatorSpec
     model: Any
     tokenizer: PreTrainedTokenizerFast
-    labels: tuple[str, ...]
+    keys: tuple[str, ...]
     problem_type: ProblemType
     max_tokens: int
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """``metric/label`` for each label."""
-        return tuple(f"{self.spec.name}/{label}" for label in self.labels)
 
     @torch.no_grad()
     def score(
@@ -62,7 +61,7 @@ class TextScorer:
         lengths = [len(self.tokenizer(text, verbose=False)["input_ids"]) for text in texts]
         n_cut = sum(length > self.max_tokens for length in lengths)
         order = sorted(range(len(texts)), key=lambda row: (-lengths[row], texts[row]))
-        scores = np.empty((len(texts), len(self.labels)))
+        scores = np.empty((len(texts), len(self.keys)))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             batch = self.tokenizer(
@@ -97,12 +96,25 @@ def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
         config=config,
         dtype=torch.float32,
     )
-    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
-    if len(set(labels)) < len(labels):
-        raise InputError(f"{what}: {spec.source!r} names a label twice: {', '.join(labels)}")
-    model = model.eval().requires_grad_(False).to(device)
+    return wrap_scorer(spec, model.to(device), tokenizer)
+
+
+def wrap_scorer(spec: EvaluatorSpec, model: Any, tokenizer: PreTrainedTokenizerFast) -> TextScorer:
+    """Score with a classifier that is in memory already.
+
+    Args:
+        spec: Names the metric.
+        model: Its configuration names its labels and its ``problem_type``; it is in evaluation
+            mode and without gradients from now on.
+        tokenizer: Its tokenizer.
+
+    Raises:
+        InputError: If it names a label twice.
+    """
+    keys = evaluator_keys(spec, model.config)
+    model = model.eval().requires_grad_(False)
     return TextScorer(
-        spec, model, tokenizer, labels, config.problem_type, _max_tokens(model, tokenizer)
+        spec, model, tokenizer, keys, model.config.problem_type, _max_tokens(model, tokenizer)
     )
 
 

@@ -71,6 +71,24 @@ def check_evaluator(spec: EvaluatorSpec) -> Any:
     return config
 
 
+def evaluator_keys(spec: EvaluatorSpec, config: Any) -> tuple[str, ...]:
+    """Give ``metric/label`` for each label of a classifier.
+
+    Args:
+        spec: Names the metric.
+        config: The model's configuration.
+
+    Raises:
+        InputError: If it names a label twice.
+    """
+    labels = [str(config.id2label[index]) for index in range(config.num_labels)]
+    if len(set(labels)) < len(labels):
+        raise InputError(
+            f"evaluator {spec.name!r}: {spec.source!r} names a label twice: {', '.join(labels)}"
+        )
+    return tuple(f"{spec.name}/{label}" for label in labels)
+
+
 def _problem_type(spec: EvaluatorSpec, config: Any) -> ProblemType:
     """Settle whether labels exclude each other: never guessed, for it decides what a score is."""
     own: Any = getattr(config, "problem_type", None)

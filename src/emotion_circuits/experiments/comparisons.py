@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.contract import (
+    read_head_result,
+    read_head_scores,
+    read_random_sweep,
+    read_residual_sweep,
+)
 from emotion_circuits.experiments.contract.screening import ScoreSummary
 from emotion_circuits.experiments.effects import conditions_of
 from emotion_circuits.experiments.outcomes import Outcomes, metric_name
@@ -28,6 +35,54 @@ class Source(NamedTuple):
 
     profile: str
     model: str
+
+
+def comparisons_of(
+    kind: str,
+    result: Mapping[str, Any] | pd.DataFrame,
+    source: Source,
+    *,
+    residual_sweep: Mapping[str, Any] | None = None,
+) -> Iterator[Comparison | Summary]:
+    """Read any result of phases 5 and 6 as comparisons.
+
+    Args:
+        kind: ``residual_sweep``, ``random_sweep``, ``head_ablation``, ``head_patching`` or
+            ``head_scores``.
+        result: A file of this program or of the older implementation, or the table of outcomes
+            that such a file is read into.
+        source: Where it is from.
+        residual_sweep: For ``random_sweep`` the emotions' file, which knows the halves.
+
+    Raises:
+        KeyError: If the result has not the form of its kind; likewise ``TypeError`` and
+            ``AttributeError``.
+        InputError: If the prompts that did not choose are needed and not known.
+    """
+    match kind:
+        case "residual_sweep":
+            yield from steering_comparisons(_outcomes(result, read_residual_sweep), source)
+        case "random_sweep":
+            prompts = None
+            if not isinstance(result, pd.DataFrame):
+                halves = (residual_sweep or {}).get("halves")
+                prompts = confirming_prompts(result, halves, source.model)
+            yield from random_comparisons(_outcomes(result, read_random_sweep), source, prompts)
+        case "head_scores":
+            found, summaries = _outcomes_and_summaries(result)
+            yield from screening_comparisons(found, summaries, source)
+        case _:
+            yield from head_comparisons(_outcomes(result, read_head_result), source)
+
+
+def _outcomes(result: Any, read: Callable[[Mapping[str, Any]], Outcomes]) -> Outcomes:
+    return Outcomes(result) if isinstance(result, pd.DataFrame) else read(result)
+
+
+def _outcomes_and_summaries(result: Any) -> tuple[Outcomes, list[ScoreSummary]]:
+    if isinstance(result, pd.DataFrame):
+        return Outcomes(result), []
+    return read_head_scores(result)
 
 
 def samples_of(outcomes: Outcomes, keys: Sequence[str] | None = None) -> dict[str, Sample]:
@@ -152,7 +207,8 @@ def head_comparisons(outcomes: Outcomes, source: Source) -> Iterator[Comparison]
             key = ComparisonKey(
                 *(source.profile, "head", source.model, where["emotion"]),
                 *(_whole(first["layer"]), _whole(first["head"]), first["heads"]),
-                *(None, "patched_vs_neutral", metric_name(name), first["variant"]),
+                *(None, "patched_vs_neutral", metric_name(name)),
+                variant=first["variant"],
                 control=bool(first["control"]),
             )
             yield Comparison(key, sides[0][name], sides[1][name])
@@ -196,6 +252,4 @@ def _screening_key(
 
 def _whole(value: Any) -> int | None:
     """Give a whole number, or None where the table has none."""
-    return None if value is None or value != value else int(value)
-
-
+    return None if pd.isna(value) else int(value)

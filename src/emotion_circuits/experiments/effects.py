@@ -21,6 +21,7 @@ EFFECT_COLUMNS: Final = (
     *("metric_name", "n", "mean_baseline", "mean_patched", "mean_diff", "ci_lower", "ci_upper"),
     *("cohen_d", "effect_size_ci_lower", "effect_size_ci_upper"),
 )
+LOSS_COLUMNS: Final = ("fluency_loss", "fluency_loss_lower", "fluency_loss_upper")
 
 
 def effect_table(

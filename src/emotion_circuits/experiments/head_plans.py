@@ -60,9 +60,7 @@ class HeadPlanner:
         self._seed = seed
         self._halves, self._labels = prompts.halves, prompts.labels
         parts = ("z", "v") if needs_v else ("z",)
-        for batch in capture_heads(
-            prompts.model, prompts.ids, parts=parts, batch_size=batch_size
-        ):
+        for batch in capture_heads(prompts.model, prompts.ids, parts=parts, batch_size=batch_size):
             for place, index in enumerate(batch.rows):
                 assert batch.z is not None
                 self.z[index] = batch.z[place]

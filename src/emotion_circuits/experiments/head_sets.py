@@ -16,6 +16,13 @@ from emotion_circuits.prompts import PAIR_HALVES
 logger = logging.getLogger(__name__)
 
 CHOSEN: Final = "chosen"
+# Columns of the screening's table that rank heads: all of them larger the more a head carries an
+# emotion. {} is zero or mean.
+HEAD_SCORES: Final = (
+    *("drop_{}", "reaction_drop_{}", "logit_drop_{}"),
+    *("attribution_projection_{}", "attribution_logit_{}"),
+    *("direct_write", "cue_attention_last", "cue_attention_after"),
+)
 # Stands in the column ``emotion`` for the pairs of all emotions together.
 POOLED: Final = "pooled"
 

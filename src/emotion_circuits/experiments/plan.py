@@ -29,6 +29,9 @@ class Plan:
         """Make a plan of rows, each with its coordinates by name."""
         listed = list(lines)
         coordinates = pd.DataFrame([dict(where) for _, where in listed])
+        # Some lines have no layer or head; those that have one keep a whole number.
+        whole = {name: "Int64" for name in ("layer", "head") if name in coordinates}
+        coordinates = coordinates.astype(whole)
         return cls(tuple(row for row, _ in listed), coordinates)
 
 

@@ -75,9 +75,7 @@ def _scores(
 ) -> Float[np.ndarray, "line metric"]:
     found: dict[str, np.ndarray] = {}
     if known is not None:
-        found = dict(
-            zip(_scored_texts(known, decoding), known.values(evaluator.keys), strict=True)
-        )
+        found = dict(zip(_scored_texts(known, decoding), known.values(evaluator.keys), strict=True))
     missing = sorted(set(texts) - found.keys())
     scores = evaluator.evaluate_batch(missing, decoding.batch_size)
     columns = np.column_stack([scores[key] for key in evaluator.keys])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +36,7 @@ class Steering:
 
     hook_point: str = "resid_post"
     operator: Literal["add", "project_out"] = "add"
-    positions: Positions = Onward()
+    positions: Positions = field(default_factory=Onward)
     strength: Callable[[float], Strength] = Constant
 
     def conditions(

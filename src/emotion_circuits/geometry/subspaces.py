@@ -35,8 +35,8 @@ def paired_differences(
 ) -> Float[np.ndarray, "pair layer d_model"]:
     """Subtract each text's neutral partner from it.
 
-    For the neutral class itself there is no partner: its texts are given minus their mean, so that its
-    subspace is the variation that texts have without any emotion.
+    For the neutral class itself there is no partner: its texts are given minus their mean, so that
+    its subspace is the variation that texts have without any emotion.
 
     Args:
         pooled: One vector per prompt and layer.
@@ -59,8 +59,8 @@ def paired_differences(
     for row in rows:
         if pooled.pair_ids[row] not in partner:
             raise InputError(
-                f"{label} text {pooled.prompts[row][:60]!r} has no {pooled.emotions.neutral} partner with pair_id "
-                f"{pooled.pair_ids[row]!r} in split {split!r}"
+                f"{label} text {pooled.prompts[row][:60]!r} has no {pooled.emotions.neutral} "
+                f"partner with pair_id {pooled.pair_ids[row]!r} in split {split!r}"
             )
     partners = [partner[pooled.pair_ids[row]] for row in rows]
     differences: np.ndarray = pooled.values[rows] - pooled.values[partners]

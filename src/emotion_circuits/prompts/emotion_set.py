@@ -23,6 +23,10 @@ _MARKING_WORDS: Final = {
     "anger": ("angry", "furious", "mad", "outrage", "annoyed", "hate", "stop"),
     "apology": ("sorry", "apologize", "apology", "forgive", "regret", "ashamed", "guilty"),
 }
+_KNOWN: Final[dict[str, dict[str, Any]]] = {
+    "target_metrics": _TARGET_METRICS,
+    "marking_words": _MARKING_WORDS,
+}
 # Names that tables use in an emotion's place for several emotions, or for none.
 _RESERVED: Final = ("baseline", "pooled", "all", "both", "other_emotions")
 
@@ -39,10 +43,11 @@ class EmotionSet(PhaseSettings):
     names: tuple[str, ...] = Field(NAMES, description="the emotions, in the order of all tables")
     neutral: str = Field(NEUTRAL, description="the class every emotion is measured against")
     target_metrics: dict[str, str] = Field(
-        {}, description="metric/label that tells how much of an emotion a text has, by emotion"
+        default={},
+        description="metric/label that tells how much of an emotion a text has, by emotion",
     )
     marking_words: dict[str, tuple[str, ...]] = Field(
-        {}, description="words whose first tokens mark an emotion, by emotion"
+        default={}, description="words whose first tokens mark an emotion, by emotion"
     )
 
     @model_validator(mode="before")
@@ -52,7 +57,10 @@ class EmotionSet(PhaseSettings):
             return given
         values = {name: value for name, value in given.items() if value is not None}
         names = values.get("names", NAMES)
-        for field, known in (("target_metrics", _TARGET_METRICS), ("marking_words", _MARKING_WORDS)):
+        for field, known in (
+            ("target_metrics", _TARGET_METRICS),
+            ("marking_words", _MARKING_WORDS),
+        ):
             own = values.get(field, {})
             if isinstance(own, dict) and isinstance(names, list | tuple):
                 defaults = {name: known[name] for name in names if name in known}

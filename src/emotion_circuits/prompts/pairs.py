@@ -75,9 +75,7 @@ def _check_pair(pair: str, labels: list[str], neutral: str) -> None:
             f"needs the {neutral} text of its pair"
         )
     if labels.count(neutral) > 1:
-        raise InputError(
-            f"pair {pair!r} has {labels.count(neutral)} {neutral} texts; allowed is 1"
-        )
+        raise InputError(f"pair {pair!r} has {labels.count(neutral)} {neutral} texts; allowed is 1")
 
 
 def pair_indices(chosen: pd.DataFrame, emotions: EmotionSet, emotion: str) -> list[tuple[int, int]]:

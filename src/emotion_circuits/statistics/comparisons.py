@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 
 
-
 class ComparisonKey(NamedTuple):
     """What identifies a comparison; the first columns of every table of effects.
 

@@ -17,14 +17,16 @@ COMBINATION = ("kind", "head_set", "ablation", "direction", "mode", "emotion")
 _DIGITS = 6
 
 
-def head_result(
+def nest_head_result(
     records: Sequence[Mapping[str, Any]], common: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Give a file of combinations: the first one at the top, and every one under ``records``."""
     return {**(records[0] if records else {}), **common, "records": list(records)}
 
 
-def head_records(outcomes: Outcomes, sets: Mapping[str, HeadSet], model: str) -> list[dict[str, Any]]:
+def nest_head_records(
+    outcomes: Outcomes, sets: Mapping[str, HeadSet], model: str
+) -> list[dict[str, Any]]:
     """Give each combination of an experiment on heads as lists with an entry for each prompt.
 
     Args:

@@ -18,7 +18,7 @@ from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
 _KEYS: Final = {"random": "random_results", "shuffled": "shuffled_results"}
 
 
-def random_sweep(outcomes: Outcomes) -> dict[str, Any]:
+def nest_random_sweep(outcomes: Outcomes) -> dict[str, Any]:
     """Give the outcomes of controls as the file holds them.
 
     Args:

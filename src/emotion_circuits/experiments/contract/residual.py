@@ -17,7 +17,7 @@ from emotion_circuits.experiments.effects import HALVES
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
 
 
-def residual_sweep(outcomes: Outcomes) -> dict[str, Any]:
+def nest_residual_sweep(outcomes: Outcomes) -> dict[str, Any]:
     """Give the outcomes of a sweep as the file holds them.
 
     Args:
@@ -39,9 +39,7 @@ def residual_sweep(outcomes: Outcomes) -> dict[str, Any]:
         "prompts": baseline.table["prompt"].tolist(),
         "baseline": cell_by_prompt(baseline, book),
         "sweep_results": nested,
-        "halves": {
-            half: baseline.where(half=half).table["prompt"].tolist() for half in HALVES
-        },
+        "halves": {half: baseline.where(half=half).table["prompt"].tolist() for half in HALVES},
     }
 
 
@@ -69,9 +67,7 @@ def read_residual_sweep(result: Mapping[str, Any]) -> Outcomes:
         KeyError: If it has not the form of the file.
     """
     half_of = {
-        prompt: name
-        for name, prompts in (result.get("halves") or {}).items()
-        for prompt in prompts
+        prompt: name for name, prompts in (result.get("halves") or {}).items() for prompt in prompts
     }
 
     def lines() -> Iterator[Line]:
@@ -91,6 +87,4 @@ def outcomes_of(lines: Iterator[Line], half_of: Mapping[str, str] | None = None)
     table = pd.DataFrame(list(lines))
     if half_of is not None and len(table):
         table.insert(1, "half", table["prompt"].map(half_of).fillna(""))
-    if "layer" in table:
-        table["layer"] = table["layer"].astype("Int64")
-    return Outcomes(table)
+    return Outcomes(table.astype({n: "Int64" for n in ("layer", "head") if n in table}))

@@ -18,7 +18,7 @@ ALL: Final = "all"
 _KNOWN: Final = {"layer", "head", "metric", "prompt", "text"}
 
 
-def head_scores(
+def nest_head_scores(
     outcomes: Outcomes, *, targets: Sequence[str], metrics: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
     """Give the ablations of single heads as the file holds them.
@@ -41,7 +41,8 @@ def head_scores(
     """
     baseline = outcomes.baseline
     by_ablation = {
-        where["ablation"]: lines for where, lines in outcomes.where(kind="ablation").groups(["ablation"])
+        where["ablation"]: lines
+        for where, lines in outcomes.where(kind="ablation").groups(["ablation"])
     }
     main = "mean" if "mean" in by_ablation else next(iter(by_ablation))
     of_prompt = baseline.table["label"].to_numpy()
@@ -173,7 +174,11 @@ def _lines_of_entry(entry: Mapping[str, Any], number: int) -> Iterator[Line]:
         if not isinstance(item["patched"], Mapping):
             continue  # a text alone, which has no scores
         label = str(item.get("label", ""))
-        where = {"record": f"{number} {label}", **head, "variant": _variant({"label": label, **entry})}
+        where = {
+            "record": f"{number} {label}",
+            **head,
+            "variant": _variant({"label": label, **entry}),
+        }
         for side, kind in (("baseline", BASELINE_KIND), ("patched", "changed")):
             text = item.get(f"{side}_text", "")
             yield {"prompt": item["prompt"], "kind": kind, **where, "text": text} | flat(item[side])

@@ -40,7 +40,9 @@ class ModelPair:
     def neutral(self, layers: tuple[int, int], split: str) -> Both:
         """Neutral prompts of a split: ``[prompt, position, d_model]`` of A and of B."""
         rows = [
-            np.stack([_at(p[side], layer, self.emotions.neutral, split) for p in self.for_map], axis=1)
+            np.stack(
+                [_at(p[side], layer, self.emotions.neutral, split) for p in self.for_map], axis=1
+            )
             for side, layer in enumerate(layers)
         ]
         return Both(*rows)
@@ -68,9 +70,7 @@ class ModelPair:
                     for phase, layer in zip(self.subspaces, layers, strict=True)
                 )
             )
-        return LayerPair(
-            self.neutral(layers, "train"), differences, trained, self.emotions.names
-        )
+        return LayerPair(self.neutral(layers, "train"), differences, trained, self.emotions.names)
 
     def emotion_vectors(self, layers: tuple[int, int], emotion: str) -> Both:
         """Phase 3's vectors of an emotion at a pair of matched layers."""

@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from emotion_circuits.pipelines.alignment.figure import draw_overlaps
 from emotion_circuits.pipelines.alignment.nodes import align_models
+from emotion_circuits.reporting import draw_overlaps
 
 
 def create_pipeline() -> Pipeline:

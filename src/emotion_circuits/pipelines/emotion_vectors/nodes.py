@@ -16,9 +16,9 @@ from emotion_circuits.geometry import (
 )
 from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
 from emotion_circuits.language_models import resolve_device
-from emotion_circuits.pipelines.emotion_vectors.figure import draw_probes
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
 from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.reporting import draw_probes
 
 
 def fit_emotion_vectors(

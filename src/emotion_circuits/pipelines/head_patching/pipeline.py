@@ -16,6 +16,7 @@ def create_pipeline() -> Pipeline:
                     "text_evaluator",
                     "prompts",
                     "head_score_table",
+                    "params:emotions",
                     "params:head_patching",
                     "params:profile",
                     "head_checkpoint",

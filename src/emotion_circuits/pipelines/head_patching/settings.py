@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from emotion_circuits.pipelines.head_prompts import HeadSettings
-from emotion_circuits.pipelines.head_screening.tables import SCORES
+from emotion_circuits.experiments.head_sets import HEAD_SCORES
+from emotion_circuits.experiments.head_settings import HeadSettings
 
-_SCORES = tuple(name.format(kind) for name in SCORES for kind in ("zero", "mean"))
+_SCORES = tuple(name.format(kind) for name in HEAD_SCORES for kind in ("zero", "mean"))
 
 
 class HeadPatchingSettings(HeadSettings):

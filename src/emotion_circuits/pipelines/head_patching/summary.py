@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from emotion_circuits.circuits import mean_interval, rank_p, ratio_interval
+from emotion_circuits.experiments.head_sets import POOLED
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
+from emotion_circuits.statistics.ratios import mean_interval, rank_p, ratio_interval
 
 _KEYS: Final = ["what", "emotion", "direction", "mode", "ablation"]
 # Column of the tidy table that is a share of the effect: names of share, random share, excess, p.
@@ -38,11 +39,11 @@ def summarize(tidy: pd.DataFrame, settings: HeadPatchingSettings) -> pd.DataFram
     is resampled over sets, too.
 
     Args:
-        tidy: What ``tidy_rows`` gives.
+        tidy: What ``pair_table`` gives.
         settings: Resamples.
 
     Returns:
-        One row a combination, with 95 % bootstrap intervals. ``fraction``: mean recovered over
+        One line a combination, with 95 % bootstrap intervals. ``fraction``: mean recovered over
         the effect; ``excess``: the share beyond that of random sets of the same size; ``p_rank``:
         the share of sets, this one included, that recover as much. For ablation the same of
         ``contrast_lost``: 1 − what is left of the effect under ablation over the effect.
@@ -70,7 +71,7 @@ def summarize(tidy: pd.DataFrame, settings: HeadPatchingSettings) -> pd.DataFram
 
 
 def _with_pooled(tidy: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([tidy, tidy.assign(emotion="pooled")], ignore_index=True)
+    return pd.concat([tidy, tidy.assign(emotion=POOLED)], ignore_index=True)
 
 
 def _is_random(name: str) -> bool:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from emotion_circuits.circuits import HALVES, Head, ablate_heads, log_odds, mean_outputs
-from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.circuits import log_odds
 from emotion_circuits.evaluation import TextEvaluator
-from emotion_circuits.interventions import (
-    BASELINE,
-    Checkpoint,
-    Condition,
-    Row,
-    capture_heads,
-    read_logits,
-)
-from emotion_circuits.pipelines.head_prompts import HeadPrompts
-from emotion_circuits.pipelines.head_screening.reactions import read_preferences
+from emotion_circuits.experiments import Outcomes, Plan, run
+from emotion_circuits.experiments.head_conditions import ablate_heads
+from emotion_circuits.experiments.head_plans import baseline_lines
+from emotion_circuits.experiments.heads import Head
+from emotion_circuits.experiments.paired_prompts import PairedPrompts
+from emotion_circuits.interventions import Checkpoint, Row, continuation_log_probs, read_logits
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
+from emotion_circuits.prompts import PAIR_HALVES
 
-Metrics = dict[str, Float[np.ndarray, "..."]]
 Values = dict[tuple[str, str], Float[Tensor, "layer head d_head"]]
 
 
@@ -34,60 +30,50 @@ class AblationEffects:
     """Every prompt under every head's ablation.
 
     Attributes:
-        heads: The last axis of what is patched.
-        baseline_texts: Continuations by the model as it is.
-        texts: Continuations of each prompt for each head, by ablation.
-        baseline: Scores of the baseline texts, ``[prompt]`` by ``metric/label``.
-        patched: Scores ``[prompt, head]``, by ablation and ``metric/label``.
-        baseline_odds: Log odds ``[prompt, emotion]`` that the token after the prompt marks each
-            emotion.
-        patched_odds: The same under ablation, ``[prompt, head, emotion]``, by ablation.
-        baseline_preference: What ``read_preferences`` gives for the model as it is, ``[prompt]``.
-        patched_preference: The same under ablation, ``[prompt, head]``, by ablation.
+        heads: The heads, in the order of the outcomes.
+        outcomes: The baseline of every prompt, then for each ablation each prompt's lines, one a
+            head.
+        odds: Log odds that the token after the prompt marks each emotion, for each line.
+        preference: What ``read_preferences`` gives, for each line.
     """
 
     heads: list[Head]
-    baseline_texts: list[str]
-    texts: dict[str, list[list[str]]]
-    baseline: Metrics
-    patched: dict[str, Metrics]
-    baseline_odds: Float[np.ndarray, "prompt emotion"]
-    patched_odds: dict[str, Float[np.ndarray, "prompt head emotion"]]
-    baseline_preference: Float[np.ndarray, " prompt"]
-    patched_preference: dict[str, Float[np.ndarray, "prompt head"]]
+    outcomes: Outcomes
+    odds: Float[np.ndarray, "line emotion"]
+    preference: Float[np.ndarray, " line"]
+
+    def baseline(self, values: Float[np.ndarray, "line ..."]) -> Float[np.ndarray, "prompt ..."]:
+        """Give the baseline's part of values that have one entry a line."""
+        return values[(self.outcomes.table["kind"] == "baseline").to_numpy()]
+
+    def ablated(
+        self, values: Float[np.ndarray, "line ..."], ablation: str
+    ) -> Float[np.ndarray, "prompt head ..."]:
+        """Give one ablation's part of values that have one entry a line, by prompt and head."""
+        part = values[(self.outcomes.table["ablation"] == ablation).to_numpy()]
+        return part.reshape(-1, len(self.heads), *part.shape[1:])
 
 
-def ablation_values(data: HeadPrompts, ablations: Sequence[str], batch_size: int) -> Values:
+def ablation_values(prompts: PairedPrompts, ablations: Sequence[str], batch_size: int) -> Values:
     """Give what stands in for each head's output, by ablation and half.
 
     Zeros; or, for a prompt of one half, the mean over all prompts of the other half, so that no
     prompt and no partner of it has a part in its own ablation.
     """
-    shape = (data.model.n_layers, data.model.n_heads, data.model.d_head)
-    found: Values = {("zero", half): torch.zeros(shape) for half in HALVES}
+    model = prompts.model
+    zeros = torch.zeros(model.n_layers, model.n_heads, model.d_head)
+    found: Values = {("zero", half): zeros for half in PAIR_HALVES}
     if "mean" in ablations:
-        z = {
-            row: values
-            for batch in capture_heads(data.model, data.ids, batch_size=batch_size)
-            for row, values in zip(batch.rows, _outputs(batch.z), strict=True)
-        }
-        labels = dict(enumerate(data.table["emotion"]))
-        for half, other in zip(HALVES, reversed(HALVES), strict=True):
-            others = {row: z[row] for row in data.rows_of(other)}
-            found["mean", half] = mean_outputs(others, labels, n_special=data.n_special)
+        means = prompts.mean_outputs(prompts.head_outputs(batch_size))
+        found |= {("mean", half): values for half, values in means.items()}
     return {key: values for key, values in found.items() if key[0] in ablations}
 
 
-def _outputs(z: Tensor | None) -> Tensor:
-    assert z is not None
-    return z
-
-
 def ablate_each_head(
-    data: HeadPrompts,
+    prompts: PairedPrompts,
     evaluator: TextEvaluator,
     values: Values,
-    marking: dict[str, Int[Tensor, " token"]],
+    marking: Mapping[str, Int[Tensor, " token"]],
     heads: list[Head],
     settings: HeadScreeningSettings,
     checkpoint: Checkpoint | None,
@@ -95,7 +81,7 @@ def ablate_each_head(
     """Continue every prompt without each head in turn, in one table of rows.
 
     Args:
-        data: The prompts.
+        prompts: The prompts.
         evaluator: Scores the continuations.
         values: What ``ablation_values`` gives.
         marking: Tokens that mark each emotion.
@@ -103,70 +89,79 @@ def ablate_each_head(
         settings: How much to generate.
         checkpoint: Where finished texts outlive a killed run.
     """
-    conditions = {
-        (ablation, half, head): ablate_heads(f"{ablation} {head}", [head], held)
-        for (ablation, half), held in values.items()
-        for head in heads
-    }
-    halves = data.table["half"].tolist()
-    n_prompts = len(halves)
-    rows = [Row(ids, BASELINE) for ids in data.ids]
-    for ablation in settings.ablations:
-        rows += _rows_of(data, conditions, ablation, halves, heads)
-    tokens = data.continue_rows(rows, settings, "head ablations", checkpoint)
-    texts = data.decode(tokens)
-    scores = evaluator.evaluate_batch(texts, settings.batch_size)
-    odds = _read_odds(data, rows, marking)
-    of_ablation = np.repeat(np.arange(n_prompts), len(heads)).tolist()
-    owners = [*range(n_prompts), *(of_ablation * len(settings.ablations))]
-    preferences = read_preferences(data, rows, owners, tokens[:n_prompts])
-    patched: dict[str, Metrics] = {}
-    patched_odds: dict[str, Float[np.ndarray, "prompt head emotion"]] = {}
-    patched_texts: dict[str, list[list[str]]] = {}
-    patched_preference: dict[str, Float[np.ndarray, "prompt head"]] = {}
-    for place, ablation in enumerate(settings.ablations):
-        start = n_prompts * (1 + place * len(heads))
-        part = slice(start, start + n_prompts * len(heads))
-        patched[ablation] = {
-            key: value[part].reshape(n_prompts, len(heads)) for key, value in scores.items()
-        }
-        patched_odds[ablation] = odds[part].reshape(n_prompts, len(heads), -1)
-        patched_preference[ablation] = preferences[part].reshape(n_prompts, len(heads))
-        flat = texts[part]
-        patched_texts[ablation] = [
-            flat[row * len(heads) : (row + 1) * len(heads)] for row in range(n_prompts)
-        ]
+    plan = Plan.of(
+        [*baseline_lines(prompts), *_ablation_lines(prompts, values, heads, settings.ablations)]
+    )
+    outcomes = run(
+        prompts.model,
+        evaluator,
+        plan,
+        settings.decoding(),
+        checkpoint=checkpoint,
+        progress=f"{prompts.model.name} head ablations",
+    )
+    tokens = outcomes.baseline.table["token_ids"].tolist()
     return AblationEffects(
         heads,
-        texts[:n_prompts],
-        patched_texts,
-        {key: value[:n_prompts] for key, value in scores.items()},
-        patched,
-        odds[:n_prompts],
-        patched_odds,
-        preferences[:n_prompts],
-        patched_preference,
+        outcomes,
+        _read_odds(prompts, plan.rows, marking),
+        read_preferences(prompts, plan, tokens),
     )
 
 
-def _rows_of(
-    data: HeadPrompts,
-    conditions: dict[tuple[str, str, Head], Condition],
-    ablation: str,
-    halves: list[str],
-    heads: list[Head],
-) -> list[Row]:
-    return [
-        Row(ids, conditions[ablation, half, head])
-        for ids, half in zip(data.ids, halves, strict=True)
+def _ablation_lines(
+    prompts: PairedPrompts, values: Values, heads: Sequence[Head], ablations: Sequence[str]
+) -> Iterator[tuple[Row, dict[str, Any]]]:
+    conditions = {
+        (*key, head): ablate_heads(f"{key[0]} {head}", [head], held)
+        for key, held in values.items()
         for head in heads
-    ]
+    }
+    for ablation in ablations:
+        for where, ids in zip(prompts.coordinates, prompts.ids, strict=True):
+            for head in heads:
+                what = {"kind": "ablation", "ablation": ablation, **head._asdict()}
+                yield Row(ids, conditions[ablation, where["half"], head]), {**where, **what}
 
 
 def _read_odds(
-    data: HeadPrompts, rows: list[Row], marking: dict[str, Int[Tensor, " token"]]
+    prompts: PairedPrompts, rows: Sequence[Row], marking: Mapping[str, Int[Tensor, " token"]]
 ) -> Float[np.ndarray, "row emotion"]:
-    def read(logits: Tensor) -> Tensor:
-        return torch.stack([log_odds(logits, marking[emotion]) for emotion in EMOTIONS], dim=1)
+    names = prompts.emotions.names
 
-    return read_logits(data.model, rows, read).double().numpy()
+    def read(logits: Tensor) -> Tensor:
+        return torch.stack([log_odds(logits, marking[emotion]) for emotion in names], dim=1)
+
+    return read_logits(prompts.model, rows, read).double().numpy()
+
+
+def read_preferences(
+    prompts: PairedPrompts, plan: Plan, reactions: Sequence[tuple[int, ...]]
+) -> Float[np.ndarray, " row"]:
+    """Log-probability of the reaction to the emotion's prompt minus that to the neutral prompt.
+
+    Both are reactions of the unpatched model, and both are read after the emotion's prompt under
+    each row's condition. Every token of both counts, so that an effect shows that changes no
+    greedy choice.
+
+    Args:
+        prompts: The prompts.
+        plan: Prompts under conditions that act everywhere, with ``prompt_index``.
+        reactions: What the unpatched model says after each prompt, as tokens.
+
+    Returns:
+        The difference of the means per token, in nats; NaN for neutral prompts.
+
+    Source: effects of heads on log-probability differences, Wang et al. 2022, arXiv:2211.00593.
+    """
+    partner = dict(pair for name in prompts.emotions.names for pair in prompts.pairs(name))
+    owners = plan.coordinates["prompt_index"].tolist()
+    kept = [place for place, owner in enumerate(owners) if owner in partner]
+    found = np.full(len(owners), np.nan)
+    if kept:
+        rows = [plan.rows[place] for place in kept]
+        own = [reactions[owners[place]] for place in kept]
+        neutral = [reactions[partner[owners[place]]] for place in kept]
+        values = continuation_log_probs(prompts.model, [*rows, *rows], [*own, *neutral])
+        found[kept] = values[: len(kept)] - values[len(kept) :]
+    return found

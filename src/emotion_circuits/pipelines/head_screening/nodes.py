@@ -4,14 +4,19 @@ from typing import Any
 
 import pandas as pd
 
-from emotion_circuits.circuits import Head
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.experiments.contract import nest_head_scores
+from emotion_circuits.experiments.heads import Head
+from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
-from emotion_circuits.pipelines.head_prompts import HeadPrompts, check_targets
-from emotion_circuits.pipelines.head_screening.ablations import ablate_each_head, ablation_values
-from emotion_circuits.pipelines.head_screening.effects_json import head_scores
+from emotion_circuits.node_marks import needs_emotions
+from emotion_circuits.pipelines.head_screening.ablations import (
+    AblationEffects,
+    ablate_each_head,
+    ablation_values,
+)
 from emotion_circuits.pipelines.head_screening.readings import (
     marking_tokens,
     read_attributions,
@@ -21,13 +26,16 @@ from emotion_circuits.pipelines.head_screening.readings import (
 )
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
 from emotion_circuits.pipelines.head_screening.tables import agreement_table, score_table
+from emotion_circuits.prompts import EmotionSet
 
 
+@needs_emotions("target_metrics", "marking_words")
 def screen_heads(
     language_model: LanguageModel,
     text_evaluator: TextEvaluator,
     prompts: pd.DataFrame,
     emotion_vectors: dict[str, Any],
+    emotions: EmotionSet,
     settings: HeadScreeningSettings,
     profile: str,
     checkpoint: Checkpoint | None = None,
@@ -39,27 +47,33 @@ def screen_heads(
         text_evaluator: Scores continuations.
         prompts: Phase 1's table.
         emotion_vectors: Phase 3's.
+        emotions: The study's.
         settings: What to do.
         profile: The profile's name.
         checkpoint: Where finished texts outlive a killed run.
 
     Returns:
-        The JSON with the effects of ablation and their samples; a table of all scores, one row a
+        The JSON with the effects of ablation and their samples; a table of all scores, one line a
         head, emotion and half; and how well the scores that need no generation foretell it.
 
     Raises:
         InputError: If a layer, metric or pair is not there.
     """
-    check_targets(text_evaluator, settings)
+    emotions.check_metrics(text_evaluator.keys)
     for metric in settings.metrics or ():
         if metric not in text_evaluator.keys:
-            raise unknown_name(
-                "metric", metric, text_evaluator.keys, where="the profile's evaluators"
-            )
+            raise unknown_name("metric", metric, text_evaluator.keys, where="the evaluators")
     heads = heads_of(language_model, settings)
-    marking = marking_tokens(language_model, settings.marking_words)
+    marking = marking_tokens(language_model, emotions)
     site = vector_site(emotion_vectors, settings.vector_layer)
-    data = HeadPrompts.prepare(language_model, prompts, settings)
+    data = PairedPrompts.prepare(
+        language_model,
+        prompts,
+        emotions,
+        split=settings.split,
+        limit=settings.max_samples_per_emotion,
+        device=settings.device,
+    )
     values = ablation_values(data, settings.ablations, settings.batch_size)
     effects = ablate_each_head(data, text_evaluator, values, marking, heads, settings, checkpoint)
     last, after, uniform = read_cue_attention(data, heads, settings.batch_size)
@@ -71,8 +85,27 @@ def screen_heads(
     }
     table = score_table(data, effects, readings, settings)
     table["cue_attention_uniform"] = float(pd.Series(uniform).mean())
-    scores = head_scores(data, effects, settings, profile)
+    scores = {
+        "profile": profile,
+        "model": data.model.name,
+        "sequence_length": settings.sequence_length,
+        **_effects_file(effects, emotions, settings),
+    }
     return scores, table, agreement_table(table, settings)
+
+
+def _effects_file(
+    effects: AblationEffects, emotions: EmotionSet, settings: HeadScreeningSettings
+) -> dict[str, Any]:
+    targets = list(emotions.target_metrics.values())
+    listed = [
+        metric
+        for metric in effects.outcomes.metrics
+        if settings.metrics is None or metric in (*settings.metrics, *targets)
+    ]
+    return nest_head_scores(
+        effects.outcomes, targets=targets, metrics=listed, labels=emotions.labels
+    )
 
 
 def heads_of(model: LanguageModel, settings: HeadScreeningSettings) -> list[Head]:

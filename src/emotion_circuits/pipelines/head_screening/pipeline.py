@@ -16,6 +16,7 @@ def create_pipeline() -> Pipeline:
                     "text_evaluator",
                     "prompts",
                     "emotion_vectors",
+                    "params:emotions",
                     "params:head_screening",
                     "params:profile",
                     "screening_checkpoint",

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.circuits import (
-    Head,
     ablation_estimates,
     cue_attention,
     direct_write,
@@ -21,12 +20,13 @@ from emotion_circuits.circuits import (
     log_odds_target,
     projection_target,
 )
-from emotion_circuits.emotions import EMOTIONS, NEUTRAL
 from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.experiments.heads import Head
+from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.interventions import capture_heads
 from emotion_circuits.language_models import LanguageModel, encode_prompts
-from emotion_circuits.pipelines.head_prompts import HeadPrompts
 from emotion_circuits.pipelines.head_screening.ablations import Values
+from emotion_circuits.prompts import EmotionSet
 
 Reading = Float[np.ndarray, "prompt head"]
 
@@ -69,17 +69,16 @@ def vector_site(emotion_vectors: dict[str, Any], layer: int | None) -> VectorSit
     )
 
 
-def marking_tokens(
-    model: LanguageModel, words: dict[str, list[str]]
-) -> dict[str, Int[Tensor, " token"]]:
+def marking_tokens(model: LanguageModel, emotions: EmotionSet) -> dict[str, Int[Tensor, " token"]]:
     """Give the tokens words of each emotion begin with, within a sentence or at its start.
 
     Raises:
         InputError: If all of an emotion's tokens begin another emotion's words, too.
     """
     found: dict[str, set[int]] = {}
-    for emotion in EMOTIONS:
-        forms = [form for word in words[emotion] for form in (f" {word}", word.capitalize())]
+    for emotion in emotions.names:
+        words = emotions.marking_words[emotion]
+        forms = [form for word in words for form in (f" {word}", word.capitalize())]
         encoded = [model.tokenizer(form, add_special_tokens=False).input_ids for form in forms]
         found[emotion] = {ids[0] for ids in encoded if ids}
     own: dict[str, Int[Tensor, " token"]] = {}
@@ -88,21 +87,21 @@ def marking_tokens(
         if not tokens - others:
             raise InputError(
                 f"marking_words of {emotion} begin with no token of their own for model "
-                f"{model.name!r}: {', '.join(words[emotion])}"
+                f"{model.name!r}: {', '.join(emotions.marking_words[emotion])}"
             )
         own[emotion] = torch.tensor(sorted(tokens - others))
     return own
 
 
 def read_writes(
-    data: HeadPrompts, site: VectorSite, heads: list[Head], batch_size: int
+    prompts: PairedPrompts, site: VectorSite, heads: list[Head], batch_size: int
 ) -> dict[str, Reading]:
     """Give each head's direct write onto each emotion's vector, at the last position.
 
     Heads above the layer of the vectors have NaN: they write only what comes after it.
     """
-    writes = head_writes(data.model, data.ids, batch_size=batch_size)
-    scales, centered = final_scales(data.model, data.ids, batch_size=batch_size)
+    writes = head_writes(prompts.model, prompts.ids, batch_size=batch_size)
+    scales, centered = final_scales(prompts.model, prompts.ids, batch_size=batch_size)
     found = {}
     for emotion, vector in site.vectors.items():
         written = direct_write(writes, scales, vector, centered=centered)
@@ -112,15 +111,19 @@ def read_writes(
 
 
 def read_cue_attention(
-    data: HeadPrompts, heads: list[Head], batch_size: int
+    prompts: PairedPrompts, heads: list[Head], batch_size: int
 ) -> tuple[Reading, Reading, Float[np.ndarray, " prompt"]]:
     """Give attention to the cue from the last position and from those after it, and by chance."""
-    cues = encode_prompts(data.model, data.table["text"].tolist(), data.table["cue"].tolist())
-    n_prompts = len(data.ids)
+    cues = encode_prompts(
+        prompts.model, prompts.table["text"].tolist(), prompts.table["cue"].tolist()
+    )
+    n_prompts = len(prompts.ids)
     last = np.full((n_prompts, len(heads)), np.nan)
     after = np.full((n_prompts, len(heads)), np.nan)
     uniform = np.full(n_prompts, np.nan)
-    for batch in capture_heads(data.model, data.ids, parts=("pattern",), batch_size=batch_size):
+    for batch in capture_heads(
+        prompts.model, prompts.ids, parts=("pattern",), batch_size=batch_size
+    ):
         rows, pattern = list(batch.rows), batch.pattern
         assert pattern is not None
         seen = cue_attention(pattern, cues.cue_mask[rows, : pattern.shape[-1]])
@@ -130,7 +133,7 @@ def read_cue_attention(
 
 
 def read_attributions(
-    data: HeadPrompts,
+    prompts: PairedPrompts,
     site: VectorSite,
     marking: dict[str, Int[Tensor, " token"]],
     values: Values,
@@ -144,7 +147,7 @@ def read_attributions(
         ``projection`` is the last position's component along the emotion's vector, ``logit`` the
         log odds that the next token marks the emotion. Neutral prompts have NaN.
     """
-    emotions = data.table["emotion"].tolist()
+    emotions = prompts.table["emotion"].tolist()
     ablations = list(dict.fromkeys(ablation for ablation, _ in values))
     shape = (len(emotions), len(heads))
     found = {
@@ -152,15 +155,15 @@ def read_attributions(
         for target in ("projection", "logit")
         for ablation in ablations
     }
-    for rows in _batches(data, batch_size):
+    for rows in _batches(prompts, batch_size):
         labels = [emotions[row] for row in rows]
         targets = {
             "projection": projection_target(torch.stack([site.vectors[e] for e in labels])),
             "logit": log_odds_target([marking[emotion] for emotion in labels]),
         }
-        ids = torch.tensor([data.ids[row] for row in rows], device=data.model.device)
-        read = head_gradients(data.model, ids, targets, layer=site.layer)
-        halves = data.table["half"].to_numpy()[rows]
+        ids = torch.tensor([prompts.ids[row] for row in rows], device=prompts.model.device)
+        read = head_gradients(prompts.model, ids, targets, layer=site.layer)
+        halves = prompts.table["half"].to_numpy()[rows]
         for (ablation, half), held in values.items():
             mine = np.flatnonzero(halves == half)
             for target, gradient in read.gradients.items():
@@ -170,12 +173,12 @@ def read_attributions(
     return found
 
 
-def _batches(data: HeadPrompts, batch_size: int) -> list[list[int]]:
+def _batches(prompts: PairedPrompts, batch_size: int) -> list[list[int]]:
     """Put emotion prompts of one length together."""
     by_length: dict[int, list[int]] = {}
-    for row, emotion in enumerate(data.table["emotion"]):
-        if emotion != NEUTRAL:
-            by_length.setdefault(len(data.ids[row]), []).append(row)
+    for row, emotion in enumerate(prompts.table["emotion"]):
+        if emotion != prompts.emotions.neutral:
+            by_length.setdefault(len(prompts.ids[row]), []).append(row)
     return [
         rows[start : start + batch_size]
         for _, rows in sorted(by_length.items(), reverse=True)

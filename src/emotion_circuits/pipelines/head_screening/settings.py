@@ -4,14 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, field_validator
 
-from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.pipelines.head_prompts import HeadSettings
-
-_WORDS = {
-    "gratitude": ["thank", "thanks", "grateful", "thankful", "appreciate", "kind"],
-    "anger": ["angry", "furious", "mad", "outrage", "annoyed", "hate", "stop"],
-    "apology": ["sorry", "apologize", "apology", "forgive", "regret", "ashamed", "guilty"],
-}
+from emotion_circuits.experiments.head_settings import HeadSettings
 
 
 class HeadScreeningSettings(HeadSettings):
@@ -29,9 +22,6 @@ class HeadScreeningSettings(HeadSettings):
     vector_layer: NonNegativeInt | None = Field(
         None, description="whose emotion vectors heads are held against; null: the last there is"
     )
-    marking_words: dict[str, list[str]] = Field(
-        _WORDS, description="words whose first tokens mark an emotion"
-    )
     recall_share: float = Field(
         0.2, gt=0, le=0.5, description="which share of heads counts as top, for recall"
     )
@@ -42,10 +32,3 @@ class HeadScreeningSettings(HeadSettings):
         if isinstance(values, list) and len(set(values)) < len(values):
             raise ValueError("the same value stands twice in the list")
         return values
-
-    @field_validator("marking_words")
-    @classmethod
-    def _mark_every_emotion(cls, words: dict[str, list[str]]) -> dict[str, list[str]]:
-        if set(words) != set(EMOTIONS) or not all(words.values()):
-            raise ValueError(f"it must give words for each of {', '.join(EMOTIONS)}")
-        return words

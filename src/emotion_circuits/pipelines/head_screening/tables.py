@@ -8,20 +8,15 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.circuits import HALVES, mean_interval, pair_rows, rank_agreement
-from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.pipelines.head_prompts import HeadPrompts
+from emotion_circuits.circuits import rank_agreement
+from emotion_circuits.experiments.head_sets import HEAD_SCORES, POOLED
+from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.pipelines.head_screening.ablations import AblationEffects
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
+from emotion_circuits.prompts import PAIR_HALVES
+from emotion_circuits.statistics.ratios import mean_interval
 
-POOLED: Final = "pooled"
 BOTH: Final = "both"
-# Scores of a head, all of them larger the more it carries an emotion. {} is zero or mean.
-SCORES: Final = (
-    *("drop_{}", "reaction_drop_{}", "logit_drop_{}"),
-    *("attribution_projection_{}", "attribution_logit_{}"),
-    *("direct_write", "cue_attention_last", "cue_attention_after"),
-)
 _WITH_INTERVAL: Final = tuple(
     f"{name}_{ablation}"
     for name in ("drop", "reaction_drop", "logit_drop")
@@ -35,7 +30,7 @@ Columns = dict[str, np.ndarray]  # [pair, head] each, but [pair] for _PLACES
 
 
 def pair_scores(
-    data: HeadPrompts,
+    prompts: PairedPrompts,
     effects: AblationEffects,
     readings: Mapping[str, Any],
     emotion: str,
@@ -53,19 +48,19 @@ def pair_scores(
         position and from those after it, on the emotion's prompt and on the neutral one; and
         attributions. ``half`` and ``pair_id`` ``[pair]`` say where a pair belongs.
     """
-    target, place = settings.target_metrics[emotion], EMOTIONS.index(emotion)
-    pairs = np.array(pair_rows(data.table, emotion), dtype=int).reshape(-1, 2)
+    target, place = prompts.emotions.target_metrics[emotion], prompts.emotions.place(emotion)
+    pairs = np.array(prompts.pairs(emotion), dtype=int).reshape(-1, 2)
     ours, neutral = pairs[:, 0], pairs[:, 1]
-    found: Columns = {name: data.table[name].to_numpy()[ours] for name in _PLACES}
-    before, odds = effects.baseline[target], effects.baseline_odds[:, place]
-    for ablation, metrics in effects.patched.items():
-        after = metrics[target]
-        found[f"drop_{ablation}"] = before[ours, None] - after[ours]
-        found[f"neutral_shift_{ablation}"] = after[neutral] - before[neutral, None]
-        marked = effects.patched_odds[ablation][ours, :, place]
-        found[f"logit_drop_{ablation}"] = odds[ours, None] - marked
-        preferred = effects.patched_preference[ablation][ours]
-        found[f"reaction_drop_{ablation}"] = effects.baseline_preference[ours, None] - preferred
+    found: Columns = {name: prompts.table[name].to_numpy()[ours] for name in _PLACES}
+    scores = effects.outcomes.values([target])[:, 0]
+    odds, preference = effects.odds[:, place], effects.preference
+    before = [effects.baseline(values) for values in (scores, odds, preference)]
+    for ablation in settings.ablations:
+        after = [effects.ablated(values, ablation) for values in (scores, odds, preference)]
+        found[f"drop_{ablation}"] = before[0][ours, None] - after[0][ours]
+        found[f"neutral_shift_{ablation}"] = after[0][neutral] - before[0][neutral, None]
+        found[f"logit_drop_{ablation}"] = before[1][ours, None] - after[1][ours]
+        found[f"reaction_drop_{ablation}"] = before[2][ours, None] - after[2][ours]
     writes = readings["writes"][emotion]
     found["direct_write"] = writes[ours] - writes[neutral]
     for name in ("cue_attention_last", "cue_attention_after"):
@@ -77,7 +72,7 @@ def pair_scores(
 
 
 def score_table(
-    data: HeadPrompts,
+    prompts: PairedPrompts,
     effects: AblationEffects,
     readings: Mapping[str, Any],
     settings: HeadScreeningSettings,
@@ -85,19 +80,20 @@ def score_table(
     """Average scores over pairs: for each half, for both together, each emotion and all pooled.
 
     Returns:
-        One row a head, emotion and half; the scores' names are ``pair_scores``' with ``_lower``
+        One line a head, emotion and half; the scores' names are ``pair_scores``' with ``_lower``
         and ``_upper`` for 95 % bootstrap intervals where they are given; pairs that share a neutral
         prompt are resampled together.
     """
     each = {
-        emotion: pair_scores(data, effects, readings, emotion, settings) for emotion in EMOTIONS
+        emotion: pair_scores(prompts, effects, readings, emotion, settings)
+        for emotion in prompts.emotions.names
     }
     each = {emotion: columns for emotion, columns in each.items() if len(columns["half"])}
     names = list(next(iter(each.values())))
     pooled = {name: np.concatenate([columns[name] for columns in each.values()]) for name in names}
     parts = []
     for emotion, columns in {**each, POOLED: pooled}.items():
-        for half in (*HALVES, BOTH):
+        for half in (*PAIR_HALVES, BOTH):
             chosen = (
                 np.ones(len(columns["half"]), bool) if half == BOTH else columns["half"] == half
             )
@@ -112,7 +108,7 @@ def score_table(
             frame.insert(0, "layer", [head.layer for head in effects.heads])
             parts.append(frame)
     table = pd.concat(parts, ignore_index=True)
-    table.insert(0, "model_name", data.model.name)
+    table.insert(0, "model_name", prompts.model.name)
     return table
 
 
@@ -146,7 +142,7 @@ def agreement_table(table: pd.DataFrame, settings: HeadScreeningSettings) -> pd.
         settings: Names ablations, and how many heads are top.
 
     Returns:
-        One row an emotion, ablation, predictor and measured effect.
+        One line an emotion, ablation, predictor and measured effect.
     """
     rows = []
     both = table[table["half"] == BOTH]
@@ -179,7 +175,7 @@ def agreement_table(table: pd.DataFrame, settings: HeadScreeningSettings) -> pd.
 
 def _comparisons(settings: HeadScreeningSettings) -> Iterator[tuple[str, str, str]]:
     for ablation in settings.ablations:
-        predictors = [name.format(ablation) for name in SCORES if not name.startswith("drop")]
+        predictors = [name.format(ablation) for name in HEAD_SCORES if not name.startswith("drop")]
         for predictor in predictors:
             for measured in ("drop_{}", "reaction_drop_{}", "logit_drop_{}"):
                 if measured.format(ablation) != predictor:

@@ -1,59 +1,57 @@
-"""Which controls a sweep of emotions is compared with."""
+"""Which controls the emotions' sweep is compared with, and where they run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import numpy as np
-
-from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.pipelines.residual_patching.directions import (
-    Control,
+from emotion_circuits.experiments import Choice
+from emotion_circuits.experiments.directions import (
+    Controls,
     Vectors,
     derive_seed,
     random_control,
     shuffled_controls,
 )
-from emotion_circuits.pipelines.residual_patching.selection import Choice
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
+from emotion_circuits.experiments.steering_settings import SteeringSettings
+from emotion_circuits.geometry import pool_positions
+from emotion_circuits.interventions import Condition
+from emotion_circuits.prompts import EmotionSet
 
 
-class Wanted(NamedTuple):
-    """Which vectors are compared with controls, and at which strengths each emotion's are."""
-
-    vectors: Vectors
-    alphas: dict[str, list[float]]
-
-
-def wanted_controls(
-    vectors: Vectors, choices: Mapping[str, Choice], settings: ResidualPatchingSettings
-) -> Wanted:
-    """Say at which layers and strengths controls run."""
+def controlled_vectors(
+    vectors: Vectors, choices: Mapping[str, Choice], settings: SteeringSettings
+) -> Vectors:
+    """Give the vectors at whose layers controls run."""
 
     def is_wanted(emotion: str, layer: int) -> bool:
         if settings.random_layers == "selected":
             return layer == choices[emotion].layer
         return settings.random_layers == "all" or layer in settings.random_layers
 
-    alphas = {
-        emotion: settings.alphas if settings.random_alphas == "all" else [choice.alpha]
-        for emotion, choice in choices.items()
-    }
-    return Wanted({place: v for place, v in vectors.items() if is_wanted(*place)}, alphas)
+    return {place: vector for place, vector in vectors.items() if is_wanted(*place)}
 
 
 def draw_controls(
     vectors: Vectors,
     activations: Mapping[str, Any],
     emotion_vectors: Mapping[str, Any],
-    settings: ResidualPatchingSettings,
-) -> dict[str, dict[tuple[str, int], list[Control]]]:
-    """Draw the controls of both kinds, each with a seed of its own, by emotion and layer."""
+    emotions: EmotionSet,
+    settings: SteeringSettings,
+) -> dict[str, Controls]:
+    """Draw the controls of both kinds, each with a seed of its own, by emotion and layer.
+
+    Args:
+        vectors: Whose lengths the controls have.
+        activations: Phase 2's result.
+        emotion_vectors: Phase 3's, which says what was pooled how.
+        emotions: The study's.
+        settings: How many of each kind, and the seed.
+    """
     random = {
         (emotion, layer): [
             random_control(
-                vector, derive_seed(settings.seed, 0, EMOTIONS.index(emotion), layer, index)
+                vector, derive_seed(settings.seed, 0, emotions.place(emotion), layer, index)
             )
             for index in range(settings.num_random)
         ]
@@ -61,34 +59,42 @@ def draw_controls(
     }
     seeds = {
         emotion: [
-            derive_seed(settings.seed, 1, rank, index) for index in range(settings.num_shuffled)
+            derive_seed(settings.seed, 1, place, index) for index in range(settings.num_shuffled)
         ]
-        for rank, emotion in enumerate(EMOTIONS)
+        for place, emotion in enumerate(emotions.names)
     }
-    shuffled = shuffled_controls(activations, emotion_vectors, vectors, seeds)
+    metadata = emotion_vectors["metadata"]
+    pooled = pool_positions(
+        activations,
+        emotions,
+        hook_point=metadata["hook_pos"],
+        strategy=metadata["position_strategy"],
+        layers=sorted({layer for _, layer in vectors}),
+    )
+    shuffled = shuffled_controls(pooled, vectors, seeds, split=metadata["split"])
     return {"random": random, "shuffled": shuffled}
 
 
-def other_seeds(settings: ResidualPatchingSettings) -> list[int]:
+def control_conditions(
+    controls: Mapping[str, Controls],
+    choices: Mapping[str, Choice],
+    settings: SteeringSettings,
+) -> Iterator[tuple[Condition, dict[str, Any]]]:
+    """Give the conditions of all controls, at the strengths that are asked for."""
+    for kind, of_kind in controls.items():
+        for (emotion, layer), drawn in of_kind.items():
+            every = settings.random_alphas == "all"
+            yield from settings.steering().conditions(
+                kind,
+                emotion,
+                layer,
+                [control.direction for control in drawn],
+                settings.alphas if every else [choices[emotion].alpha],
+            )
+
+
+def other_seeds(settings: SteeringSettings) -> list[int]:
     """Give seeds for the baseline drawn again; greedy decoding has no seed to change."""
     if settings.sampling == "greedy":
         return []
     return [derive_seed(settings.seed, 2, index) for index in range(settings.num_random)]
-
-
-def describe_controls(
-    controls: Mapping[tuple[str, int], list[Control]],
-) -> dict[str, dict[int, list[dict[str, Any]]]]:
-    """Give seed, lengths and cosine of each control, by emotion and layer."""
-    found: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    for (emotion, layer), drawn in controls.items():
-        found.setdefault(emotion, {})[layer] = [
-            {
-                "seed": control.seed,
-                "norm": float(np.linalg.norm(control.direction)),
-                "own_norm": control.own_norm,
-                "cosine": control.cosine,
-            }
-            for control in drawn
-        ]
-    return found

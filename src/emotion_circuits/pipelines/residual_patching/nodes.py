@@ -10,53 +10,54 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from emotion_circuits.datasets.records import PromptSource
-from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.errors import unknown_name
 from emotion_circuits.evaluation import TextEvaluator
-from emotion_circuits.interventions import BASELINE, Checkpoint, Condition
-from emotion_circuits.language_models import LanguageModel, resolve_device
-from emotion_circuits.pipelines.residual_patching.conditions import Place, build_conditions
-from emotion_circuits.pipelines.residual_patching.control_tables import (
-    control_table,
-    selection_table,
+from emotion_circuits.experiments import (
+    Choice,
+    Outcomes,
+    choose_conditions,
+    cross,
+    join,
+    metric_name,
+    run,
 )
-from emotion_circuits.pipelines.residual_patching.controls import (
+from emotion_circuits.experiments.contract import (
+    nest_random_sweep,
+    nest_residual_sweep,
+    read_random_sweep,
+    read_residual_sweep,
+)
+from emotion_circuits.experiments.directions import (
+    Vectors,
     describe_controls,
+    injected_vectors,
+    vector_norms,
+)
+from emotion_circuits.experiments.steering_settings import SteeringSettings
+from emotion_circuits.interventions import BASELINE, Checkpoint
+from emotion_circuits.language_models import LanguageModel, resolve_device
+from emotion_circuits.node_marks import needs_emotions
+from emotion_circuits.pipelines.residual_patching.controls import (
+    control_conditions,
+    controlled_vectors,
     draw_controls,
     other_seeds,
-    wanted_controls,
 )
-from emotion_circuits.pipelines.residual_patching.directions import (
-    Vectors,
-    project,
-    vectors_at,
-)
-from emotion_circuits.pipelines.residual_patching.figure import (
-    draw_dose_response,
-    draw_specificity,
-)
-from emotion_circuits.pipelines.residual_patching.prompts import choose_prompts, split_halves
-from emotion_circuits.pipelines.residual_patching.results import (
-    cell_as_records,
-    cell_by_prompt,
-    nest_controls,
-    nest_emotions,
-    records_of,
-    texts_of,
-)
-from emotion_circuits.pipelines.residual_patching.scoring import KnownTexts, run_conditions
-from emotion_circuits.pipelines.residual_patching.selection import Choice, choose_conditions
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 from emotion_circuits.pipelines.residual_patching.tables import (
+    control_table,
     dose_response_table,
     score_table,
+    selection_table,
     specificity_table,
 )
+from emotion_circuits.prompts import EmotionSet, PromptSource, choose_neutral, halve_texts
+from emotion_circuits.reporting import draw_dose_response, draw_specificity
 
 logger = logging.getLogger(__name__)
 
+_BASELINE = (BASELINE, {"kind": "baseline", "emotion": "", "layer": None, "draw": 0, "alpha": None})
 
+
+@needs_emotions("target_metrics")
 def sweep_emotions(
     language_model: LanguageModel,
     text_evaluator: TextEvaluator,
@@ -66,7 +67,8 @@ def sweep_emotions(
     fresh_prompts: PromptSource,
     checkpoint: Checkpoint,
     profile: str,
-    settings: ResidualPatchingSettings,
+    emotions: EmotionSet,
+    settings: SteeringSettings,
 ) -> dict[str, Any]:
     """Continue neutral prompts under every emotion, layer and strength, and score them.
 
@@ -80,42 +82,44 @@ def sweep_emotions(
     Raises:
         InputError: If vectors, layers, prompts or target metrics are not there or do not fit.
     """
-    for key in settings.target_metrics.values():  # before hours of generation, not after
-        if key not in text_evaluator.keys:
-            raise unknown_name("target metric", key, text_evaluator.keys)
+    emotions.check_metrics(text_evaluator.keys)  # before hours of generation, not after
     model = _placed(language_model, settings)
-    chosen = choose_prompts(prompts, fresh_prompts, settings)
+    chosen = choose_neutral(
+        prompts,
+        fresh_prompts,
+        emotions,
+        split=settings.split,
+        limit=settings.max_samples_per_emotion,
+    )
     vectors = _injected(emotion_vectors, emotion_subspaces, settings)
-    table: dict[Place, Condition] = {}
+    steering = settings.steering()
+    conditions = [_BASELINE]
     for (emotion, layer), vector in vectors.items():
-        table |= build_conditions(
-            "emotion", emotion, layer, [vector], alphas=settings.alphas, settings=settings
-        )
-    scored = run_conditions(
+        conditions += steering.conditions("emotion", emotion, layer, [vector], settings.alphas)
+    outcomes = run(
         model,
         text_evaluator,
-        chosen,
-        [BASELINE, *table.values()],
-        settings=settings,
-        seed=settings.seed,
+        cross(model, chosen, conditions),
+        settings.decoding(),
         checkpoint=checkpoint,
+        progress=f"{model.name} sweep",
     )
-    logger.info("%s: %d conditions on %d prompts", model.name, len(scored), len(chosen))
+    logger.info("%s: %d conditions on %d prompts", model.name, len(conditions), len(chosen))
+    select = set(halve_texts(chosen, settings.seed).select)
+    half = outcomes.table["prompt"].map(lambda text: "select" if text in select else "confirm")
     return {
         "profile": profile,
         "model": model.name,
-        "prompts": chosen,
-        "baseline": cell_by_prompt(scored[BASELINE.name]),
-        "sweep_results": nest_emotions(scored, table),
+        **nest_residual_sweep(Outcomes(outcomes.table.assign(half=half))),
         "alpha_values": sorted(map(float, settings.alphas)),
         "patch_window": settings.window,
         "sequence_length": settings.sequence_length,
-        "halves": split_halves(chosen, settings.seed)._asdict(),
-        "vector_norms": _norms(vectors),
-        "metadata": settings.model_dump() | {"device": str(model.device)},
+        "vector_norms": vector_norms(vectors),
+        "metadata": _metadata(model, emotions, settings),
     }
 
 
+@needs_emotions("target_metrics")
 def sweep_controls(
     language_model: LanguageModel,
     text_evaluator: TextEvaluator,
@@ -124,63 +128,67 @@ def sweep_controls(
     activations: Mapping[str, Any],
     residual_sweep: Mapping[str, Any],
     checkpoint: Checkpoint,
-    settings: ResidualPatchingSettings,
+    emotions: EmotionSet,
+    settings: SteeringSettings,
 ) -> dict[str, Any]:
     """Continue the same prompts, decoded alike, under directions that should do nothing.
 
     Returns:
         ``profile``, ``model``, ``alpha_values``, ``num_random``, ``num_shuffled``; by emotion,
         layer, index and strength ``random_results`` and ``shuffled_results``, and by emotion,
-        layer and strength ``emotion_results``: lists of ``prompt``, ``text``, ``metrics`` and
-        ``fluency``; ``baseline``, likewise; ``reseeded_results`` (the baseline with other seeds,
-        when sampling); ``controls``: seed, length before matching and cosine with the emotion
-        vector of each direction; ``vector_norms``: the length of each, and of the vector.
+        layer and strength, where there are controls, ``emotion_results``: lists of ``prompt``,
+        ``text``, ``metrics`` and ``fluency``; ``baseline``, likewise; ``reseeded_results`` (the
+        baseline with other seeds, when sampling); ``controls``: seed, length before matching and
+        cosine with the emotion vector of each direction; ``vector_norms``: the length of each,
+        and of the vector.
     """
     model = _placed(language_model, settings)
+    steered = read_residual_sweep(residual_sweep)
+    choices = _choose(steered, emotions, settings)
     vectors = _injected(emotion_vectors, emotion_subspaces, settings)
-    wanted = wanted_controls(vectors, choose_conditions(residual_sweep, settings), settings)
-    controls = draw_controls(wanted.vectors, activations, emotion_vectors, settings)
-    tables: dict[str, dict[Place, Condition]] = {"random": {}, "shuffled": {}}
-    for kind, of_kind in controls.items():
-        for (emotion, layer), drawn in of_kind.items():
-            tables[kind] |= build_conditions(
-                kind,
-                emotion,
-                layer,
-                [control.direction for control in drawn],
-                alphas=wanted.alphas[emotion],
-                settings=settings,
-            )
-    shared: dict[str, Any] = {
-        "settings": settings,
-        "checkpoint": checkpoint,
-        "known": KnownTexts(texts_of(residual_sweep)),
-    }
+    wanted = controlled_vectors(vectors, choices, settings)
+    controls = draw_controls(wanted, activations, emotion_vectors, emotions, settings)
+    conditions = list(control_conditions(controls, choices, settings))
     prompts = residual_sweep["prompts"]
-    conditions = [condition for table in tables.values() for condition in table.values()]
-    scored = run_conditions(
-        model, text_evaluator, prompts, conditions, seed=settings.seed, **shared
-    )
-    reseeded = [
-        run_conditions(model, text_evaluator, prompts, [BASELINE], seed=seed, **shared)
-        for seed in other_seeds(settings)
+    found = [
+        run(
+            model,
+            text_evaluator,
+            cross(model, prompts, conditions),
+            settings.decoding(),
+            checkpoint=checkpoint,
+            known=steered,
+            progress=f"{model.name} controls",
+        )
     ]
-    logger.info("%s: %d control conditions on %d prompts", model.name, len(scored), len(prompts))
+    for draw, seed in enumerate(other_seeds(settings)):
+        again = (BASELINE, {**_BASELINE[1], "kind": "reseeded", "draw": draw})
+        plan = cross(model, prompts, [again])
+        decoding = settings.decoding(seed)
+        found.append(
+            run(model, text_evaluator, plan, decoding, checkpoint=checkpoint, known=steered)
+        )
+    logger.info("%s: %d controls on %d prompts", model.name, len(conditions), len(prompts))
     return {
         "profile": residual_sweep["profile"],
         "model": model.name,
         "alpha_values": residual_sweep["alpha_values"],
         "num_random": settings.num_random,
         "num_shuffled": settings.num_shuffled,
-        "random_results": nest_controls(scored, tables["random"]),
-        "shuffled_results": nest_controls(scored, tables["shuffled"]),
-        "emotion_results": _emotion_records(residual_sweep),
-        "baseline": records_of(residual_sweep["baseline"], prompts),
-        "reseeded_results": [cell_as_records(run[BASELINE.name]) for run in reseeded],
+        **nest_random_sweep(join([_beside(steered, conditions), *found])),
         "controls": {kind: describe_controls(of_kind) for kind, of_kind in controls.items()},
-        "vector_norms": _norms(vectors),
-        "metadata": settings.model_dump() | {"device": str(model.device)},
+        "vector_norms": vector_norms(vectors),
+        "metadata": _metadata(model, emotions, settings),
     }
+
+
+def _beside(steered: Outcomes, conditions: list[Any]) -> Outcomes:
+    """Give the baseline and the emotions' own texts wherever controls were run."""
+    run_at = {(where["emotion"], where["layer"], where["alpha"]) for _, where in conditions}
+    table = steered.table
+    places = zip(table["emotion"], table["layer"], table["alpha"], strict=True)
+    kept = np.array([place in run_at for place in places])
+    return Outcomes(table[(table["kind"] == "baseline").to_numpy() | kept])
 
 
 class Report(NamedTuple):
@@ -195,36 +203,51 @@ class Report(NamedTuple):
     specificity_figure: go.Figure
 
 
+@needs_emotions("target_metrics")
 def report_residual_patching(
     residual_sweep: Mapping[str, Any],
     random_sweep: Mapping[str, Any],
-    settings: ResidualPatchingSettings,
+    emotions: EmotionSet,
+    settings: SteeringSettings,
 ) -> Report:
     """Choose a layer and strength per emotion on one half of the prompts, report on the other.
 
     Returns:
         Tables and figures; each table's function says what its columns are.
     """
-    choices = choose_conditions(residual_sweep, settings)
+    outcomes, model = read_residual_sweep(residual_sweep), residual_sweep["model"]
+    targets = emotions.target_metrics
+    choices = _choose(outcomes, emotions, settings)
     _warn_of_edges(choices, settings)
-    doses = dose_response_table(residual_sweep, settings)
-    specificity = specificity_table(residual_sweep, choices, settings)
-    controls = control_table(residual_sweep, random_sweep, settings)
-    targets = {
-        emotion: settings.target_metrics[emotion].replace("/", ".", 1) for emotion in EMOTIONS
-    }
+    doses = dose_response_table(outcomes, settings)
+    specificity = specificity_table(doses, choices, targets)
+    drawn = read_random_sweep(random_sweep)
+    controls = control_table(outcomes.baseline, drawn, targets, settings)
+    n_select = len(residual_sweep["halves"]["select"])
+    selection = selection_table(doses, choices, controls, targets, n_select)
+    for table in (doses, specificity, controls, selection):
+        table.insert(0, "model_name", model)
+    names = {emotion: metric_name(targets[emotion]) for emotion in emotions.names}
     return Report(
-        score_table(residual_sweep),
+        score_table(outcomes, model),
         doses,
         specificity,
         controls,
-        selection_table(residual_sweep, choices, controls, settings),
-        draw_dose_response(doses, controls, targets),
-        draw_specificity(specificity, targets),
+        selection,
+        draw_dose_response(doses, controls, names),
+        draw_specificity(specificity, names),
     )
 
 
-def _warn_of_edges(choices: Mapping[str, Choice], settings: ResidualPatchingSettings) -> None:
+def _choose(
+    outcomes: Outcomes, emotions: EmotionSet, settings: SteeringSettings
+) -> dict[str, Choice]:
+    return choose_conditions(
+        outcomes, emotions.target_metrics, max_fluency_loss=settings.max_fluency_loss
+    )
+
+
+def _warn_of_edges(choices: Mapping[str, Choice], settings: SteeringSettings) -> None:
     largest = max(map(float, settings.alphas))
     beyond = [emotion for emotion, choice in choices.items() if choice.alpha == largest]
     if beyond and len(settings.alphas) > 1:
@@ -235,40 +258,28 @@ def _warn_of_edges(choices: Mapping[str, Choice], settings: ResidualPatchingSett
         )
 
 
-def _placed(model: LanguageModel, settings: ResidualPatchingSettings) -> LanguageModel:
+def _placed(model: LanguageModel, settings: SteeringSettings) -> LanguageModel:
     return model if settings.device is None else model.on(resolve_device(settings.device))
 
 
 def _injected(
     emotion_vectors: Mapping[str, Any],
     emotion_subspaces: Mapping[str, Any],
-    settings: ResidualPatchingSettings,
+    settings: SteeringSettings,
 ) -> Vectors:
-    """Give what α = 1 adds: the emotion vector, or the part of it in the emotion's subspace."""
-    vectors = vectors_at(emotion_vectors, settings.layers, settings.hook_point)
-    if settings.operator != "subspace":
-        return vectors
-    subspaces = emotion_subspaces["subspaces"]
-    return {
-        (emotion, layer): project(
-            vector, subspaces[emotion][layer]["components"][: settings.subspace_rank]
-        )
-        for (emotion, layer), vector in vectors.items()
+    return injected_vectors(
+        emotion_vectors,
+        emotion_subspaces,
+        settings.layers,
+        settings.hook_point,
+        subspace_rank=settings.subspace_rank if settings.operator == "subspace" else None,
+    )
+
+
+def _metadata(
+    model: LanguageModel, emotions: EmotionSet, settings: SteeringSettings
+) -> dict[str, Any]:
+    return settings.model_dump() | {
+        "target_metrics": dict(emotions.target_metrics),
+        "device": str(model.device),
     }
-
-
-def _emotion_records(sweep: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        emotion: {
-            layer: {alpha: records_of(cell, sweep["prompts"]) for alpha, cell in alphas.items()}
-            for layer, alphas in layers.items()
-        }
-        for emotion, layers in sweep["sweep_results"].items()
-    }
-
-
-def _norms(vectors: Vectors) -> dict[str, dict[int, float]]:
-    norms: dict[str, dict[int, float]] = {}
-    for (emotion, layer), vector in vectors.items():
-        norms.setdefault(emotion, {})[layer] = float(np.linalg.norm(vector))
-    return norms

@@ -9,6 +9,7 @@ from emotion_circuits.pipelines.residual_patching.nodes import (
 )
 
 _SETTINGS = "params:residual_patching"
+_EMOTIONS = "params:emotions"
 
 
 def create_pipeline() -> Pipeline:
@@ -27,6 +28,7 @@ def create_pipeline() -> Pipeline:
                     "fresh_prompts",
                     "residual_checkpoint",
                     "params:profile",
+                    _EMOTIONS,
                     _SETTINGS,
                 ],
                 outputs="residual_sweep",
@@ -43,6 +45,7 @@ def create_pipeline() -> Pipeline:
                     "activations",
                     "residual_sweep",
                     "random_checkpoint",
+                    _EMOTIONS,
                     _SETTINGS,
                 ],
                 outputs="random_sweep",
@@ -51,7 +54,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 report_residual_patching,
-                inputs=["residual_sweep", "random_sweep", _SETTINGS],
+                inputs=["residual_sweep", "random_sweep", _EMOTIONS, _SETTINGS],
                 outputs=[
                     "residual_metrics",
                     "residual_dose_response",

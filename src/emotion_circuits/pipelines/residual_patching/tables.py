@@ -1,165 +1,204 @@
-"""The phase's tables: every score, doses with their responses, and what moves for which emotion."""
+"""The phase's tables: every score, doses with their responses, controls, and what was chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from emotion_circuits.pipelines.residual_patching.results import (
-    metric_keys,
-    records_of,
-    values_of,
-    walk_emotions,
+from emotion_circuits.experiments import (
+    Choice,
+    Outcomes,
+    effect_table,
+    join,
+    metric_name,
+    own_effects,
 )
-from emotion_circuits.pipelines.residual_patching.selection import Choice
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
-from emotion_circuits.statistics.metric_effects import (
-    MetricEffects,
-    metric_effects,
-    resampled_counts,
-)
+from emotion_circuits.experiments.effects import EFFECT_COLUMNS, HALVES, LOSS_COLUMNS
+from emotion_circuits.experiments.steering_settings import SteeringSettings
+from emotion_circuits.statistics.ratios import rank_p
 
-_HALVES = ("select", "confirm")
-_EFFECT = ("mean_baseline", "mean_patched", "mean_diff", "ci_lower", "ci_upper")
+_CONTROLS: Final = ("random", "shuffled", "reseeded")
+_STEERED: Final = ("emotion", "layer", "alpha")
 
 
-class Half(NamedTuple):
-    """One half of the prompts, ready to be compared with.
-
-    Attributes:
-        name: ``select`` or ``confirm``.
-        prompts: Its texts.
-        baseline: Scores without a patch.
-        counts: Resamples, the same for every condition.
-    """
-
-    name: str
-    prompts: list[str]
-    baseline: Float[np.ndarray, "prompt metric"]
-    counts: Float[np.ndarray, "resample prompt"]
-
-
-def halves_of(sweep: Mapping[str, Any], settings: ResidualPatchingSettings) -> list[Half]:
-    """Give both halves of a residual sweep."""
-    keys = metric_keys(sweep)
-    found = []
-    for name in _HALVES:
-        prompts = sweep["halves"][name]
-        baseline = values_of(records_of(sweep["baseline"], prompts), keys)
-        counts = resampled_counts(len(prompts), settings.n_bootstrap, settings.seed)
-        found.append(Half(name, prompts, baseline, counts))
-    return found
-
-
-def score_table(sweep: Mapping[str, Any]) -> pd.DataFrame:
-    """Give every score of a residual sweep: one row per prompt, condition and metric.
+def score_table(outcomes: Outcomes, model: str) -> pd.DataFrame:
+    """Give every score of a sweep: one line per prompt, condition and score.
 
     Returns:
-        ``model_name``, ``prompt_index`` (in ``prompts``), ``half``, ``emotion``, ``layer``,
-        ``alpha`` (the baseline is ``baseline`` with no layer and α 0), ``metric_name``
-        (``metric.label`` or ``fluency.nll``), ``baseline``, ``value``.
+        ``model_name``, ``prompt_index`` (in the order of the prompts), ``half``, ``emotion``,
+        ``layer``, ``alpha`` (the baseline is ``baseline`` with no layer and α 0),
+        ``metric_name`` (``metric.label`` or ``fluency.nll``), ``baseline``, ``value``.
     """
-    keys, prompts = metric_keys(sweep), sweep["prompts"]
-    in_select = set(sweep["halves"]["select"])
-    half = ["select" if prompt in in_select else "confirm" for prompt in prompts]
-    baseline = values_of(records_of(sweep["baseline"], prompts), keys)
-    cells: list[tuple[str, int | None, float, np.ndarray]] = [("baseline", None, 0.0, baseline)]
-    for emotion, layer, alpha, cell in walk_emotions(sweep["sweep_results"]):
-        cells.append((emotion, layer, alpha, values_of(records_of(cell, prompts), keys)))
-    shape = (len(cells), len(prompts), len(keys))
-    condition, prompt, metric = (axis.ravel() for axis in np.indices(shape))
-    names = np.array([key.replace("/", ".", 1) for key in keys], dtype=object)
-    columns = list(zip(*(cell[:3] for cell in cells), strict=True))
+    keys = outcomes.keys
+    baseline = outcomes.baseline
+    index = {prompt: place for place, prompt in enumerate(baseline.table["prompt"])}
+    shown = outcomes.where(kind=["baseline", "emotion"])
+    place = shown.table["prompt"].map(index).to_numpy()
+    lines, metrics = (axis.ravel() for axis in np.indices((len(shown), len(keys))))
+    is_baseline = (shown.table["kind"] == "baseline").to_numpy()
+    emotion = np.where(is_baseline, "baseline", shown.table["emotion"].to_numpy(dtype=object))
+    alpha = np.where(is_baseline, 0.0, shown.table["alpha"].to_numpy(dtype=float))
     return pd.DataFrame(
         {
-            "model_name": sweep["model"],
-            "prompt_index": prompt,
-            "half": np.array(half, dtype=object)[prompt],
-            "emotion": np.array(columns[0], dtype=object)[condition],
-            "layer": pd.array(columns[1], dtype="Int64")[condition],
-            "alpha": np.array(columns[2], dtype=float)[condition],
-            "metric_name": names[metric],
-            "baseline": np.broadcast_to(baseline, shape).ravel(),
-            "value": np.stack([values for *_, values in cells]).ravel(),
+            "model_name": model,
+            "prompt_index": place[lines],
+            "half": shown.table["half"].to_numpy(dtype=object)[lines],
+            "emotion": emotion[lines],
+            "layer": shown.table["layer"].array[lines],
+            "alpha": alpha[lines],
+            "metric_name": np.array(list(map(metric_name, keys)), dtype=object)[metrics],
+            "baseline": baseline.values(keys)[place].ravel(),
+            "value": shown.values(keys).ravel(),
         }
     )
 
 
-def dose_response_table(
-    sweep: Mapping[str, Any], settings: ResidualPatchingSettings
-) -> pd.DataFrame:
-    """Estimate the effect of each condition on each metric, on either half of the prompts.
-
-    Returns:
-        One row per half, emotion, layer, strength and metric, with ``n`` prompts, means, the mean
-        difference with its interval, and paired d with its interval.
-    """
-    keys = metric_keys(sweep)
-    rows: list[dict[str, Any]] = []
-    for half in halves_of(sweep, settings):
-        for emotion, layer, alpha, cell in walk_emotions(sweep["sweep_results"]):
-            effects = effects_of(half, records_of(cell, half.prompts), keys)
-            place = {"half": half.name, "emotion": emotion, "layer": layer, "alpha": alpha}
-            rows += effect_rows(place, effects, keys, len(half.prompts))
-    return with_model(rows, sweep)
+def dose_response_table(outcomes: Outcomes, settings: SteeringSettings) -> pd.DataFrame:
+    """Estimate the effect of each emotion, layer and strength on each score, on either half."""
+    shown = outcomes.where(kind=["baseline", "emotion"])
+    return effect_table(shown, _STEERED, n_bootstrap=settings.n_bootstrap, seed=settings.seed)
 
 
 def specificity_table(
-    sweep: Mapping[str, Any],
-    choices: Mapping[str, Choice],
-    settings: ResidualPatchingSettings,
+    doses: pd.DataFrame, choices: Mapping[str, Choice], targets: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Say which metric moves for which emotion, under what was chosen, on the other prompts.
+    """Say which score moves for which emotion, under what was chosen, on the other prompts.
+
+    Args:
+        doses: What ``dose_response_table`` gives.
+        choices: By emotion.
+        targets: ``metric/label`` by emotion.
 
     Returns:
-        One row per steered emotion and metric; ``target_of`` names the emotion that the metric is
-        the own one of, empty for others.
+        One line per steered emotion and score; ``target_of`` names the emotion whose own metric
+        the score is, empty for others.
     """
-    keys, confirm = metric_keys(sweep), halves_of(sweep, settings)[1]
-    target_of = {key.replace("/", ".", 1): e for e, key in settings.target_metrics.items()}
-    rows: list[dict[str, Any]] = []
+    target_of = {metric_name(key): emotion for emotion, key in targets.items()}
+    table = _chosen(doses, choices).rename(columns={"emotion": "steered"}).drop(columns="half")
+    names = table["metric_name"].map(target_of).fillna("")
+    table.insert(list(table.columns).index("metric_name") + 1, "target_of", names)
+    return table
+
+
+def _chosen(doses: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
+    """Keep the lines of what was chosen, on the half that did not choose."""
+    confirm = doses[doses["half"] == "confirm"]
+    parts = [
+        confirm[
+            (confirm["emotion"] == emotion)
+            & (confirm["layer"] == choice.layer)
+            & (confirm["alpha"] == choice.alpha)
+        ]
+        for emotion, choice in choices.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def control_table(
+    baseline: Outcomes,
+    controls: Outcomes,
+    targets: Mapping[str, str],
+    settings: SteeringSettings,
+) -> pd.DataFrame:
+    """Estimate each control's effect on the metric of the emotion it is compared with.
+
+    Args:
+        baseline: The unsteered texts, in halves.
+        controls: What ``read_random_sweep`` gives.
+        targets: ``metric/label`` by emotion.
+        settings: Resamples.
+
+    Returns:
+        One line per half, kind (``random``, ``shuffled``, ``reseeded``), emotion, layer, index
+        and strength; ``reseeded`` has neither layer nor strength. ``fluency_loss`` in nats a
+        token.
+    """
+    by = ["kind", *_STEERED, "draw"]
+    half_of = dict(zip(baseline.table["prompt"], baseline.table["half"], strict=True))
+    drawn = controls.where(kind=list(_CONTROLS)).table
+    parts = [baseline, Outcomes(drawn.assign(half=drawn["prompt"].map(half_of)))]
+    table = effect_table(join(parts), by, n_bootstrap=settings.n_bootstrap, seed=settings.seed)
+    # The baseline drawn again is no emotion's control in particular, but every one's.
+    again = table["kind"] == "reseeded"
+    every = pd.DataFrame({"emotion": list(targets)})
+    table = pd.concat(
+        [table[~again], table[again].drop(columns="emotion").merge(every, how="cross")]
+    )
+    own = table["emotion"].map({emotion: metric_name(key) for emotion, key in targets.items()})
+    found = own_effects(table, own).rename(columns={"draw": "index"}).astype({"layer": "Int64"})
+    order = ["half", "kind", "emotion", "layer", "index", "alpha", *EFFECT_COLUMNS]
+    return found[[*order, "fluency_loss"]].sort_values(
+        "half", key=lambda half: half.map(HALVES.index), kind="stable", ignore_index=True
+    )
+
+
+def selection_table(
+    doses: pd.DataFrame,
+    choices: Mapping[str, Choice],
+    controls: pd.DataFrame,
+    targets: Mapping[str, str],
+    n_select: int,
+) -> pd.DataFrame:
+    """Say what was chosen on one half, what it does on the other, and what controls do there.
+
+    Args:
+        doses: What ``dose_response_table`` gives.
+        choices: By emotion.
+        controls: What ``control_table`` gives.
+        targets: ``metric/label`` by emotion.
+        n_select: Prompts that chose.
+
+    Returns:
+        One line per emotion: ``layer``, ``alpha``; ``select_…`` what it was chosen by; ``n`` and
+        the effect on the confirming half; ``fluency_loss`` with its interval; for each kind of
+        control at the same layer and strength ``…_n``, ``…_d_q95`` (95 % of their |d| are below
+        it), ``…_share_below_half`` (of those whose |d| is below half the emotion's), the same two
+        of the mean difference, and ``…_p`` ((1 + number with at least its mean difference) /
+        (1 + number)).
+    """
+    chosen = _chosen(doses, choices)
+    own = chosen["emotion"].map({emotion: metric_name(key) for emotion, key in targets.items()})
+    confirmed = own_effects(chosen, own).set_index("emotion")
+    confirming = controls[controls["half"] == "confirm"]
+    lines = []
     for emotion, choice in choices.items():
-        cell = sweep["sweep_results"][emotion][choice.layer][choice.alpha]
-        effects = effects_of(confirm, records_of(cell, confirm.prompts), keys)
-        place = {"steered": emotion, "layer": choice.layer, "alpha": choice.alpha}
-        rows += effect_rows(place, effects, keys, len(confirm.prompts))
-    table = with_model(rows, sweep)
-    table.insert(5, "target_of", table["metric_name"].map(target_of).fillna(""))
-    return table
+        effect: dict[Any, Any] = confirmed.loc[emotion].to_dict()
+        line = {
+            "emotion": emotion,
+            "layer": choice.layer,
+            "alpha": choice.alpha,
+            "n_select": n_select,
+            "select_mean_diff": choice.mean_diff,
+            "select_fluency_loss": choice.fluency_loss,
+            "within_fluency": choice.within_fluency,
+        }
+        line |= {name: effect[name] for name in (*EFFECT_COLUMNS, *LOSS_COLUMNS)}
+        of_emotion = confirming[confirming["emotion"] == emotion]
+        for kind in _CONTROLS:
+            same = of_emotion[of_emotion["kind"] == kind]
+            if kind != "reseeded":
+                same = same[(same["layer"] == choice.layer) & (same["alpha"] == choice.alpha)]
+            line |= _against(kind, same, effect["mean_diff"], effect["cohen_d"])
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
-def effects_of(
-    half: Half, records: Sequence[Mapping[str, Any]], keys: Sequence[str]
-) -> MetricEffects:
-    """Estimate the effects of one condition on a half of the prompts."""
-    return metric_effects(half.baseline, values_of(records, keys), half.counts)
-
-
-def effect_row(effects: MetricEffects, column: int, key: str, n: int) -> dict[str, Any]:
-    """Give one metric's effect as columns, named as in the study's other tables."""
-    return {
-        "metric_name": key.replace("/", ".", 1),
-        "n": n,
-        **{name: float(getattr(effects, name)[column]) for name in _EFFECT},
-        "cohen_d": float(effects.cohen_d[column]),
-        "effect_size_ci_lower": float(effects.d_lower[column]),
-        "effect_size_ci_upper": float(effects.d_upper[column]),
+def _against(kind: str, same: pd.DataFrame, mean_diff: float, d: float) -> dict[str, Any]:
+    """Compare an emotion's effect with those of the controls of one kind."""
+    names = ("d_q95", "share_below_half", "mean_diff_q95", "share_mean_diff_below_half", "p")
+    if not len(same):
+        return {f"{kind}_n": 0, **dict.fromkeys(f"{kind}_{name}" for name in names)}
+    sizes, changes = (same[name].abs().to_numpy(dtype=float) for name in ("cohen_d", "mean_diff"))
+    found = (
+        float(np.quantile(sizes, 0.95, method="inverted_cdf")),
+        float((sizes < abs(d) / 2).mean()),
+        float(np.quantile(changes, 0.95, method="inverted_cdf")),
+        float((changes < abs(mean_diff) / 2).mean()),
+        rank_p(mean_diff, same["mean_diff"].to_numpy(dtype=float)),
+    )
+    return {f"{kind}_n": len(same)} | {
+        f"{kind}_{name}": value for name, value in zip(names, found, strict=True)
     }
-
-
-def effect_rows(
-    place: Mapping[str, Any], effects: MetricEffects, keys: Sequence[str], n: int
-) -> list[dict[str, Any]]:
-    """Give every metric's effect as rows of one place in the study."""
-    return [{**place, **effect_row(effects, column, key, n)} for column, key in enumerate(keys)]
-
-
-def with_model(rows: list[dict[str, Any]], sweep: Mapping[str, Any]) -> pd.DataFrame:
-    """Make a table whose first column names the model."""
-    table = pd.DataFrame(rows)
-    table.insert(0, "model_name", sweep["model"])
-    return table

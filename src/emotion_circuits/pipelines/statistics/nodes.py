@@ -2,21 +2,16 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pandas as pd
 
-from emotion_circuits.datasets.records import PromptSource
 from emotion_circuits.errors import InputError
-from emotion_circuits.optional_inputs import takes_what_is_there
-from emotion_circuits.pipelines.statistics.reading import (
-    head_comparisons,
-    random_comparisons,
-    residual_comparisons,
-)
-from emotion_circuits.pipelines.statistics.screening import screening_comparisons
+from emotion_circuits.experiments.comparisons import Source, comparisons_of
+from emotion_circuits.node_marks import takes_what_is_there
 from emotion_circuits.pipelines.statistics.settings import StatisticsSettings
+from emotion_circuits.prompts import EmotionSet, PromptSource, standard_form
 from emotion_circuits.statistics import (
     Comparison,
     EffectOptions,
@@ -30,13 +25,8 @@ from emotion_circuits.statistics import (
 
 logger = logging.getLogger(__name__)
 
-_READERS: Final[dict[str, Callable[..., Iterable[Comparison | Summary]]]] = {
-    "residual_sweep": residual_comparisons,
-    "head_ablation": head_comparisons,
-    "head_patching": head_comparisons,
-}
 # Results that only add to others: their absence is nothing to speak of.
-_ADDITIONS: Final = ("head_patching", "head_score_samples")
+_ADDITIONS: Final = ("head_patching",)
 
 # Every kind of result, and the phase its rows are of.
 RESULTS: Final = {
@@ -45,13 +35,13 @@ RESULTS: Final = {
     "head_ablation": "head",
     "head_patching": "head",
     "head_scores": "head_screening",
-    "head_score_samples": "head_screening",
 }
 
 
 @takes_what_is_there
 def estimate_effects(
     profile: str,
+    emotions: EmotionSet,
     settings: StatisticsSettings,
     prompts: pd.DataFrame | None,
     fresh_prompts: PromptSource | None,
@@ -61,6 +51,7 @@ def estimate_effects(
 
     Args:
         profile: Name of the profile.
+        emotions: The study's.
         settings: How to compute.
         prompts: Texts with their ``template_id``, needed for clusters only.
         fresh_prompts: The profile's further texts, likewise.
@@ -79,8 +70,9 @@ def estimate_effects(
         family=() if settings.correction_family == "all" else settings.correction_family,
         paired=settings.paired,
         seed=settings.seed,
+        labels=emotions.labels,
         n_jobs=settings.n_jobs,
-        clusters=_clusters(prompts, fresh_prompts, settings),
+        clusters=_clusters(prompts, fresh_prompts, emotions, settings),
     )
     return effect_table(comparisons, options)
 
@@ -108,7 +100,10 @@ def analyze_power(
 
 @takes_what_is_there
 def summarize_k_sweeps(
-    profile: str, settings: StatisticsSettings, **sweeps: dict[str, Any] | None
+    profile: str,
+    emotions: EmotionSet,
+    settings: StatisticsSettings,
+    **sweeps: dict[str, Any] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the overlaps of all pairs of models, and choose k for each emotion."""
     found = [sweep for _, sweep in sorted(sweeps.items()) if sweep is not None]
@@ -116,10 +111,11 @@ def summarize_k_sweeps(
     if absent:
         logger.info("Selection of k is without the sweeps of %s", ", ".join(absent))
     try:
-        raw = k_sweep_table(found, profile)
+        raw = k_sweep_table(found, profile, emotions.labels)
         chosen = select_k(
             found,
             profile,
+            emotions.labels,
             n_bootstrap=settings.n_bootstrap,
             alpha=settings.alpha,
             seed=settings.seed,
@@ -132,17 +128,11 @@ def summarize_k_sweeps(
 def _read_all(results: Mapping[str, Any], profile: str) -> Iterator[Comparison | Summary]:
     for name, result in results.items():
         kind, _, model = name.partition(" ")
-        if result is None or kind == "head_score_samples":
+        if result is None:
             continue
+        beside = results.get(f"residual_sweep {model}")
         try:
-            if kind == "head_scores":
-                samples = results.get(f"head_score_samples {model}")
-                yield from screening_comparisons(result, samples, profile, model)
-            elif kind == "random_sweep":
-                sweep = results.get(f"residual_sweep {model}") or {}
-                yield from random_comparisons(result, profile, model, sweep.get("halves"))
-            else:
-                yield from _READERS[kind](result, profile, model)
+            yield from comparisons_of(kind, result, Source(profile, model), residual_sweep=beside)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{model}.{kind} has not the format of its phase: {error!r}"
@@ -162,7 +152,10 @@ def _say_what_is_missing(results: Mapping[str, Any]) -> None:
 
 
 def _clusters(
-    prompts: pd.DataFrame | None, fresh: PromptSource | None, settings: StatisticsSettings
+    prompts: pd.DataFrame | None,
+    fresh: PromptSource | None,
+    emotions: EmotionSet,
+    settings: StatisticsSettings,
 ) -> dict[str, str] | None:
     """Give the template of each text of the dataset and of the fresh prompts."""
     if settings.cluster_by == "none":
@@ -172,16 +165,12 @@ def _clusters(
             "cluster_by is 'template', but there is no table of prompts with a template_id; "
             "run --pipelines=dataset first, or set cluster_by to none"
         )
-    pairs = [] if fresh is None else [record.fields for record in fresh.records]
-    found = {
-        str(fields["text"]): str(fields["template_id"])
-        for fields in pairs
-        if fields.get("text") and fields.get("template_id")
-    }
-    if fresh is not None and not found:
+    tables = [] if fresh is None else [standard_form(fresh, emotions, on_duplicate="drop").table]
+    if fresh is not None and not (tables[0]["template_id"] != "").any():
         logger.info("%s (fresh_prompts of the profile) has no template_id", fresh.name)
-    named = prompts[prompts["template_id"].fillna("").astype(str) != ""]
-    return found | dict(zip(named["text"], named["template_id"].astype(str), strict=True))
+    texts = pd.concat([*tables, prompts])
+    named = texts[texts["template_id"].fillna("").astype(str) != ""]
+    return dict(zip(named["text"], named["template_id"].astype(str), strict=True))
 
 
 def _without_nan(value: Any) -> Any:

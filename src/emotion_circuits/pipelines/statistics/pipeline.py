@@ -13,6 +13,11 @@ from emotion_circuits.pipelines.statistics.nodes import (
 )
 
 _SETTINGS: Final = "params:statistics"
+_SHARED: Final = {
+    "profile": "params:profile",
+    "emotions": "params:emotions",
+    "settings": _SETTINGS,
+}
 _TAGS: Final = ["statistics"]
 _MODES: Final = {"effect": "effect", "power": "effect power", "k": "k"}
 
@@ -46,7 +51,7 @@ def create_pipeline(
         nodes.append(
             Node(
                 summarize_k_sweeps,
-                inputs={"profile": "params:profile", "settings": _SETTINGS, **sweeps},
+                inputs={**_SHARED, **sweeps},
                 outputs=["k_sweep_raw", "k_selection"],
                 name="summarize_k_sweeps",
                 tags=_TAGS,
@@ -57,8 +62,7 @@ def create_pipeline(
 
 def _effect_node(models: Sequence[str]) -> Node:
     results = {f"{kind} {model}": f"{model}.{kind}" for kind in RESULTS for model in models}
-    shared = {"profile": "params:profile", "settings": _SETTINGS}
-    shared |= {name: name for name in ("prompts", "fresh_prompts")}
+    shared = _SHARED | {name: name for name in ("prompts", "fresh_prompts")}
     return Node(
         estimate_effects,
         inputs={**shared, **results},

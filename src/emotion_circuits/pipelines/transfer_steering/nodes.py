@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.experiments import (
+    FLUENCY,
+    Outcomes,
+    choose_conditions,
+    cross,
+    effect_table,
+    metric_name,
+    run,
+)
+from emotion_circuits.experiments.contract import read_residual_sweep
+from emotion_circuits.experiments.directions import injected_vectors, match_length
+from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Condition
 from emotion_circuits.language_models import LanguageModel, resolve_device
-from emotion_circuits.pipelines.residual_patching.conditions import Place, build_conditions
-from emotion_circuits.pipelines.residual_patching.directions import project
-from emotion_circuits.pipelines.residual_patching.results import (
-    FLUENCY,
-    cell_as_records,
-    metric_keys,
-)
-from emotion_circuits.pipelines.residual_patching.scoring import run_conditions
-from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
-from emotion_circuits.pipelines.residual_patching.tables import (
-    Half,
-    effect_rows,
-    effects_of,
-    halves_of,
-)
+from emotion_circuits.node_marks import needs_emotions
+from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.statistics.ratios import rank_p
 
 # What steers: the model's own vector, the other model's, and random ones through the same map.
-KINDS = ("own", "mapped", "mapped_random")
+KINDS: Final = ("own", "mapped", "mapped_random")
+_FLUENCY: Final = metric_name(FLUENCY)
+_BY: Final = ("emotion", "kind", "draw", "layer", "alpha")
 
 
+@needs_emotions("target_metrics")
 def steer_with_mapped_vectors(
     language_model: LanguageModel,
     text_evaluator: TextEvaluator,
@@ -41,7 +42,8 @@ def steer_with_mapped_vectors(
     emotion_vectors: Mapping[str, Any],
     emotion_subspaces: Mapping[str, Any],
     residual_sweep: Mapping[str, Any],
-    settings: ResidualPatchingSettings,
+    emotions: EmotionSet,
+    settings: SteeringSettings,
 ) -> pd.DataFrame:
     """Compare what A's mapped vector does in B with B's own vector and with mapped random ones.
 
@@ -57,10 +59,11 @@ def steer_with_mapped_vectors(
         emotion_vectors: B's own, of phase 3.
         emotion_subspaces: B's own, of phase 3.
         residual_sweep: B's, of phase 5.
+        emotions: The study's.
         settings: Phase 5's.
 
     Returns:
-        One row per emotion, vector and of the emotion's own metric and fluency: ``model_name``,
+        One line per emotion, vector and of the emotion's own metric and fluency: ``model_name``,
         ``source_model``, ``emotion``, ``vector`` (one of ``KINDS``), ``number``, ``layer_a``,
         ``layer``, ``alpha``, ``cosine_own``, the effect as in phase 5's tables, and ``p_random``
         and ``n_random``: for the own metric under ``own`` and ``mapped``, the rank of the effect
@@ -73,128 +76,105 @@ def steer_with_mapped_vectors(
     model = language_model
     if settings.device is not None:
         model = language_model.on(resolve_device(settings.device))
-    half = halves_of(residual_sweep, settings)[1]
-    conditions: dict[Place, Condition] = {}
-    cosines: dict[Place, float] = {}
-    mapped_layers = mapped_vectors["metadata"]["layer_indices"]
-    swept = _at_layers(residual_sweep, mapped_layers)
-    for emotion, choice in choose_conditions(swept, settings).items():
-        layer, place = choice.layer, mapped_layers.index(choice.layer)
-        own = _injected(emotion_vectors, emotion_subspaces, emotion, layer, settings)
-        vectors = {
-            "own": [own],
-            "mapped": [mapped_vectors["emotion_vectors"][emotion][place]],
-            "mapped_random": list(
-                mapped_vectors["random_vectors"][emotion][: settings.num_random, place]
-            ),
-        }
-        for kind, several in vectors.items():
-            scaled = [_as_long_as(own, vector) for vector in several]
-            made = build_conditions(
-                kind, emotion, layer, scaled, alphas=[choice.alpha], settings=settings
+    outcomes = read_residual_sweep(residual_sweep)
+    chosen = choose_conditions(
+        _at_layers(outcomes, mapped_vectors["metadata"]["layer_indices"], model.name),
+        emotions.target_metrics,
+        max_fluency_loss=settings.max_fluency_loss,
+    )
+    own = injected_vectors(
+        emotion_vectors,
+        emotion_subspaces,
+        "all",
+        settings.hook_point,
+        subspace_rank=settings.subspace_rank if settings.operator == "subspace" else None,
+    )
+    conditions: list[tuple[Condition, dict[str, Any]]] = [(BASELINE, {"kind": "baseline"})]
+    cosines: dict[tuple[str, str, int], float] = {}
+    for emotion, choice in chosen.items():
+        vector = own[emotion, choice.layer]
+        for kind, several in _vectors(mapped_vectors, emotion, choice.layer, vector, settings):
+            scaled = [match_length(one, vector).direction for one in several]
+            conditions += settings.steering().conditions(
+                kind, emotion, choice.layer, scaled, [choice.alpha]
             )
-            conditions |= made
-            for key, vector in zip(made, scaled, strict=True):
-                cosines[key] = float(vector @ own / (own @ own))
-    scored = run_conditions(
+            for draw, one in enumerate(scaled):
+                cosines[emotion, kind, draw] = float(one @ vector / (vector @ vector))
+    plan = cross(model, residual_sweep["halves"]["confirm"], conditions)
+    found = run(
         model,
         text_evaluator,
-        half.prompts,
-        [BASELINE, *conditions.values()],
-        settings=settings,
-        seed=settings.seed,
+        plan,
+        settings.decoding(),
+        known=outcomes,
+        progress=f"{model.name} transfer",
     )
-    cells = {
-        place: cell_as_records(scored[condition.name]) for place, condition in conditions.items()
-    }
-    keys = metric_keys(residual_sweep)
-    return _table(cells, cosines, half, keys, mapped_vectors["metadata"], settings)
+    effects = effect_table(
+        Outcomes(found.table.assign(half="confirm")),
+        _BY,
+        n_bootstrap=settings.n_bootstrap,
+        seed=settings.seed,
+        halves=["confirm"],
+    )
+    return _table(effects, cosines, mapped_vectors["metadata"], emotions)
 
 
-def _injected(
-    emotion_vectors: Mapping[str, Any],
-    emotion_subspaces: Mapping[str, Any],
+def _vectors(
+    mapped_vectors: Mapping[str, Any],
     emotion: str,
     layer: int,
-    settings: ResidualPatchingSettings,
-) -> Float[np.ndarray, " d_model"]:
-    """Give what the sweep that chose the strength added at α = 1."""
-    place = emotion_vectors["metadata"]["layer_indices"].index(layer)
-    vector: np.ndarray = emotion_vectors["emotion_vectors"][emotion][place]
-    if settings.operator != "subspace":
-        return vector
-    components = emotion_subspaces["subspaces"][emotion][layer]["components"]
-    return project(vector, components[: settings.subspace_rank])
+    own: np.ndarray,
+    settings: SteeringSettings,
+) -> list[tuple[str, list[np.ndarray]]]:
+    place = mapped_vectors["metadata"]["layer_indices"].index(layer)
+    random = mapped_vectors["random_vectors"][emotion][: settings.num_random, place]
+    vectors = [[own], [mapped_vectors["emotion_vectors"][emotion][place]], list(random)]
+    return list(zip(KINDS, vectors, strict=True))
 
 
-def _at_layers(sweep: Mapping[str, Any], layers: Sequence[int]) -> Mapping[str, Any]:
+def _at_layers(outcomes: Outcomes, layers: Sequence[int], model: str) -> Outcomes:
     """Leave out of a sweep what was done at other layers."""
-    kept = {
-        emotion: {layer: cells for layer, cells in swept.items() if layer in layers}
-        for emotion, swept in sweep["sweep_results"].items()
-    }
-    for emotion, swept in kept.items():
-        if not swept:
-            had = ", ".join(map(str, sweep["sweep_results"][emotion]))
+    kept = outcomes.where(kind="emotion", layer=list(layers)).table
+    steered = outcomes.where(kind="emotion").table
+    for emotion in steered["emotion"].unique():
+        if emotion not in set(kept["emotion"]):
+            had = ", ".join(map(str, steered["layer"].unique()))
             raise InputError(
-                f"{sweep['model']} was steered at layer {had} only, and mapped vectors are of "
+                f"{model} was steered at layer {had} only, and mapped vectors are of "
                 f"layers {', '.join(map(str, layers))}; put one of these into "
                 "residual_patching.layers"
             )
-    return {**sweep, "sweep_results": kept}
-
-
-def _as_long_as(
-    own: Float[np.ndarray, " d_model"], vector: Float[np.ndarray, " d_model"]
-) -> Float[np.ndarray, " d_model"]:
-    norm = np.linalg.norm(vector)
-    scaled: np.ndarray = vector * (np.linalg.norm(own) / norm) if norm > 0 else vector
-    return scaled
+    return Outcomes(pd.concat([outcomes.baseline.table, kept]))
 
 
 def _table(
-    cells: Mapping[Place, Sequence[Mapping[str, Any]]],
-    cosines: Mapping[Place, float],
-    half: Half,
-    keys: Sequence[str],
+    effects: pd.DataFrame,
+    cosines: Mapping[tuple[str, str, int], float],
     metadata: Mapping[str, Any],
-    settings: ResidualPatchingSettings,
+    emotions: EmotionSet,
 ) -> pd.DataFrame:
-    source_of = dict(
-        zip(
-            reversed(metadata["layer_indices"]),
-            reversed(metadata["source_layer_indices"]),
-            strict=True,
-        )
+    # Of two layers of A that lie on one of B, the first.
+    layers = list(zip(metadata["layer_indices"], metadata["source_layer_indices"], strict=True))
+    source_of = dict(reversed(layers))
+    own = effects["emotion"].map(
+        {emotion: metric_name(key) for emotion, key in emotions.target_metrics.items()}
     )
-    rows: list[dict[str, Any]] = []
-    for place, records in cells.items():
-        shown = (settings.target_metrics[place.emotion], FLUENCY)
-        effects = effects_of(half, records, keys)
-        where = {
-            "model_name": metadata["model_name"],
-            "source_model": metadata["source_model"],
-            "emotion": place.emotion,
-            "vector": place.kind,
-            "number": place.number,
-            "layer_a": source_of[place.layer],
-            "layer": place.layer,
-            "alpha": place.alpha,
-            "cosine_own": cosines[place],
-        }
-        every = effect_rows(where, effects, keys, len(half.prompts))
-        rows += [every[keys.index(key)] for key in shown]
-    return _with_ranks(pd.DataFrame(rows))
+    shown = effects[(effects["metric_name"] == own) | (effects["metric_name"] == _FLUENCY)]
+    table = shown.drop(columns="half").rename(columns={"kind": "vector", "draw": "number"})
+    table.insert(3, "layer_a", table["layer"].map(source_of))
+    places = zip(table["emotion"], table["vector"], table["number"], strict=True)
+    table.insert(6, "cosine_own", [cosines[place] for place in places])
+    table.insert(0, "source_model", metadata["source_model"])
+    table.insert(0, "model_name", metadata["model_name"])
+    return _with_ranks(table.reset_index(drop=True))
 
 
 def _with_ranks(table: pd.DataFrame) -> pd.DataFrame:
     """Say how many random vectors do as much as B's own and as A's, in the emotion's metric."""
     ranked = table.assign(p_random=np.nan, n_random=np.nan)
-    of_metrics = table[table["metric_name"] != FLUENCY.replace("/", ".", 1)]
-    for _, rows in of_metrics.groupby("emotion"):
-        random = rows.loc[rows["vector"] == "mapped_random", "mean_diff"].to_numpy()
-        for row in rows.index[rows["vector"] != "mapped_random"] if len(random) else ():
-            reached = int((random >= table.loc[row, "mean_diff"]).sum())
-            ranked.loc[row, "p_random"] = (1 + reached) / (1 + len(random))
-            ranked.loc[row, "n_random"] = len(random)
+    for _, lines in table[table["metric_name"] != _FLUENCY].groupby("emotion"):
+        random = lines.loc[lines["vector"] == "mapped_random", "mean_diff"].to_numpy()
+        for index in lines.index[lines["vector"] != "mapped_random"] if len(random) else ():
+            ranked.loc[index, "p_random"] = rank_p(table.loc[index, "mean_diff"], random)
+            ranked.loc[index, "n_random"] = len(random)
     return ranked

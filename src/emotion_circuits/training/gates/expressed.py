@@ -11,14 +11,13 @@ from jaxtyping import Float
 from scipy.stats import binomtest
 
 from emotion_circuits.embedded_world import WorldSettings, generate_texts
-from emotion_circuits.embedded_world.reactions import GOEMOTIONS, recognize
 from emotion_circuits.embedded_world.emotions import LABELS
-from emotion_circuits.evaluation.fluency import continuation_nll
+from emotion_circuits.embedded_world.reactions import GOEMOTIONS, recognize
+from emotion_circuits.evaluation import TextEvaluator, continuation_nll
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.training.gates.continuations import continue_greedily
 from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
 from emotion_circuits.training.language_model_training import encode_texts
-from emotion_circuits.training.trained import Trained
 
 # Which GoEmotions labels say that an emotion is expressed.
 _LABELS_OF: Final = {
@@ -30,7 +29,12 @@ _LABELS_OF: Final = {
 
 
 def expressed_gate(
-    model: LanguageModel, goemotions: Trained, world: WorldSettings, *, n_texts: int, seed: int
+    model: LanguageModel,
+    goemotions: TextEvaluator,
+    world: WorldSettings,
+    *,
+    n_texts: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Measure what a language model says in situations of unseen combinations.
 
@@ -50,7 +54,8 @@ def expressed_gate(
     """
     texts = generate_texts(world, split="test", n=n_texts, seed=seed)
     prompts = (texts["situation"] + "\n").tolist()
-    (said, scores, _), *_ = continue_greedily(model, goemotions, prompts).values()
+    outcomes = continue_greedily(model, goemotions, prompts)
+    said, scores = outcomes.table["text"].tolist(), outcomes.values(goemotions.keys)
     by_words = [core.emotion if (core := recognize(text)) else None for text in said]
     by_evaluator = read_emotions(scores)
     implicit = ~texts["explicit"].to_numpy()

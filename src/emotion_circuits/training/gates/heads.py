@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
-from emotion_circuits.embedded_world.reactions import GOEMOTIONS
 from emotion_circuits.embedded_world.emotions import EMOTIONS
+from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.interventions import (
-    BASELINE,
     Condition,
     Intervention,
     Prompt,
@@ -19,13 +18,17 @@ from emotion_circuits.interventions import (
     ablate_zero,
 )
 from emotion_circuits.language_models import LanguageModel
-from emotion_circuits.training.gates.continuations import OWN_LABEL, continue_greedily
+from emotion_circuits.training.gates.continuations import AS_IT_IS, OWN_METRIC, continue_greedily
 from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
-from emotion_circuits.training.trained import Trained
 
 
 def heads_gate(
-    model: LanguageModel, goemotions: Trained, world: WorldSettings, *, n_prompts: int, seed: int
+    model: LanguageModel,
+    goemotions: TextEvaluator,
+    world: WorldSettings,
+    *,
+    n_prompts: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Zero each head at all prompt positions, and see what becomes of the expressed emotion.
 
@@ -49,8 +52,8 @@ def heads_gate(
     prompts = prompts[prompts["emotion"].isin(EMOTIONS) & ~prompts["explicit"]]
     pairs = prompts["pair_id"].drop_duplicates()
     choosing = prompts["pair_id"].isin(pairs[::2]).to_numpy()
-    columns = [GOEMOTIONS.index(OWN_LABEL[emotion]) for emotion in prompts["emotion"]]
-    changes = _changes(model, goemotions, prompts["text"].tolist(), np.array(columns))
+    own = [OWN_METRIC[emotion] for emotion in prompts["emotion"]]
+    changes = _changes(model, goemotions, prompts["text"].tolist(), own)
     best = int(np.abs(changes[:, choosing].mean(axis=1)).argmax())
     measured = changes[:, ~choosing]
     rng = np.random.default_rng(seed)
@@ -76,16 +79,24 @@ def _ratio(found: Float[np.ndarray, " head"], best: int) -> float:
 
 
 def _changes(
-    model: LanguageModel, goemotions: Trained, prompts: list[str], columns: np.ndarray
+    model: LanguageModel, goemotions: TextEvaluator, prompts: list[str], own: list[str]
 ) -> Float[np.ndarray, "head prompt"]:
     """Change of each prompt's own label without each head, layer by layer."""
+    nothing = ablate_zero(model.d_head)
     conditions = [
-        Condition(f"{layer}:{head}", (Intervention(Site("z", layer, head), nothing, Prompt()),))
-        for nothing in [ablate_zero(model.d_head)]
+        (
+            Condition(
+                f"{layer}:{head}", (Intervention(Site("z", layer, head), nothing, Prompt()),)
+            ),
+            {"kind": "ablation", "layer": layer, "head": head},
+        )
         for layer in range(model.n_layers)
         for head in range(model.n_heads)
     ]
-    said = continue_greedily(model, goemotions, prompts, [BASELINE, *conditions])
-    own = np.stack([part.scores[np.arange(len(prompts)), columns] for part in said.values()])
-    changes: np.ndarray = own[1:] - own[0]
+    outcomes = continue_greedily(model, goemotions, prompts, [AS_IT_IS, *conditions])
+    columns = [goemotions.keys.index(key) for key in own]
+    # Conditions of one prompt stand together.
+    scores = outcomes.values(goemotions.keys).reshape(len(prompts), 1 + len(conditions), -1)
+    found = scores[np.arange(len(prompts)), :, columns].T
+    changes: np.ndarray = found[1:] - found[0]
     return changes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emotion_circuits.embedded_world import WorldSettings
-from emotion_circuits.training.gates.continuations import with_hook_points
+from emotion_circuits.training.gates.continuations import as_evaluator, with_hook_points
 from emotion_circuits.training.gates.data import data_statistics
 from emotion_circuits.training.gates.expressed import expressed_gate
 from emotion_circuits.training.gates.heads import heads_gate
@@ -44,12 +44,13 @@ def language_model_gates(
         ``probes`` and ``overlap``.
     """
     model, partner = with_hook_points(trained), with_hook_points(other)
-    return expressed_gate(model, goemotions, world, n_texts=n_texts, seed=seed) | {
+    reader = as_evaluator(goemotions)
+    return expressed_gate(model, reader, world, n_texts=n_texts, seed=seed) | {
         "data": data_statistics(trained, world, seed=seed),
         "steering": steering_gate(
-            model, goemotions, world, n_prompts=n_prompts, n_random=n_random, seed=seed
+            model, reader, world, n_prompts=n_prompts, n_random=n_random, seed=seed
         ),
-        "heads": heads_gate(model, goemotions, world, n_prompts=n_prompts, seed=seed),
+        "heads": heads_gate(model, reader, world, n_prompts=n_prompts, seed=seed),
         "probes": probe_gate(model, world, n_prompts=n_prompts, seed=seed),
         "overlap": overlap_gate(
             model,

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
-from emotion_circuits.embedded_world.reactions import GOEMOTIONS
 from emotion_circuits.embedded_world.emotions import EMOTIONS, NEUTRAL
-from emotion_circuits.geometry import emotion_vectors
-from emotion_circuits.interventions import BASELINE, Add, Condition, steer
-from emotion_circuits.language_models import LanguageModel
-from emotion_circuits.statistics.metric_effects import (
-    MetricEffects,
-    metric_effects,
-    resampled_counts,
+from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.experiments import (
+    FLUENCY,
+    Outcomes,
+    Steering,
+    effect_table,
+    metric_name,
 )
+from emotion_circuits.experiments.effects import conditions_of, mean_shift
+from emotion_circuits.geometry import emotion_vectors
+from emotion_circuits.interventions import Condition
+from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.training.gates.continuations import (
+    AS_IT_IS,
     OWN_LABEL,
-    Continuations,
+    OWN_METRIC,
     continue_greedily,
 )
 from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, cell
 from emotion_circuits.training.gates.pooling import pool_prompts
-from emotion_circuits.training.trained import Trained
 
 ALPHAS: Final = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 # What a choice on validation prompts may cost, in nats per token: below what the gate allows.
 _COST_WANTED: Final = 0.4
 
 _Vectors = Mapping[str, Float[np.ndarray, "layer d_model"]]
+_Conditions = Iterator[tuple[Condition, dict[str, Any]]]
 
 
 def steering_gate(
     model: LanguageModel,
-    goemotions: Trained,
+    goemotions: TextEvaluator,
     world: WorldSettings,
     *,
     n_prompts: int,
@@ -70,31 +73,43 @@ def steering_gate(
     choosing = _neutral(world, "validation", max(8, n_prompts // 3), seed)
     layer, alpha, table = _choose(model, goemotions, vectors, choosing)
     prompts = _neutral(world, "test", n_prompts, seed)
-    directions = _with_random(vectors, layer, n_random, np.random.default_rng(seed))
-    conditions = [_steer(name, vector, layer, alpha) for name, vector in directions.items()]
-    said = continue_greedily(model, goemotions, prompts, [BASELINE, *conditions])
-    base = said[BASELINE.name]
-    counts = resampled_counts(n_prompts, N_BOOTSTRAP, seed)
-    effects = {name: _effects(base, said[name], counts) for name in directions}
+    conditions = _with_random(vectors, layer, alpha, n_random, np.random.default_rng(seed))
+    outcomes = continue_greedily(model, goemotions, prompts, [AS_IT_IS, *conditions])
+    table_of_effects = effect_table(
+        Outcomes(outcomes.table.assign(half="test")),
+        ["kind", "emotion", "draw"],
+        n_bootstrap=N_BOOTSTRAP,
+        seed=seed,
+        halves=["test"],
+    )
+    effects: dict[Any, Any] = {
+        (line.kind, line.emotion, line.draw, line.metric_name): line
+        for line in table_of_effects.itertuples()
+    }
+    said = {"unsteered": outcomes.baseline} | {
+        emotion: outcomes.where(kind="emotion", emotion=emotion) for emotion in EMOTIONS
+    }
+    texts = {name: part.table["text"].tolist() for name, part in said.items()}
     return {
         "layer": layer,
         "alpha": alpha,
         "n_prompts": n_prompts,
         "n_random": n_random,
-        "distinct": len(set(base.texts)),
+        "distinct": len(set(texts["unsteered"])),
         "emotions": {emotion: _summary(emotion, effects, n_random) for emotion in EMOTIONS},
         "specificity": {
             emotion: {
-                label: round(float(effects[emotion].mean_diff[GOEMOTIONS.index(label)]), 4)
-                for label in OWN_LABEL.values()
+                OWN_LABEL[other]: round(
+                    float(effects["emotion", emotion, 0, metric_name(key)].mean_diff), 4
+                )
+                for other, key in OWN_METRIC.items()
             }
             for emotion in EMOTIONS
         },
         "choice": table,
         "samples": [
-            {"situation": prompts[row].strip(), "unsteered": base.texts[row]}
-            | {emotion: said[emotion].texts[row] for emotion in EMOTIONS}
-            for row in range(min(3, n_prompts))
+            {"situation": prompts[index].strip()} | {name: of[index] for name, of in texts.items()}
+            for index in range(min(3, n_prompts))
         ],
     }
 
@@ -107,68 +122,64 @@ def _neutral(world: WorldSettings, split: str, n: int, seed: int) -> list[str]:
 
 
 def _with_random(
-    vectors: _Vectors, layer: int, n_random: int, rng: np.random.Generator
-) -> dict[str, Float[np.ndarray, " d_model"]]:
-    """Give each emotion's vector at a layer, and random directions as long as it is."""
-    directions = {emotion: vectors[emotion][layer] for emotion in EMOTIONS}
+    vectors: _Vectors, layer: int, alpha: float, n_random: int, rng: np.random.Generator
+) -> _Conditions:
+    """Steer by each emotion's vector at a layer, and by random directions as long as it is."""
     for emotion in EMOTIONS:
-        for number in range(n_random):
-            drawn = rng.standard_normal(len(directions[emotion]))
-            scale = np.linalg.norm(directions[emotion]) / np.linalg.norm(drawn)
-            directions[f"{emotion}/{number}"] = drawn * scale
-    return directions
+        yield from Steering().conditions(
+            "emotion", emotion, layer, [vectors[emotion][layer]], [alpha]
+        )
+    for emotion in EMOTIONS:
+        drawn = rng.standard_normal((n_random, vectors[emotion].shape[1]))
+        scale = np.linalg.norm(vectors[emotion][layer]) / np.linalg.norm(drawn, axis=1)
+        yield from Steering().conditions("random", emotion, layer, drawn * scale[:, None], [alpha])
 
 
-def _steer(name: str, vector: Float[np.ndarray, " d_model"], layer: int, alpha: float) -> Condition:
-    return steer(name, Add(torch.from_numpy(vector).float()), layer, alpha=alpha)
-
-
-def _effects(
-    base: Continuations, said: Continuations, counts: Float[np.ndarray, "resample prompt"]
-) -> MetricEffects:
-    """Give the effect on each label and, as the last metric, on the cost."""
-    before, after = (np.column_stack([part.scores, part.nll]) for part in (base, said))
-    return metric_effects(before, after, counts)
-
-
-def _summary(emotion: str, effects: Mapping[str, MetricEffects], n_random: int) -> dict[str, Any]:
-    own, column = effects[emotion], GOEMOTIONS.index(OWN_LABEL[emotion])
-    random_d = [float(effects[f"{emotion}/{n}"].cohen_d[column]) for n in range(n_random)]
+def _summary(emotion: str, effects: Mapping[Any, Any], n_random: int) -> dict[str, Any]:
+    own_name = metric_name(OWN_METRIC[emotion])
+    own = effects["emotion", emotion, 0, own_name]
+    cost = effects["emotion", emotion, 0, metric_name(FLUENCY)]
+    random_d = [
+        float(effects["random", emotion, draw, own_name].cohen_d) for draw in range(n_random)
+    ]
     return {
-        "d": cell(own.cohen_d[column], own.d_lower[column], own.d_upper[column]),
-        "change": cell(own.mean_diff[column], own.ci_lower[column], own.ci_upper[column]),
-        "cost": cell(own.mean_diff[-1], own.ci_lower[-1], own.ci_upper[-1]),
+        "d": cell(own.cohen_d, own.effect_size_ci_lower, own.effect_size_ci_upper),
+        "change": cell(own.mean_diff, own.ci_lower, own.ci_upper),
+        "cost": cell(cost.mean_diff, cost.ci_lower, cost.ci_upper),
         "random_d": [round(value, 4) for value in random_d],
-        "random_below_half": round(float(np.mean(np.abs(random_d) < own.cohen_d[column] / 2)), 4),
+        "random_below_half": round(float(np.mean(np.abs(random_d) < own.cohen_d / 2)), 4),
     }
 
 
 def _choose(
-    model: LanguageModel, goemotions: Trained, vectors: _Vectors, prompts: list[str]
+    model: LanguageModel, goemotions: TextEvaluator, vectors: _Vectors, prompts: list[str]
 ) -> tuple[int, float, list[dict[str, Any]]]:
     """Choose the layer and strength that move the least moved emotion most, at a fair cost."""
-    grid = [(layer, alpha) for layer in range(model.n_layers) for alpha in ALPHAS]
     conditions = [
-        _steer(f"{emotion} {layer} {alpha}", vectors[emotion][layer], layer, alpha)
-        for layer, alpha in grid
+        condition
+        for layer in range(model.n_layers)
         for emotion in EMOTIONS
+        for condition in Steering().conditions(
+            "emotion", emotion, layer, [vectors[emotion][layer]], ALPHAS
+        )
     ]
-    said = continue_greedily(model, goemotions, prompts, [BASELINE, *conditions])
-    base = said[BASELINE.name]
-    table = []
-    for layer, alpha in grid:
-        row: dict[str, Any] = {"layer": layer, "alpha": alpha, "change": {}, "cost": {}}
-        for emotion in EMOTIONS:
-            steered = said[f"{emotion} {layer} {alpha}"]
-            moved = (steered.scores - base.scores)[:, GOEMOTIONS.index(OWN_LABEL[emotion])]
-            row["change"][emotion] = round(float(moved.mean()), 4)
-            row["cost"][emotion] = round(float((steered.nll - base.nll).mean()), 4)
-        table.append(row)
+    outcomes = continue_greedily(model, goemotions, prompts, [AS_IT_IS, *conditions])
+    moved: dict[tuple[int, float], dict[str, Any]] = {
+        (layer, alpha): {"layer": layer, "alpha": alpha, "change": {}, "cost": {}}
+        for layer in range(model.n_layers)
+        for alpha in ALPHAS
+    }
+    for where, part in conditions_of(outcomes, ["layer", "alpha", "emotion"]):
+        emotion = where["emotion"]
+        shift = mean_shift(part, outcomes.baseline, [OWN_METRIC[emotion], FLUENCY])
+        line = moved[int(where["layer"]), float(where["alpha"])]
+        line["change"][emotion], line["cost"][emotion] = shift.round(4).tolist()
+    table = list(moved.values())
 
-    def worth(row: dict[str, Any]) -> float:
-        excess: float = max(0.0, max(row["cost"].values()) - _COST_WANTED)
-        least: float = min(row["change"].values())
+    def worth(line: dict[str, Any]) -> float:
+        excess: float = max(0.0, max(line["cost"].values()) - _COST_WANTED)
+        least: float = min(line["change"].values())
         return least - 10 * excess
 
-    layer, alpha = grid[int(np.argmax([worth(row) for row in table]))]
-    return layer, alpha, table
+    best = table[int(np.argmax([worth(line) for line in table]))]
+    return best["layer"], best["alpha"], table

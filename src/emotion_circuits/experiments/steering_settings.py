@@ -1,15 +1,28 @@
-"""Parameters of phase 5."""
+"""Parameters of steering: phase 5, and what steers another model by the same rules."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Literal, Self
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, field_validator, model_validator
 
-from emotion_circuits.pipelines.generation_settings import GenerationSettings
+from emotion_circuits.experiments.decoding import Decoding
+from emotion_circuits.experiments.generation_settings import GenerationSettings
+from emotion_circuits.experiments.steering import Steering
+from emotion_circuits.interventions import (
+    Constant,
+    Decay,
+    Listed,
+    Sampling,
+    Strength,
+    positions_for_window,
+)
 
 
-class ResidualPatchingSettings(GenerationSettings):
+class SteeringSettings(GenerationSettings):
     """What is added where, to which prompts, and what it is compared with."""
 
     split: Literal["test", "train", "all", "fresh"] = Field(
@@ -70,3 +83,32 @@ class ResidualPatchingSettings(GenerationSettings):
                 "needs strengths, and no other schedule has them"
             )
         return self
+
+    def decoding(self, seed: int | None = None) -> Decoding:
+        """Give how texts are generated and scored.
+
+        Args:
+            seed: Of sampling; None for the phase's own.
+        """
+        sampling = None
+        if self.sampling == "temperature":
+            sampling = Sampling(self.temperature, self.seed if seed is None else seed)
+        return replace(super().decoding(), sampling=sampling, score=self.score)
+
+    def steering(self) -> Steering:
+        """Give how directions act, emotions' and controls' alike."""
+        return Steering(
+            hook_point=self.hook_point,
+            operator="project_out" if self.operator == "project_out" else "add",
+            positions=positions_for_window(self.window, new_tokens_only=self.new_tokens_only),
+            strength=self._strength(),
+        )
+
+    def _strength(self) -> Callable[[float], Strength]:
+        if self.schedule == "decay":
+            return partial(Decay, rate=self.decay_rate)
+        return partial(_listed, self.strengths) if self.schedule == "list" else Constant
+
+
+def _listed(factors: list[float], alpha: float) -> Listed:
+    return Listed(tuple(alpha * factor for factor in factors))

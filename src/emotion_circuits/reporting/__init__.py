@@ -1,0 +1,7 @@
+"""Figures of the study; tables go in, Plotly figures come out."""
+
+from emotion_circuits.reporting.overlaps import draw_overlaps
+from emotion_circuits.reporting.probes import draw_probes
+from emotion_circuits.reporting.steering import draw_dose_response, draw_specificity
+
+__all__ = ["draw_dose_response", "draw_overlaps", "draw_probes", "draw_specificity"]
