@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from emotion_circuits.experiments.contract.cells import Line, flat
-from emotion_circuits.experiments.contract.residual import outcomes_of
+from emotion_circuits.experiments.contract.nesting import Line, flat, outcomes_of
 from emotion_circuits.experiments.head_sets import CHOSEN, HeadSet
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes, nest
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from emotion_circuits.experiments.contract.cells import (
+from emotion_circuits.experiments.contract.nesting import (
+    UNSTEERED,
     Line,
     ScoreBook,
-    cell_as_records,
+    conditions_in_order,
     lines_of_records,
+    nested,
+    outcomes_of,
+    walk,
 )
-from emotion_circuits.experiments.contract.residual import outcomes_of, sorted_conditions
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
 
 # Kinds of directions, and the key of the file that holds each.
@@ -32,23 +35,22 @@ def nest_random_sweep(outcomes: Outcomes) -> dict[str, Any]:
         ``metrics`` and ``fluency``; ``baseline`` and ``reseeded_results`` likewise.
     """
     book = ScoreBook()
-    found: dict[str, Any] = {}
-    for kind, key in _KEYS.items():
-        nested: dict[str, Any] = {}
-        for where, condition in sorted_conditions(outcomes.where(kind=kind)):
-            draws = nested.setdefault(where["emotion"], {}).setdefault(int(where["layer"]), {})
-            cells = draws.setdefault(int(where["draw"]), {})
-            cells[float(where["alpha"])] = cell_as_records(condition, book)
-        found[key] = nested
-    emotions: dict[str, Any] = {}
-    for where, condition in sorted_conditions(outcomes.where(kind="emotion")):
-        cells = emotions.setdefault(where["emotion"], {}).setdefault(int(where["layer"]), {})
-        cells[float(where["alpha"])] = cell_as_records(condition, book)
+    controls = {
+        key: nested(
+            (where, book.records(lines))
+            for where, lines in conditions_in_order(outcomes.where(kind=kind))
+        )
+        for kind, key in _KEYS.items()
+    }
+    emotions = nested(
+        ((emotion, layer, alpha), book.records(lines))
+        for (emotion, layer, _, alpha), lines in conditions_in_order(outcomes.where(kind="emotion"))
+    )
     reseeded = outcomes.where(kind="reseeded").groups(["draw"])
-    return found | {
+    return controls | {
         "emotion_results": emotions,
-        "baseline": cell_as_records(outcomes.baseline, book),
-        "reseeded_results": [cell_as_records(lines, book) for _, lines in reseeded],
+        "baseline": book.records(outcomes.baseline),
+        "reseeded_results": [book.records(lines) for _, lines in reseeded],
     }
 
 
@@ -66,33 +68,17 @@ def read_random_sweep(result: Mapping[str, Any]) -> Outcomes:
     """
 
     def lines() -> Iterator[Line]:
-        nothing = {"emotion": "", "layer": None, "alpha": None}
-        baseline = result.get("baseline") or ()
-        yield from lines_of_records(baseline, kind=BASELINE_KIND, draw=0, **nothing)
-        for where, records in _emotions(result["emotion_results"]):
-            yield from lines_of_records(records, kind="emotion", **where, draw=0)
+        yield from lines_of_records(result.get("baseline") or (), kind=BASELINE_KIND, **UNSTEERED)
+        for (emotion, layer, alpha), records in walk(result["emotion_results"], 3):
+            where = {"emotion": str(emotion), "layer": int(layer), "draw": 0, "alpha": float(alpha)}
+            yield from lines_of_records(records, kind="emotion", **where)
         for kind, key in _KEYS.items():
-            nested = result[key] if kind == "random" else result.get(key) or {}
-            for where, records in _draws(nested):
-                yield from lines_of_records(records, kind=kind, **where)
+            tree = result[key] if kind == "random" else result.get(key) or {}
+            for (emotion, layer, draw, alpha), records in walk(tree, 4):
+                where = {"emotion": str(emotion), "layer": int(layer), "draw": int(draw)}
+                yield from lines_of_records(records, kind=kind, **where, alpha=float(alpha))
         for draw, records in enumerate(result.get("reseeded_results") or ()):
-            yield from lines_of_records(records, kind="reseeded", draw=draw, **nothing)
+            where = {**UNSTEERED, "draw": draw}
+            yield from lines_of_records(records, kind="reseeded", **where)
 
     return outcomes_of(lines())
-
-
-def _emotions(nested: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    for emotion, layers in nested.items():
-        for layer, alphas in layers.items():
-            for alpha, records in alphas.items():
-                where = {"emotion": str(emotion), "layer": int(layer), "alpha": float(alpha)}
-                yield where, records
-
-
-def _draws(nested: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    for emotion, layers in nested.items():
-        for layer, draws in layers.items():
-            for draw, alphas in draws.items():
-                for alpha, records in alphas.items():
-                    where = {"emotion": str(emotion), "layer": int(layer), "draw": int(draw)}
-                    yield where | {"alpha": float(alpha)}, records

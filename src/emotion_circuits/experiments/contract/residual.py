@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pandas as pd
-
-from emotion_circuits.experiments.contract.cells import (
+from emotion_circuits.experiments.contract.nesting import (
+    UNSTEERED,
     Line,
     ScoreBook,
-    cell_by_prompt,
+    conditions_in_order,
     lines_of_cell,
+    nested,
+    outcomes_of,
+    walk,
 )
 from emotion_circuits.experiments.effects import HALVES
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
@@ -28,28 +30,17 @@ def nest_residual_sweep(outcomes: Outcomes) -> dict[str, Any]:
         ``prompts``; ``baseline``; ``sweep_results`` by emotion, layer and strength, each with
         ``texts``, ``metrics``, ``fluency`` and ``token_ids`` by prompt; ``halves``.
     """
-    book = ScoreBook()
-    baseline = outcomes.baseline
-    nested: dict[str, Any] = {}
-    for where, condition in sorted_conditions(outcomes.where(kind="emotion")):
-        layers = nested.setdefault(where["emotion"], {})
-        cells = layers.setdefault(int(where["layer"]), {})
-        cells[float(where["alpha"])] = cell_by_prompt(condition, book)
+    book, baseline = ScoreBook(), outcomes.baseline
+    conditions = conditions_in_order(outcomes.where(kind="emotion"))
     return {
         "prompts": baseline.table["prompt"].tolist(),
-        "baseline": cell_by_prompt(baseline, book),
-        "sweep_results": nested,
+        "baseline": book.cell(baseline),
+        "sweep_results": nested(
+            ((emotion, layer, alpha), book.cell(lines))
+            for (emotion, layer, _, alpha), lines in conditions
+        ),
         "halves": {half: baseline.where(half=half).table["prompt"].tolist() for half in HALVES},
     }
-
-
-def sorted_conditions(outcomes: Outcomes) -> Iterator[tuple[dict[str, Any], Outcomes]]:
-    """Give conditions by layer, draw and strength within each emotion, which keep their order."""
-    by = ["emotion", "layer", "draw", "alpha"]
-    rank = {emotion: place for place, emotion in enumerate(outcomes.table["emotion"].unique())}
-    groups = list(outcomes.groups(by))
-    groups.sort(key=lambda group: (rank[group[0]["emotion"]], *list(group[0].values())[1:]))
-    yield from groups
 
 
 def read_residual_sweep(result: Mapping[str, Any]) -> Outcomes:
@@ -66,25 +57,15 @@ def read_residual_sweep(result: Mapping[str, Any]) -> Outcomes:
     Raises:
         KeyError: If it has not the form of the file.
     """
-    half_of = {
-        prompt: name for name, prompts in (result.get("halves") or {}).items() for prompt in prompts
-    }
+    halves = walk(result.get("halves") or {}, 1)
+    half_of = {prompt: name for (name,), prompts in halves for prompt in prompts}
 
     def lines() -> Iterator[Line]:
-        nothing = {"emotion": "", "layer": None, "draw": 0, "alpha": None}
-        yield from lines_of_cell(result["baseline"], kind=BASELINE_KIND, **nothing)
-        for emotion, layers in result["sweep_results"].items():
-            for layer, alphas in layers.items():
-                for alpha, cell in alphas.items():
-                    where = {"emotion": str(emotion), "layer": int(layer), "draw": 0}
-                    yield from lines_of_cell(cell, kind="emotion", **where, alpha=float(alpha))
+        yield from lines_of_cell(result["baseline"], kind=BASELINE_KIND, **UNSTEERED)
+        for (emotion, layer, alpha), cell in walk(result["sweep_results"], 3):
+            where = {"emotion": str(emotion), "layer": int(layer), "alpha": float(alpha)}
+            yield from lines_of_cell(cell, kind="emotion", draw=0, **where)
 
-    return outcomes_of(lines(), half_of)
-
-
-def outcomes_of(lines: Iterator[Line], half_of: Mapping[str, str] | None = None) -> Outcomes:
-    """Put lines that were read from a file into a table."""
-    table = pd.DataFrame(list(lines))
-    if half_of is not None and len(table):
-        table.insert(1, "half", table["prompt"].map(half_of).fillna(""))
-    return Outcomes(table.astype({n: "Int64" for n in ("layer", "head") if n in table}))
+    table = outcomes_of(lines()).table
+    table.insert(1, "half", table["prompt"].map(half_of).fillna(""))
+    return Outcomes(table)

@@ -8,9 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from emotion_circuits.experiments.contract.cells import Line, flat
 from emotion_circuits.experiments.contract.heads import nested_scores
-from emotion_circuits.experiments.contract.residual import outcomes_of
+from emotion_circuits.experiments.contract.nesting import Line, flat, outcomes_of
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
 
 ALL: Final = "all"

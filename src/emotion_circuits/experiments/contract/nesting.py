@@ -1,0 +1,126 @@
+"""Nested dictionaries, and the two forms one condition's texts and scores have in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emotion_circuits.experiments.outcomes import Outcomes, nest
+
+Line = dict[str, Any]
+# Coordinates of lines that no direction was added to.
+UNSTEERED: Mapping[str, Any] = {"emotion": "", "layer": None, "draw": 0, "alpha": None}
+
+
+def nested(items: Iterable[tuple[tuple[Any, ...], Any]]) -> dict[Any, Any]:
+    """Give values in dictionaries of dictionaries, by their keys from the outside in."""
+    found: dict[Any, Any] = {}
+    for (*outer, last), value in items:
+        inner = found
+        for key in outer:
+            inner = inner.setdefault(key, {})
+        inner[last] = value
+    return found
+
+
+def walk(tree: Mapping[Any, Any], depth: int) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Give the values of dictionaries of dictionaries with their keys, in order."""
+    for key, value in tree.items():
+        if depth == 1:
+            yield (key,), value
+        else:
+            yield from (((key, *rest), leaf) for rest, leaf in walk(value, depth - 1))
+
+
+def conditions_in_order(
+    outcomes: Outcomes,
+) -> Iterator[tuple[tuple[str, int, int, float], Outcomes]]:
+    """Give each condition's emotion, layer, draw and strength, and its lines.
+
+    Emotions keep their order; within each, conditions are sorted.
+    """
+    rank = {emotion: place for place, emotion in enumerate(outcomes.table["emotion"].unique())}
+    groups = [
+        ((where["emotion"], int(where["layer"]), int(where["draw"]), float(where["alpha"])), lines)
+        for where, lines in outcomes.groups(["emotion", "layer", "draw", "alpha"])
+    ]
+    yield from sorted(groups, key=lambda group: (rank[group[0][0]], *group[0][1:]))
+
+
+class ScoreBook:
+    """Nested scores, one object for all texts that have the same ones.
+
+    A pickle writes an object once, however often it is named, and many texts are equal.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, dict[str, dict[str, float]]] = {}
+
+    def scores(self, outcomes: Outcomes) -> list[dict[str, dict[str, float]]]:
+        """Give ``{metric: {label: value}}`` of each line."""
+        metrics, found = outcomes.metrics, []
+        for values in outcomes.values(metrics):
+            key = values.tobytes()
+            if key not in self._known:
+                self._known[key] = nest(dict(zip(metrics, values, strict=True)))
+            found.append(self._known[key])
+        return found
+
+    def cell(self, outcomes: Outcomes) -> dict[str, Any]:
+        """Give ``texts``, ``metrics``, ``fluency`` and ``token_ids`` of a condition, by prompt."""
+        table = outcomes.table
+        columns = {
+            "texts": table["text"].tolist(),
+            "metrics": self.scores(outcomes),
+            "fluency": table["fluency"].tolist(),
+            "token_ids": [list(ids) for ids in table["token_ids"]],
+        }
+        prompts = table["prompt"].tolist()
+        return {name: dict(zip(prompts, column, strict=True)) for name, column in columns.items()}
+
+    def records(self, outcomes: Outcomes) -> list[dict[str, Any]]:
+        """Give ``prompt``, ``text``, ``metrics`` and ``fluency`` of each line of a condition."""
+        table = outcomes.table
+        columns = (table["prompt"], table["text"], self.scores(outcomes), table["fluency"].tolist())
+        names = ("prompt", "text", "metrics", "fluency")
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def lines_of_cell(cell: Mapping[str, Any], **where: Any) -> Iterator[Line]:
+    """Read a cell by prompt; whatever stands beside the scores may be missing."""
+    beside = {name: cell.get(key) or {} for name, key in (("text", "texts"), ("fluency",) * 2)}
+    tokens = cell.get("token_ids") or {}
+    for prompt, metrics in cell["metrics"].items():
+        text, fluency = beside["text"].get(prompt, ""), beside["fluency"].get(prompt, np.nan)
+        line = {"prompt": prompt, **where, "text": text, "token_ids": tuple(tokens.get(prompt, ()))}
+        yield line | {"fluency": fluency} | flat(metrics)
+
+
+def lines_of_records(records: Iterable[Mapping[str, Any]], **where: Any) -> Iterator[Line]:
+    """Read a list of records, each with its prompt; text and fluency may be missing."""
+    for record in records:
+        line = {"prompt": record["prompt"], **where, "text": record.get("text", "")}
+        yield line | {"fluency": record.get("fluency", np.nan)} | flat(record["metrics"])
+
+
+def flat(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Give nested scores by ``metric/label``; a score that is None is NaN.
+
+    Older files hold some scores flat already, by ``metric/label`` or ``metric.label``.
+    """
+    found: dict[str, Any] = {}
+    for metric, labels in metrics.items():
+        if isinstance(labels, Mapping):
+            found |= {f"{metric}/{label}": value for label, value in labels.items()}
+        else:
+            found[metric if "/" in metric else metric.replace(".", "/", 1)] = labels
+    return {key: np.nan if value is None else float(value) for key, value in found.items()}
+
+
+def outcomes_of(lines: Iterable[Line]) -> Outcomes:
+    """Put lines that were read from a file into a table."""
+    table = pd.DataFrame(list(lines))
+    return Outcomes(table.astype({name: "Int64" for name in ("layer", "head") if name in table}))
