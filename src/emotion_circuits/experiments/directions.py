@@ -65,37 +65,6 @@ def vectors_at(
     }
 
 
-def injected_vectors(
-    emotion_vectors: Mapping[str, Any],
-    emotion_subspaces: Mapping[str, Any],
-    layers: Sequence[int] | str,
-    hook_point: str,
-    *,
-    subspace_rank: int | None,
-) -> Vectors:
-    """Give what steering adds at α = 1.
-
-    Args:
-        emotion_vectors: Phase 3's result.
-        emotion_subspaces: Phase 3's result.
-        layers: ``all``, or layers counted from 0.
-        hook_point: Where they shall be used.
-        subspace_rank: Keep only a vector's part in its emotion's first so many directions; None
-            keeps the whole vector.
-
-    Raises:
-        InputError: As ``vectors_at``.
-    """
-    vectors = vectors_at(emotion_vectors, layers, hook_point)
-    if subspace_rank is None:
-        return vectors
-    subspaces = emotion_subspaces["subspaces"]
-    return {
-        (emotion, layer): project(vector, subspaces[emotion][layer]["components"][:subspace_rank])
-        for (emotion, layer), vector in vectors.items()
-    }
-
-
 def project(
     vector: Float[np.ndarray, " d_model"], basis: Float[np.ndarray, "k d_model"]
 ) -> Float[np.ndarray, " d_model"]:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from emotion_circuits.experiments.decoding import Decoding
+from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.phase_settings import PhaseSettings
 
 
@@ -28,6 +29,10 @@ class GenerationSettings(PhaseSettings):
         if isinstance(rows, int) and rows < 1:
             raise ValueError("allowed are auto and whole numbers from 1")
         return rows
+
+    def placed(self, model: LanguageModel) -> LanguageModel:
+        """Move a model to the device that was asked for, if one was."""
+        return model if self.device is None else model.on(resolve_device(self.device))
 
     def decoding(self) -> Decoding:
         """Give how texts are generated and scored: greedily, the continuation alone."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from emotion_circuits.experiments.head_conditions import mean_outputs
 from emotion_circuits.interventions import capture_heads
-from emotion_circuits.language_models import LanguageModel, resolve_device
+from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.prompts import PAIR_HALVES, EmotionSet, choose_pairs, pair_indices
 
 
@@ -22,7 +22,7 @@ class PairedPrompts:
     """Prompts in pairs and halves, and the model they are for.
 
     Attributes:
-        model: On the device that was asked for.
+        model: The model.
         emotions: The study's.
         table: ``text``, ``emotion``, ``pair_id``, ``cue`` and ``half`` of each prompt.
         ids: Tokens of each prompt, BOS included.
@@ -44,9 +44,8 @@ class PairedPrompts:
         *,
         split: str,
         limit: int | None,
-        device: str | None = None,
     ) -> Self:
-        """Choose and encode prompts, and move the model.
+        """Choose and encode prompts.
 
         Args:
             model: The model.
@@ -54,14 +53,11 @@ class PairedPrompts:
             emotions: The study's.
             split: ``train``, ``test`` or ``all``.
             limit: At most so many pairs; None for all.
-            device: Where to run the model; None leaves it where it is.
 
         Raises:
             InputError: If pairs are not whole or too few.
         """
         table = choose_pairs(prompts, emotions, split=split, limit=limit)
-        if device is not None:
-            model = model.on(resolve_device(device))
         ids = [tuple(model.encode(text)) for text in table["text"]]
         return cls(model, emotions, table, ids, 0 if model.bos_token_id is None else 1)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, field_validator, model_validator
 
+from emotion_circuits.experiments.choice import Choice, choose_conditions
 from emotion_circuits.experiments.decoding import Decoding
+from emotion_circuits.experiments.directions import Vectors, project, vectors_at
 from emotion_circuits.experiments.generation_settings import GenerationSettings
+from emotion_circuits.experiments.outcomes import Outcomes
 from emotion_circuits.experiments.steering import Steering
 from emotion_circuits.interventions import (
     Constant,
@@ -20,6 +23,7 @@ from emotion_circuits.interventions import (
     Strength,
     positions_for_window,
 )
+from emotion_circuits.prompts import EmotionSet
 
 
 class SteeringSettings(GenerationSettings):
@@ -94,6 +98,35 @@ class SteeringSettings(GenerationSettings):
         if self.sampling == "temperature":
             sampling = Sampling(self.temperature, self.seed if seed is None else seed)
         return replace(super().decoding(), sampling=sampling, score=self.score)
+
+    def injected(
+        self, emotion_vectors: Mapping[str, Any], emotion_subspaces: Mapping[str, Any]
+    ) -> Vectors:
+        """Give what α = 1 adds, by emotion and layer: the vector, or its part in the subspace.
+
+        Args:
+            emotion_vectors: Phase 3's result.
+            emotion_subspaces: Phase 3's result.
+
+        Raises:
+            InputError: If a layer has no vector, or they were measured at another hook point.
+        """
+        vectors = vectors_at(emotion_vectors, self.layers, self.hook_point)
+        if self.operator != "subspace":
+            return vectors
+        bases = emotion_subspaces["subspaces"]
+        return {
+            (emotion, layer): project(
+                vector, bases[emotion][layer]["components"][: self.subspace_rank]
+            )
+            for (emotion, layer), vector in vectors.items()
+        }
+
+    def choose(self, outcomes: Outcomes, emotions: EmotionSet) -> dict[str, Choice]:
+        """Choose a layer and a strength for each emotion, on one half of the prompts."""
+        return choose_conditions(
+            outcomes, emotions.target_metrics, max_fluency_loss=self.max_fluency_loss
+        )
 
     def steering(self) -> Steering:
         """Give how directions act, emotions' and controls' alike."""

@@ -62,14 +62,7 @@ def change_heads(
     if not settings.ablations and not settings.directions:
         raise InputError("ablations and directions are both empty; there is nothing to do")
     sets = head_sets(language_model, head_score_table, settings)
-    data = PairedPrompts.prepare(
-        language_model,
-        prompts,
-        emotions,
-        split=settings.split,
-        limit=settings.max_samples_per_emotion,
-        device=settings.device,
-    )
+    data = settings.paired_prompts(language_model, prompts, emotions)
     outcomes = run(
         data.model,
         text_evaluator,

@@ -8,7 +8,6 @@ from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments.contract import nest_head_scores
 from emotion_circuits.experiments.heads import Head
-from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
@@ -66,14 +65,7 @@ def screen_heads(
     heads = heads_of(language_model, settings)
     marking = marking_tokens(language_model, emotions)
     site = vector_site(emotion_vectors, settings.vector_layer)
-    data = PairedPrompts.prepare(
-        language_model,
-        prompts,
-        emotions,
-        split=settings.split,
-        limit=settings.max_samples_per_emotion,
-        device=settings.device,
-    )
+    data = settings.paired_prompts(language_model, prompts, emotions)
     values = ablation_values(data, settings.ablations, settings.batch_size)
     effects = ablate_each_head(data, text_evaluator, values, marking, heads, settings, checkpoint)
     last, after, uniform = read_cue_attention(data, heads, settings.batch_size)

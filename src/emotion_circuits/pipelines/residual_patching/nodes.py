@@ -14,7 +14,6 @@ from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments import (
     Choice,
     Outcomes,
-    choose_conditions,
     cross,
     join,
     metric_name,
@@ -27,14 +26,12 @@ from emotion_circuits.experiments.contract import (
     read_residual_sweep,
 )
 from emotion_circuits.experiments.directions import (
-    Vectors,
     describe_controls,
-    injected_vectors,
     vector_norms,
 )
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Checkpoint
-from emotion_circuits.language_models import LanguageModel, resolve_device
+from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.residual_patching.controls import (
     control_conditions,
@@ -83,7 +80,7 @@ def sweep_emotions(
         InputError: If vectors, layers, prompts or target metrics are not there or do not fit.
     """
     emotions.check_metrics(text_evaluator.keys)  # before hours of generation, not after
-    model = _placed(language_model, settings)
+    model = settings.placed(language_model)
     chosen = choose_neutral(
         prompts,
         fresh_prompts,
@@ -91,7 +88,7 @@ def sweep_emotions(
         split=settings.split,
         limit=settings.max_samples_per_emotion,
     )
-    vectors = _injected(emotion_vectors, emotion_subspaces, settings)
+    vectors = settings.injected(emotion_vectors, emotion_subspaces)
     steering = settings.steering()
     conditions = [_BASELINE]
     for (emotion, layer), vector in vectors.items():
@@ -142,10 +139,10 @@ def sweep_controls(
         cosine with the emotion vector of each direction; ``vector_norms``: the length of each,
         and of the vector.
     """
-    model = _placed(language_model, settings)
+    model = settings.placed(language_model)
     steered = read_residual_sweep(residual_sweep)
-    choices = _choose(steered, emotions, settings)
-    vectors = _injected(emotion_vectors, emotion_subspaces, settings)
+    choices = settings.choose(steered, emotions)
+    vectors = settings.injected(emotion_vectors, emotion_subspaces)
     wanted = controlled_vectors(vectors, choices, settings)
     controls = draw_controls(wanted, activations, emotion_vectors, emotions, settings)
     conditions = list(control_conditions(controls, choices, settings))
@@ -217,7 +214,7 @@ def report_residual_patching(
     """
     outcomes, model = read_residual_sweep(residual_sweep), residual_sweep["model"]
     targets = emotions.target_metrics
-    choices = _choose(outcomes, emotions, settings)
+    choices = settings.choose(outcomes, emotions)
     _warn_of_edges(choices, settings)
     doses = dose_response_table(outcomes, settings)
     specificity = specificity_table(doses, choices, targets)
@@ -239,14 +236,6 @@ def report_residual_patching(
     )
 
 
-def _choose(
-    outcomes: Outcomes, emotions: EmotionSet, settings: SteeringSettings
-) -> dict[str, Choice]:
-    return choose_conditions(
-        outcomes, emotions.target_metrics, max_fluency_loss=settings.max_fluency_loss
-    )
-
-
 def _warn_of_edges(choices: Mapping[str, Choice], settings: SteeringSettings) -> None:
     largest = max(map(float, settings.alphas))
     beyond = [emotion for emotion, choice in choices.items() if choice.alpha == largest]
@@ -256,24 +245,6 @@ def _warn_of_edges(choices: Mapping[str, Choice], settings: SteeringSettings) ->
             largest,
             ", ".join(beyond),
         )
-
-
-def _placed(model: LanguageModel, settings: SteeringSettings) -> LanguageModel:
-    return model if settings.device is None else model.on(resolve_device(settings.device))
-
-
-def _injected(
-    emotion_vectors: Mapping[str, Any],
-    emotion_subspaces: Mapping[str, Any],
-    settings: SteeringSettings,
-) -> Vectors:
-    return injected_vectors(
-        emotion_vectors,
-        emotion_subspaces,
-        settings.layers,
-        settings.hook_point,
-        subspace_rank=settings.subspace_rank if settings.operator == "subspace" else None,
-    )
 
 
 def _metadata(

@@ -13,17 +13,16 @@ from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments import (
     FLUENCY,
     Outcomes,
-    choose_conditions,
     cross,
     effect_table,
     metric_name,
     run,
 )
 from emotion_circuits.experiments.contract import read_residual_sweep
-from emotion_circuits.experiments.directions import injected_vectors, match_length
+from emotion_circuits.experiments.directions import match_length
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Condition
-from emotion_circuits.language_models import LanguageModel, resolve_device
+from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.statistics.ratios import rank_p
@@ -73,22 +72,13 @@ def steer_with_mapped_vectors(
     Raises:
         InputError: If B was not swept at any layer that A was mapped to.
     """
-    model = language_model
-    if settings.device is not None:
-        model = language_model.on(resolve_device(settings.device))
+    model = settings.placed(language_model)
     outcomes = read_residual_sweep(residual_sweep)
-    chosen = choose_conditions(
-        _at_layers(outcomes, mapped_vectors["metadata"]["layer_indices"], model.name),
-        emotions.target_metrics,
-        max_fluency_loss=settings.max_fluency_loss,
-    )
-    own = injected_vectors(
-        emotion_vectors,
-        emotion_subspaces,
-        "all",
-        settings.hook_point,
-        subspace_rank=settings.subspace_rank if settings.operator == "subspace" else None,
-    )
+    layers = mapped_vectors["metadata"]["layer_indices"]
+    chosen = settings.choose(_at_layers(outcomes, layers, model.name), emotions)
+    # The sweep may have been made with other layers than are set now.
+    everywhere = settings.model_copy(update={"layers": "all"})
+    own = everywhere.injected(emotion_vectors, emotion_subspaces)
     conditions: list[tuple[Condition, dict[str, Any]]] = [(BASELINE, {"kind": "baseline"})]
     cosines: dict[tuple[str, str, int], float] = {}
     for emotion, choice in chosen.items():
