@@ -42,9 +42,8 @@ class Intervention:
                 f"direction was measured at {measured} but is to be used at {self.site}; "
                 "measure and inject at the same point"
             )
-        if self.site.point not in PATCHABLE_POINTS or (
-            self.site.point == "z" and self.site.head is None
-        ):
+        without_head = self.site.point == "z" and self.site.head is None
+        if without_head or self.site.point not in PATCHABLE_POINTS:
             raise InputError(
                 f"{self.site} cannot be changed; allowed are {', '.join(PATCHABLE_POINTS)}, and "
                 "'z' needs a head"

@@ -41,8 +41,8 @@ def _add_hook(model: LanguageModel, site: Site, function: SiteFunction) -> Any:
         function = partial(_by_head, function, model.n_heads)
     if site.point in ("resid_pre", "z"):
         return module.register_forward_pre_hook(partial(_at_input, function), with_kwargs=True)
-    at_output = _at_whole_output if site.point == "block_out" else _at_output
-    return module.register_forward_hook(partial(at_output, function))
+    whole = site.point == "block_out"
+    return module.register_forward_hook(partial(_at_output, function, whole))
 
 
 def _by_head(function: SiteFunction, n_heads: int, values: Tensor) -> Tensor | None:
@@ -64,23 +64,15 @@ def _at_input(
 
 def _at_output(
     function: SiteFunction,
+    whole: bool,
     module: nn.Module,  # noqa: ARG001
     args: tuple[Any, ...],  # noqa: ARG001
     output: Any,
 ) -> Any:
-    if not isinstance(output, tuple):
+    if whole or not isinstance(output, tuple):
         return function(output)
     changed = function(output[0])
     return None if changed is None else (changed, *output[1:])
-
-
-def _at_whole_output(
-    function: SiteFunction,
-    module: nn.Module,  # noqa: ARG001
-    args: tuple[Any, ...],  # noqa: ARG001
-    output: Any,
-) -> None:
-    function(output)
 
 
 @contextmanager

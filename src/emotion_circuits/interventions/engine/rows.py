@@ -37,12 +37,10 @@ class Row:
     @property
     def clean_prefix(self) -> int:
         """Number of first positions that no intervention reaches; it leaves out the last one."""
-        starts = [
-            0
-            if Need.WHOLE_PROMPT in item.operator.needs
-            else item.positions.first(self.n_prompt, 0)
-            for item in self.condition.interventions
-        ]
+        items = self.condition.interventions
+        if any(Need.WHOLE_PROMPT in item.operator.needs for item in items):
+            return 0
+        starts = [item.positions.first(self.n_prompt, 0) for item in items]
         return min([*starts, self.n_prompt - 1])
 
 

@@ -61,9 +61,12 @@ def capture_residual(
     _check(model, layers, hook_points)
     n_prompts, longest = prompts.token_ids.shape
     n_positions = longest if pooling == "tokens" else 1
-    names = list(hook_points) if pooling == "tokens" else _pooled_names(hook_points)
+    suffixes = ("",) if pooling == "tokens" else ("", "_last", "_cue")
     shape = (n_prompts, len(layers), n_positions, model.d_model)
-    stored = {name: torch.zeros(shape, dtype=dtype) for name in names}
+    stored = {
+        f"{point}{suffix}": torch.zeros(shape, dtype=dtype)
+        for point, suffix in product(hook_points, suffixes)
+    }
     # The longest batch runs first: it needs the most memory, and if it does not fit, that shows.
     order = torch.argsort(prompts.lengths, descending=True, stable=True)
     batches = order.split(batch_size)
@@ -92,10 +95,6 @@ def _check(model: LanguageModel, layers: Sequence[int], hook_points: Sequence[st
             raise InputError(f"hook point {point!r} is unknown; known: {', '.join(HOOK_POINTS)}")
     for layer in layers:
         check_site(model, Site("resid_pre", layer))
-
-
-def _pooled_names(hook_points: Sequence[str]) -> list[str]:
-    return [f"{point}{suffix}" for point in hook_points for suffix in ("", "_last", "_cue")]
 
 
 def _pool(
