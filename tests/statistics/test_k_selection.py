@@ -12,6 +12,7 @@ from emotion_circuits.statistics.k_specificity import (
     interval_of,
     largest_of_all,
 )
+from study_emotions import FOUR
 
 
 def sweep(curve, *, layers=(0, 1, 2), null=0.1, draws=400, seed=0, extras=True):
@@ -32,11 +33,11 @@ def sweep(curve, *, layers=(0, 1, 2), null=0.1, draws=400, seed=0, extras=True):
 
 def choose(given, **changes):
     settings = {"n_bootstrap": 300, "alpha": 0.05, "seed": 0} | changes
-    return select_k([given], "p", **settings)
+    return select_k([given], "p", FOUR.labels, **settings)
 
 
 def test_the_raw_table_lists_every_overlap_in_order():
-    raw = k_sweep_table([sweep([0.4, 0.3])], "p")
+    raw = k_sweep_table([sweep([0.4, 0.3])], "p", FOUR.labels)
     columns = "profile model_a model_b layer emotion k overlap mean_principal_angle overlap_other"
     assert list(raw.columns) == columns.split()
     assert len(raw) == 3 * 2 * 2
@@ -115,8 +116,8 @@ def test_the_order_of_sweeps_and_layers_does_not_matter():
     first, second = sweep([0.4, 0.3]), sweep([0.2, 0.3], extras=False) | {"model_b": "c"}
     turned = second | {"sweep_results": dict(reversed(second["sweep_results"].items()))}
     settings = {"n_bootstrap": 100, "alpha": 0.05, "seed": 0}
-    one = select_k([first, second], "p", **settings)
-    two = select_k([turned, first], "p", **settings)
+    one = select_k([first, second], "p", FOUR.labels, **settings)
+    two = select_k([turned, first], "p", FOUR.labels, **settings)
     assert one.to_csv() == two.to_csv()
 
 

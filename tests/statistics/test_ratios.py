@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emotion_circuits.circuits import mean_interval, rank_p, ratio_interval
+from emotion_circuits.statistics.ratios import mean_interval, rank_p, ratio_interval
 
 
 def clustered(rng, n_clusters=20, size=3, mean=0.0):
