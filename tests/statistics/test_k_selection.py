@@ -10,7 +10,6 @@ from emotion_circuits.statistics.k_specificity import (
     NO_OTHER,
     NOT_SPECIFIC,
     interval_of,
-    largest_of_all,
 )
 from study_emotions import FOUR
 
@@ -194,19 +193,6 @@ def test_without_other_emotions_nothing_is_specific_and_the_table_says_why():
     assert set(found["specific_reason"]) == {NO_OTHER}
     assert found["specificity"].isna().all()
     assert found.groupby("emotion")["selected"].sum().tolist() == [1, 1]
-
-
-def test_the_correction_of_specificity_is_by_the_largest_distance_of_each_resample():
-    rng = np.random.default_rng(0)
-    draws, values = rng.normal([[0.1], [0.3]], [[0.05], [0.2]], (2, 99)), np.array([0.1, 0.3])
-    found = largest_of_all(values, draws)
-    units = [np.sqrt(np.mean((draws[j] - values[j]) ** 2)) for j in (0, 1)]
-    for k in range(2):
-        reached = 0
-        for draw in range(99):
-            distances = [abs(draws[j, draw] - values[j]) / units[j] for j in (0, 1)]
-            reached += max(distances) >= values[k] / units[k]
-        assert found[k] == pytest.approx((1 + reached) / 100)
 
 
 def test_where_nothing_is_specific_some_k_is_chosen_at_the_rate_of_alpha_at_most():

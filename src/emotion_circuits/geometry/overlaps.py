@@ -318,32 +318,3 @@ def _trained(
         turned = fitted.turn(subspaces.a[:kept])
         found[:kept] = overlaps_of(turned, subspaces.b[:kept], options)
     return found
-
-
-def p_values(
-    observed: Float[np.ndarray, " k"], null: Float[np.ndarray, "shuffle k"]
-) -> Float[np.ndarray, " k"]:
-    """Chance that shuffled pairs give at least as much: (1 + how many do) / (1 + shuffles)."""
-    # The unshuffled order may be among the shuffles, equal but for rounding.
-    reached = (null >= observed - 1e-9).sum(axis=0)
-    values: np.ndarray = (1 + reached) / (1 + len(null))
-    return values
-
-
-def max_p_values(
-    observed: Float[np.ndarray, " test"], null: Float[np.ndarray, "shuffle test"]
-) -> Float[np.ndarray, " test"]:
-    """P-values that hold for all tests of a family together.
-
-    Each test is measured in standard deviations of its own draws, the observed one among them,
-    since a draw that is left out of its own scale lies too far out; the family's null is the
-    largest of them in each shuffle, so that the best of many layers is compared with the best of
-    many layers. The shuffles must be the same for all tests.
-
-    Source: single-step max-T, Westfall and Young 1993.
-    """
-    draws = np.concatenate([observed[None], null])
-    mean, deviation = draws.mean(axis=0), draws.std(axis=0)
-    deviation = np.where(deviation > 1e-12, deviation, np.inf)
-    largest = ((null - mean) / deviation).max(axis=1)
-    return p_values((observed - mean) / deviation, np.repeat(largest[:, None], len(observed), 1))

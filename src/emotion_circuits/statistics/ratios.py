@@ -101,19 +101,6 @@ def ratio_interval(
     return Interval(value, float(lower), float(upper))
 
 
-def rank_p(chosen: float, random: Float[np.ndarray, " draw"]) -> float:
-    """Give the share of all sets, the chosen one included, that reach what the chosen one does.
-
-    (1 + number of random sets with at least its value) / (1 + number of random sets): a one-sided
-    p-value if the chosen set were one more random set. NaN without random sets.
-
-    Source: Monte Carlo test, Davison and Hinkley 1997, chapter 4.2.
-    """
-    if not len(random):
-        return float("nan")
-    return float((1 + (random >= chosen).sum()) / (1 + len(random)))
-
-
 def _resamples(
     n: int, n_bootstrap: int, seed: int, clusters: Sequence[Any] | None
 ) -> Float[np.ndarray, "resample sample"] | None:

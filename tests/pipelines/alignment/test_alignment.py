@@ -11,14 +11,12 @@ from emotion_circuits.geometry.maps import LinearMap, MapOptions, fit_map
 from emotion_circuits.geometry.overlaps import (
     Both,
     LayerPair,
-    max_p_values,
     measure_overlaps,
-    p_values,
 )
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from emotion_circuits.pipelines.activations.nodes import capture_activations
 from emotion_circuits.pipelines.activations.settings import ActivationSettings
-from emotion_circuits.statistics.k_selection import select_k
+from emotion_circuits.statistics import max_t_p, rank_p, select_k
 
 METHODS = ("ridge", "procrustes", "cca")
 
@@ -119,8 +117,8 @@ def test_false_alarms_come_at_the_stated_rate(make_model):
         )["anger"]
         found.append(
             [
-                *p_values(overlaps.after, overlaps.null),
-                max_p_values(overlaps.after, overlaps.null).min(),
+                *rank_p(overlaps.after, overlaps.null),
+                max_t_p(overlaps.after, overlaps.null).min(),
             ]
         )
     # 400 studies at 5 %: twenty alarms, give or take three standard deviations of 4.4.

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.geometry.maps import LinearMap, turn_with_shuffled_pairs
-from emotion_circuits.geometry.overlaps import max_p_values, p_values
 from emotion_circuits.geometry.transfer import Reading, measure_reading, measure_transfer
 from emotion_circuits.pipelines.alignment.pairing import ModelPair
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
+from emotion_circuits.statistics import max_t_p, rank_p
 
 OTHERS = "other_emotions"
 
@@ -144,11 +144,8 @@ def _matrix(readings: list[tuple[dict[str, Any], Reading]]) -> pd.DataFrame:
     """Put readings into rows, with p-values that hold for all of them together."""
     observed = np.array([reading.mapped.auroc for _, reading in readings])
     null = np.stack([reading.shuffled for _, reading in readings], axis=1)
-    # Emotions without held-out prompts have no AUROC.
-    known = ~np.isnan(observed)
-    single, together = np.full((2, len(readings)), np.nan)
-    single[known] = p_values(observed[known], null[:, known])
-    together[known] = max_p_values(observed[known], null[:, known])
+    # Emotions without held-out prompts have no AUROC, and no p.
+    single, together = rank_p(observed, null), max_t_p(observed, null)
     return pd.DataFrame(
         [
             {

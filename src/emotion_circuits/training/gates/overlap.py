@@ -14,10 +14,10 @@ from emotion_circuits.geometry.overlaps import (
     Both,
     LayerPair,
     Overlaps,
-    max_p_values,
     measure_overlaps,
 )
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.statistics import max_t_p
 from emotion_circuits.training.gates.pooling import pool_prompts
 
 K_MAX: Final = 4
@@ -114,7 +114,7 @@ def rate_overlaps(found: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -> di
     for emotion in EMOTIONS:
         parts = [overlaps[emotion] for overlaps in found.values() if emotion in overlaps]
         if parts:
-            values = max_p_values(
+            values = max_t_p(
                 np.concatenate([part.after for part in parts]),
                 np.concatenate([part.null for part in parts], axis=1),
             )
