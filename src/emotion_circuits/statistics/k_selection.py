@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.comparisons import place_among
 from emotion_circuits.statistics.k_specificity import (
     OTHER,
@@ -19,7 +20,6 @@ from emotion_circuits.statistics.k_specificity import (
     specificity_row,
 )
 from emotion_circuits.statistics.null_tests import max_t_p, rank_p
-from emotion_circuits.statistics.seeds import rng_for
 
 RAW_COLUMNS: Final = (
     *("profile", "model_a", "model_b", "layer", "emotion", "k", "overlap"),
