@@ -1,6 +1,7 @@
-"""Streams belong to names: the same anywhere, and independent of each other."""
+"""Streams belong to names: the same anywhere, independent of each other, and made in one place."""
 
 import json
+import re
 from itertools import product
 
 import numpy as np
@@ -61,3 +62,24 @@ def test_a_seed_that_is_kept_in_a_result_makes_the_draw_again(tmp_path):
     assert kept.dtype == np.int64
     first, again = (np.random.default_rng(seed).random(9) for seed in (seeds[7], int(kept[7])))
     np.testing.assert_array_equal(first, again)
+
+
+# What makes a stream, and who may: see the module's docstring. A control's direction is drawn
+# again from the seed that is kept with it.
+PATTERN = re.compile(r"default_rng\(|SeedSequence\(|manual_seed\(|from random import|import random")
+OWN = ("seeds.py", "interventions", "training", "embedded_world", "experiments/directions.py")
+
+
+def test_only_named_streams_are_drawn_from(project_root):
+    source = project_root / "src" / "emotion_circuits"
+    inside, outside = set(), []
+    for path in sorted(source.rglob("*.py")):
+        place = path.relative_to(source).as_posix()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            if PATTERN.search(line):
+                if place.startswith(OWN):
+                    inside.add(place)
+                else:
+                    outside.append(f"{place}:{number}: {line.strip()}")
+    assert len(inside) >= len(OWN)  # the pattern finds streams where there are some
+    assert not outside, "streams without a name:\n" + "\n".join(outside)

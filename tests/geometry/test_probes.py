@@ -1,6 +1,7 @@
 """Probes see what is there, and nothing where there is nothing."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -10,8 +11,8 @@ from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
 from study_emotions import FOUR
 
 
-def table_of(activations, **options):
-    pooled = pool_positions(activations, FOUR)
+def table_of(activations, layers=None, **options):
+    pooled = pool_positions(activations, FOUR, layers=layers)
     named = np.array([int(pair[4:]) % 2 == 0 for pair in activations["pair_ids"]])
     settings = {"n_bootstrap": 200, "n_shuffles": 20, "seed": 0} | options
     return probe_table(pooled, named, **settings)
@@ -114,3 +115,11 @@ def test_cosines_are_symmetric_and_one_on_the_diagonal(activations):
     one /= np.linalg.norm(vectors["anger"][0]) * np.linalg.norm(vectors["apology"][0])
     row = table.query("emotion_a == 'anger' and emotion_b == 'apology' and layer_a == 0")
     assert row["cosine"].item() == pytest.approx(one)
+
+
+def test_a_line_does_not_depend_on_which_other_lines_there_are(activations):
+    """Streams are named by what they are for: another layer moves no interval."""
+    every = table_of(activations)
+    one = table_of(activations, layers=[1])
+    kept = every[every["layer"].isna() | (every["layer"] == 1)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one, kept)

@@ -14,6 +14,7 @@ from emotion_circuits.geometry import angles, angles_numpy, maps_torch
 from emotion_circuits.geometry.maps import LinearMap, MapOptions, turn_with_shuffled_pairs
 from emotion_circuits.geometry.maps_numpy import principal_basis
 from emotion_circuits.geometry.subspaces import fit_subspace
+from emotion_circuits.seeds import rng_for
 
 
 class Both(NamedTuple):
@@ -130,7 +131,7 @@ def measure_overlaps(
         options=options,
     )
     found, start = {}, 0
-    for place, (label, span) in enumerate(spans.items()):
+    for label, span in spans.items():
         stop = start + len(span.a)
         turned = fitted.turn(span.a)
         before, room = _before(span, layer.neutral, options)
@@ -139,7 +140,7 @@ def measure_overlaps(
             fitted,
             size=len(span.a),
             center=center,
-            rng=np.random.default_rng([seed, place]),
+            rng=rng_for(seed, "halves_of_pairs", label),
             n_splits=n_splits,
             options=options,
         )
@@ -268,7 +269,7 @@ def _resample(
 
     A draw is the same for both models, and for all labels with as many pairs.
     """
-    rngs = {label: np.random.default_rng([seed, 0, 1]) for label in sizes}
+    rngs = {label: rng_for(seed, "resampled_pairs") for label in sizes}
     found = {label: np.full((2, n_resamples, size), np.nan) for label, size in sizes.items()}
     for draw in range(n_resamples):
         spans, turned = {}, {}

@@ -58,6 +58,7 @@ def overlap_gate(
         emotion: Both(*(paired_differences(each, emotion) for each in pooled))
         for emotion in EMOTIONS
     }
+    # The stream that the shipped cards were measured with.
     rng = np.random.default_rng(seed)
     shuffles = np.stack([rng.permutation(len(paired)) for _ in range(n_permutations)])
     options = MapOptions(method="ridge")
