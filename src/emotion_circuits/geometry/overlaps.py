@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from emotion_circuits.geometry import angles, angles_numpy, maps_torch
+from emotion_circuits.geometry import angles, angles_oracle, maps_torch
+from emotion_circuits.geometry.canonical import principal_basis
 from emotion_circuits.geometry.maps import LinearMap, MapOptions, turn_with_shuffled_pairs
-from emotion_circuits.geometry.maps_numpy import principal_basis
 from emotion_circuits.geometry.subspaces import fit_subspace
 from emotion_circuits.seeds import rng_for
 
@@ -171,7 +171,7 @@ def overlaps_of(
     """Overlap of the first j directions of both, for j = 1 … k, by the backend asked for."""
     if options.backend == "numpy":
         flat = left.reshape(-1, *left.shape[-2:])
-        rows = np.stack([angles_numpy.nested_overlaps(one, right) for one in flat])
+        rows = np.stack([angles_oracle.nested_overlaps(one, right) for one in flat])
         return rows.reshape(left.shape[:-1])
     device = options.device
     moved = angles.nested_overlaps(maps_torch.move(left, device), maps_torch.move(right, device))
@@ -187,7 +187,7 @@ def mean_angles_of(
     sizes = range(1, len(left) + 1)
     if options.backend == "numpy":
         return np.array(
-            [angles_numpy.principal_angles(left[:size], right[:size]).mean() for size in sizes]
+            [angles_oracle.principal_angles(left[:size], right[:size]).mean() for size in sizes]
         )
     first, second = (maps_torch.move(rows, options.device) for rows in (left, right))
     return np.array(

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.geometry.maps import LinearMap, canonical_correlations, fit_map
+from emotion_circuits.geometry.canonical import canonical_correlations
+from emotion_circuits.geometry.maps import LinearMap, fit_map
 from emotion_circuits.geometry.overlaps import Both, Overlaps, measure_overlaps
 from emotion_circuits.pipelines.alignment.pairing import ModelPair, pair_models
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
