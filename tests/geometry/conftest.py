@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from emotion_circuits.emotions import LABELS
+from study_emotions import FOUR
 
 D_MODEL, LAYERS, LENGTH = 16, 3, 7
 
@@ -12,11 +12,11 @@ D_MODEL, LAYERS, LENGTH = 16, 3, 7
 def planted(n_pairs=60, strength=3.0, seed=0, pooling="tokens"):
     """Phase 2's result for prompts whose emotion adds a direction of its own at every token."""
     rng = np.random.default_rng(seed)
-    directions = dict(zip(LABELS[:3], np.eye(D_MODEL)[:3], strict=True))
+    directions = dict(zip(FOUR.names, np.eye(D_MODEL)[:3], strict=True))
     labels, pairs, splits, streams, lengths = [], [], [], [], []
     for pair in range(n_pairs):
         topic = rng.normal(size=(LAYERS, 1, D_MODEL))
-        for label in LABELS:
+        for label in FOUR.labels:
             noise = 0.3 * rng.normal(size=(LAYERS, LENGTH, D_MODEL))
             shift = strength * directions.get(label, np.zeros(D_MODEL))
             streams.append(topic + noise + shift)

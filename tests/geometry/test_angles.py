@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 from scipy.stats import ortho_group
 
-from emotion_circuits.geometry import angles, angles_numpy
+from emotion_circuits.geometry import angles, angles_oracle
 
 
 def spans(seed, k, other, d):
@@ -25,7 +25,7 @@ def test_angles_equal_scipys(seed, k, other, d):
     found = angles.principal_angles(torch.from_numpy(left), torch.from_numpy(right)).numpy()
     # SciPy itself gives 2e-8 for an angle of 0 now and then; the next test is stricter.
     np.testing.assert_allclose(found, wanted, atol=1e-7)
-    np.testing.assert_allclose(angles_numpy.principal_angles(left, right), wanted, atol=1e-7)
+    np.testing.assert_allclose(angles_oracle.principal_angles(left, right), wanted, atol=1e-7)
 
 
 @pytest.mark.parametrize("angle", [1e-10, 1e-7, 1e-3, 0.5, np.pi / 4, 1.2, np.pi / 2 - 1e-9])
@@ -38,10 +38,10 @@ def test_small_angles_keep_their_digits(angle):
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(6, 20))
-def test_overlaps_of_torch_and_numpy_agree_and_are_mean_squared_cosines(seed, k, d):
+def test_overlaps_of_torch_and_the_oracle_agree_and_are_mean_squared_cosines(seed, k, d):
     left, right = spans(seed, k, k, d)
     found = angles.nested_overlaps(torch.from_numpy(left), torch.from_numpy(right)).numpy()
-    np.testing.assert_allclose(found, angles_numpy.nested_overlaps(left, right), atol=1e-9)
+    np.testing.assert_allclose(found, angles_oracle.nested_overlaps(left, right), atol=1e-9)
     for size in range(1, k + 1):
         first, second = (np.linalg.qr(rows[:size].T)[0] for rows in (left, right))
         assert found[size - 1] == pytest.approx(np.sum((first.T @ second) ** 2) / size, abs=1e-9)
@@ -72,15 +72,39 @@ def test_a_direction_that_adds_nothing_counts_as_orthogonal():
     wanted = [1, 0.5, 1 / 3, 0.5]
     for overlaps in (
         angles.nested_overlaps(torch.from_numpy(given_rows), torch.eye(4).double()).numpy(),
-        angles_numpy.nested_overlaps(given_rows, np.eye(4)),
+        angles_oracle.nested_overlaps(given_rows, np.eye(4)),
     ):
         np.testing.assert_allclose(overlaps, wanted, atol=1e-9)
     zero = np.zeros((2, 4))
     for found in (
         angles.principal_angles(torch.from_numpy(zero), torch.eye(4).double()[:2]).numpy(),
-        angles_numpy.principal_angles(zero, np.eye(4)[:2]),
+        angles_oracle.principal_angles(zero, np.eye(4)[:2]),
     ):
         np.testing.assert_allclose(found, np.pi / 2)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 6), st.integers(6, 20), st.integers(1, 4))
+def test_torch_and_the_oracle_agree_where_directions_depend_on_each_other(seed, k, d, rank):
+    rng = np.random.default_rng(seed)
+    left = rng.normal(size=(k, rank)) @ rng.normal(size=(rank, d))
+    right = rng.normal(size=(k, d))
+    right[rng.integers(k)] = 0
+    overlaps = angles.nested_overlaps(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+    np.testing.assert_allclose(overlaps, angles_oracle.nested_overlaps(left, right), atol=1e-7)
+    found = angles.principal_angles(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+    np.testing.assert_allclose(found, angles_oracle.principal_angles(left, right), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["RANK_TOLERANCE", "ZERO_TOLERANCE"])
+def test_a_mistake_in_what_counts_as_nothing_shows_beside_the_oracle(monkeypatch, name):
+    left = np.diag([1.0, 1e-3, 1.0, 1.0])[:, ::-1] + 1e-3
+    right = np.eye(4)
+    wanted = angles_oracle.nested_overlaps(left, right)
+    found = angles.nested_overlaps(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+    monkeypatch.setattr(angles, name, 0.9)
+    found = angles.nested_overlaps(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+    assert np.abs(found - wanted).max() > 0.01
 
 
 @given(st.integers(0, 10**6))

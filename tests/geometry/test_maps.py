@@ -1,4 +1,7 @@
-"""Maps between models: two backends, scikit-learn, and cases whose answer is known."""
+"""Maps between models: the oracle, scikit-learn, and cases whose answer is known."""
+
+import ast
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +14,12 @@ from scipy.stats import ortho_group
 from sklearn.linear_model import RidgeCV
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.geometry import maps, maps_torch
 from emotion_circuits.geometry.maps import (
     PENALTIES,
     MapOptions,
-    canonical_correlations,
+    choose_penalty,
+    choose_rank,
     fit_map,
     turn_with_shuffled_pairs,
 )
@@ -29,6 +34,42 @@ def rows_of(seed=0, n=40, positions=1, d_a=12, d_b=9, noise=0.3):
     return a, a @ truth.T + noise * rng.normal(size=(n, positions, d_b)) - 4, truth
 
 
+def spanning_less(seed, n, positions, d_a, d_b, rank_a, rank_b):
+    """Rows of either model in a subspace, so that their ranks are below their widths."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(n, positions, rank_a)) @ rng.normal(size=(rank_a, d_a))
+    noise = 0.3 * rng.normal(size=(n, positions, d_b))
+    b = (a @ rng.normal(size=(d_a, d_b)) + noise) @ rng.normal(size=(d_b, rank_b))
+    return a + 7, b @ rng.normal(size=(rank_b, d_b)) - 4
+
+
+def both_ways(a, b, seed, **options):
+    """The map and directions under maps of shuffled pairs, by torch and by the oracle."""
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(3, a.shape[-1]))
+    shuffles = np.stack([rng.permutation(len(a)) for _ in range(4)])
+    found = []
+    for backend in ("torch", "numpy"):
+        settings = MapOptions(**options, backend=backend)
+        fitted = fit_map(a, b, settings)
+        turned = turn_with_shuffled_pairs(
+            a, b, directions, shuffles, fitted=fitted, options=settings
+        )
+        found.append((fitted, turned))
+    return found
+
+
+def assert_same(found):
+    (by_torch, turned), (by_oracle, turned_by_oracle) = found
+    assert by_torch.rank == by_oracle.rank
+    np.testing.assert_equal(by_torch.penalty, by_oracle.penalty)
+    np.testing.assert_allclose(by_torch.matrix, by_oracle.matrix, atol=1e-6)
+    np.testing.assert_allclose(turned, turned_by_oracle, atol=1e-6)
+
+
+ranks = st.sampled_from([None, 1, 3, 99])
+
+
 @examples(max_examples=40)
 @given(
     st.integers(0, 10**6),
@@ -37,22 +78,105 @@ def rows_of(seed=0, n=40, positions=1, d_a=12, d_b=9, noise=0.3):
     st.integers(2, 12),
     st.integers(2, 12),
     st.sampled_from(METHODS),
+    ranks,
 )
-def test_torch_and_numpy_agree(seed, n, positions, d_a, d_b, method):
+def test_torch_and_the_oracle_agree(seed, n, positions, d_a, d_b, method, rank):
     a, b, _ = rows_of(seed, n, positions, d_a, d_b)
-    rng = np.random.default_rng(seed)
-    directions = rng.normal(size=(3, d_a))
-    shuffles = np.stack([rng.permutation(n) for _ in range(4)])
-    fitted, turned = {}, {}
-    for backend in ("torch", "numpy"):
-        options = MapOptions(method=method, backend=backend)
-        fitted[backend] = fit_map(a, b, options)
-        turned[backend] = turn_with_shuffled_pairs(
-            a, b, directions, shuffles, fitted=fitted[backend], options=options
-        )
-    assert fitted["torch"].rank == fitted["numpy"].rank
-    np.testing.assert_allclose(fitted["torch"].matrix, fitted["numpy"].matrix, atol=1e-6)
-    np.testing.assert_allclose(turned["torch"], turned["numpy"], atol=1e-6)
+    assert_same(both_ways(a, b, seed, method=method, rank=rank))
+
+
+@examples(max_examples=40)
+@given(st.data(), st.integers(0, 10**6), st.integers(2, 16), st.sampled_from(METHODS), ranks)
+def test_torch_and_the_oracle_agree_where_rows_span_less(data, seed, n, method, rank):
+    d_a, d_b = (data.draw(st.integers(2, 12)) for _ in range(2))
+    rank_a, rank_b = (data.draw(st.integers(1, width)) for width in (d_a, d_b))
+    positions = data.draw(st.integers(1, 3))
+    a, b = spanning_less(seed, n, positions, d_a, d_b, rank_a, rank_b)
+    found = both_ways(a, b, seed, method=method, rank=rank)
+    assert_same(found)
+    assert found[0][0].rank <= rank_a
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rounding_to_single_precision_is_no_direction_for_either(method):
+    a, b = spanning_less(0, 30, 2, 10, 8, rank_a=4, rank_b=3)
+    rounded = [rows.astype(np.float32).astype(np.float64) for rows in (a - 7, b + 4)]
+    found = both_ways(*rounded, 0, method=method)
+    assert_same(found)
+    assert found[0][0].rank == (4 if method == "ridge" else 3)
+
+
+def wrong_penalty(errors, penalties, total):
+    return penalties[int(np.argmin(errors)) - 1]
+
+
+def wrong_rank(method, asked, n_rows, rank_a, rank_b):
+    return min(rank_a, rank_b, asked or 99)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "mistake", "method"),
+    [
+        (maps, "choose_penalty", wrong_penalty, "ridge"),
+        (maps, "choose_penalty", lambda errors, penalties, total: min(penalties), "ridge"),
+        (maps, "choose_rank", wrong_rank, "cca"),
+        (maps, "choose_rank", lambda *given: choose_rank(*given) - 1, "procrustes"),
+        (maps_torch, "RANK_TOLERANCE", 0.5, "ridge"),
+        (maps_torch, "RANK_TOLERANCE", 0.5, "procrustes"),
+    ],
+)
+def test_a_mistake_in_a_choice_shows_beside_the_oracle(monkeypatch, place, name, mistake, method):
+    a, b, _ = rows_of(n=20, noise=3, d_a=12, d_b=9)
+    assert_same(both_ways(a, b, 0, method=method))
+    monkeypatch.setattr(place, name, mistake)
+    with pytest.raises(AssertionError):
+        assert_same(both_ways(a, b, 0, method=method))
+
+
+@pytest.mark.parametrize("oracle", ["maps_oracle", "angles_oracle"])
+def test_an_oracle_takes_nothing_from_the_project(oracle):
+    tree = ast.parse((Path(maps.__file__).parent / f"{oracle}.py").read_text("utf-8"))
+    taken = {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] + [getattr(node, "module", "")])
+    }
+    assert "numpy" in taken
+    assert not [name for name in taken if name and name.startswith("emotion_circuits")]
+    assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize(
+    ("errors", "wanted"),
+    [
+        ([3.0, 1.0, 2.0], 0.1),
+        ([1.0, 1.0 + 1e-6, 2.0], 0.1),  # hardly different: the larger penalty
+        ([1.0, 1.0 + 1e-4, 2.0], 0.01),
+        ([0.0, 1e-13, 1e-11], 0.1),  # nothing beside what there is to predict
+        ([2.0, 2.0, 2.0], 1.0),
+    ],
+)
+def test_the_penalty_is_the_largest_of_those_with_the_least_error(errors, wanted):
+    assert choose_penalty(errors, [0.01, 0.1, 1.0], total=1.0) == wanted
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "n_rows", "wanted"),
+    [
+        ("procrustes", None, 8, 5),
+        ("procrustes", 3, 8, 3),
+        ("procrustes", 9, 8, 5),
+        ("cca", None, 100, 5),
+        ("cca", None, 12, 3),
+        ("cca", None, 2, 1),
+        ("cca", 4, 12, 4),
+    ],
+)
+def test_the_rank_is_what_was_asked_for_as_far_as_both_models_have_it(
+    method, asked, n_rows, wanted
+):
+    assert choose_rank(method, asked, n_rows, 7, 5) == wanted
 
 
 @pytest.mark.parametrize(("n", "noise"), [(8, 3), (40, 0.3), (40, 3)])
@@ -132,29 +256,6 @@ def test_a_rank_limits_what_passes():
         found = fit_map(a, b, MapOptions(method=method, rank=3))
         assert found.rank == np.linalg.matrix_rank(found.matrix) == 3
     assert fit_map(a, b, MapOptions(method="procrustes", rank=99)).rank == 9
-
-
-def test_canonical_correlations_are_the_textbooks_and_held_out_ones_are_lower():
-    rng = np.random.default_rng(0)
-    shared = rng.normal(size=(400, 2))
-    a, b = (shared @ rng.normal(size=(2, d)) + 0.5 * rng.normal(size=(400, d)) for d in (6, 5))
-    train, test = slice(0, 200), slice(200, 400)
-    found = canonical_correlations(a[train], b[train], a[test], b[test], rank=6)
-    ca, cb = (rows[train] - rows[train].mean(0) for rows in (a, b))
-    product = np.linalg.solve(ca.T @ ca, ca.T @ cb) @ np.linalg.solve(cb.T @ cb, cb.T @ ca)
-    wanted = np.sqrt(np.sort(np.linalg.eigvals(product).real)[::-1][:5])
-    np.testing.assert_allclose(found.train, wanted, atol=1e-8)
-    assert (found.held_out[:2] > 0.8).all()
-    assert np.abs(found.held_out[2:]).mean() < 0.15 < found.train[2]
-
-
-def test_canonical_correlations_of_noise_are_small_on_other_rows():
-    rng = np.random.default_rng(0)
-    a, b = (rng.normal(size=(400, 30)) for _ in range(2))
-    found = canonical_correlations(a[:200], b[:200], a[200:], b[200:])
-    assert found.train.max() > 0.5  # the bias that held-out rows are there for
-    assert abs(found.held_out.mean()) < 0.05
-    assert np.isnan(canonical_correlations(a[:9], b[:9], a[:2], b[:2]).held_out).all()
 
 
 def test_what_cannot_be_mapped_is_said_in_one_line():

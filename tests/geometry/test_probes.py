@@ -1,16 +1,18 @@
 """Probes see what is there, and nothing where there is nothing."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from emotion_circuits.geometry import cosine_table, emotion_vectors, pool_positions
 from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
+from study_emotions import FOUR
 
 
-def table_of(activations, **options):
-    pooled = pool_positions(activations)
+def table_of(activations, layers=None, **options):
+    pooled = pool_positions(activations, FOUR, layers=layers)
     named = np.array([int(pair[4:]) % 2 == 0 for pair in activations["pair_ids"]])
     settings = {"n_bootstrap": 200, "n_shuffles": 20, "seed": 0} | options
     return probe_table(pooled, named, **settings)
@@ -41,7 +43,7 @@ def test_words_that_are_the_same_for_all_tell_nothing(activations):
 
 def test_a_probe_is_a_logistic_regression_on_standardised_training_data(make_activations):
     data = make_activations(strength=0.15, n_pairs=30)
-    pooled = pool_positions(data)
+    pooled = pool_positions(data, FOUR)
     seen = table_of(data).query(
         "probe == 'residual' and layer == 1 and contrast == 'gratitude_vs_anger'"
         " and subset == 'all'"
@@ -69,7 +71,7 @@ def test_subsets_split_the_held_out_prompts_by_pair(activations):
 def test_a_subset_without_a_label_says_why(make_activations):
     data = make_activations(n_pairs=4)
     named = np.zeros(len(data["labels"]), dtype=bool)
-    table = probe_table(pool_positions(data), named, n_bootstrap=5, n_shuffles=2, seed=0)
+    table = probe_table(pool_positions(data, FOUR), named, n_bootstrap=5, n_shuffles=2, seed=0)
     explicit = table[table["subset"] == "explicit"]
     assert explicit["auroc"].isna().all()
     assert (explicit["reason"] == "a label has no test prompts in this subset").all()
@@ -85,12 +87,13 @@ def test_a_neutral_text_counts_as_explicit_with_its_pair():
         np.array(["a", "a", "b", "b"]),
         np.array(["anger", "neutral", "anger", "neutral"]),
         np.array([True, False, False, False]),
+        neutral=FOUR.neutral,
     )
     assert named.tolist() == [True, True, False, False]
 
 
 def test_cosines_are_symmetric_and_one_on_the_diagonal(activations):
-    vectors = emotion_vectors(pool_positions(activations))
+    vectors = emotion_vectors(pool_positions(activations, FOUR))
     table = cosine_table(vectors, [0, 1, 2])
     same = table[
         (table["emotion_a"] == table["emotion_b"]) & (table["layer_a"] == table["layer_b"])
@@ -112,3 +115,11 @@ def test_cosines_are_symmetric_and_one_on_the_diagonal(activations):
     one /= np.linalg.norm(vectors["anger"][0]) * np.linalg.norm(vectors["apology"][0])
     row = table.query("emotion_a == 'anger' and emotion_b == 'apology' and layer_a == 0")
     assert row["cosine"].item() == pytest.approx(one)
+
+
+def test_a_line_does_not_depend_on_which_other_lines_there_are(activations):
+    """Streams are named by what they are for: another layer moves no interval."""
+    every = table_of(activations)
+    one = table_of(activations, layers=[1])
+    kept = every[every["layer"].isna() | (every["layer"] == 1)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one, kept)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.geometry import fit_subspace, paired_differences, pool_positions
+from study_emotions import FOUR
 
 
 @given(
@@ -36,7 +37,7 @@ def test_torch_and_scikit_learn_agree_and_equal_an_eigendecomposition(seed, n, d
 
 
 def test_the_first_direction_is_the_planted_one(activations):
-    pooled = pool_positions(activations)
+    pooled = pool_positions(activations, FOUR)
     for place, emotion in enumerate(("gratitude", "anger", "apology")):
         first = fit_subspace(paired_differences(pooled, emotion)[:, 1], n_components=2)
         assert first.components[0, place] > 0.99  # and it points towards the emotion
@@ -44,7 +45,7 @@ def test_the_first_direction_is_the_planted_one(activations):
 
 
 def test_differences_are_taken_within_pairs(activations):
-    pooled = pool_positions(activations)
+    pooled = pool_positions(activations, FOUR)
     differences = paired_differences(pooled, "anger")
     row = pooled.rows("anger", "train")[5]
     partner = next(
@@ -56,7 +57,7 @@ def test_differences_are_taken_within_pairs(activations):
 
 
 def test_neutral_texts_are_centred_on_themselves(activations):
-    differences = paired_differences(pool_positions(activations), "neutral")
+    differences = paired_differences(pool_positions(activations, FOUR), "neutral")
     np.testing.assert_allclose(differences.mean(axis=0), 0, atol=1e-10)
 
 
@@ -75,4 +76,4 @@ def test_a_text_without_partner_is_named(activations):
     )
     pairs[row] = "nobody"
     with pytest.raises(InputError, match=f"anger text 'text {row}' has no neutral partner"):
-        paired_differences(pool_positions({**activations, "pair_ids": pairs}), "anger")
+        paired_differences(pool_positions({**activations, "pair_ids": pairs}, FOUR), "anger")

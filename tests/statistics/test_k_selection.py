@@ -10,8 +10,8 @@ from emotion_circuits.statistics.k_specificity import (
     NO_OTHER,
     NOT_SPECIFIC,
     interval_of,
-    largest_of_all,
 )
+from study_emotions import FOUR
 
 
 def sweep(curve, *, layers=(0, 1, 2), null=0.1, draws=400, seed=0, extras=True):
@@ -32,11 +32,11 @@ def sweep(curve, *, layers=(0, 1, 2), null=0.1, draws=400, seed=0, extras=True):
 
 def choose(given, **changes):
     settings = {"n_bootstrap": 300, "alpha": 0.05, "seed": 0} | changes
-    return select_k([given], "p", **settings)
+    return select_k([given], "p", FOUR.labels, **settings)
 
 
 def test_the_raw_table_lists_every_overlap_in_order():
-    raw = k_sweep_table([sweep([0.4, 0.3])], "p")
+    raw = k_sweep_table([sweep([0.4, 0.3])], "p", FOUR.labels)
     columns = "profile model_a model_b layer emotion k overlap mean_principal_angle overlap_other"
     assert list(raw.columns) == columns.split()
     assert len(raw) == 3 * 2 * 2
@@ -115,8 +115,8 @@ def test_the_order_of_sweeps_and_layers_does_not_matter():
     first, second = sweep([0.4, 0.3]), sweep([0.2, 0.3], extras=False) | {"model_b": "c"}
     turned = second | {"sweep_results": dict(reversed(second["sweep_results"].items()))}
     settings = {"n_bootstrap": 100, "alpha": 0.05, "seed": 0}
-    one = select_k([first, second], "p", **settings)
-    two = select_k([turned, first], "p", **settings)
+    one = select_k([first, second], "p", FOUR.labels, **settings)
+    two = select_k([turned, first], "p", FOUR.labels, **settings)
     assert one.to_csv() == two.to_csv()
 
 
@@ -193,19 +193,6 @@ def test_without_other_emotions_nothing_is_specific_and_the_table_says_why():
     assert set(found["specific_reason"]) == {NO_OTHER}
     assert found["specificity"].isna().all()
     assert found.groupby("emotion")["selected"].sum().tolist() == [1, 1]
-
-
-def test_the_correction_of_specificity_is_by_the_largest_distance_of_each_resample():
-    rng = np.random.default_rng(0)
-    draws, values = rng.normal([[0.1], [0.3]], [[0.05], [0.2]], (2, 99)), np.array([0.1, 0.3])
-    found = largest_of_all(values, draws)
-    units = [np.sqrt(np.mean((draws[j] - values[j]) ** 2)) for j in (0, 1)]
-    for k in range(2):
-        reached = 0
-        for draw in range(99):
-            distances = [abs(draws[j, draw] - values[j]) / units[j] for j in (0, 1)]
-            reached += max(distances) >= values[k] / units[k]
-        assert found[k] == pytest.approx((1 + reached) / 100)
 
 
 def test_where_nothing_is_specific_some_k_is_chosen_at_the_rate_of_alpha_at_most():

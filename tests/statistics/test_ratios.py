@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emotion_circuits.circuits import mean_interval, rank_p, ratio_interval
+from emotion_circuits.statistics.ratios import mean_interval, ratio_interval
 
 
 def clustered(rng, n_clusters=20, size=3, mean=0.0):
@@ -114,13 +114,3 @@ def test_a_single_random_set_gives_no_interval():
     seen = ratio_interval(random, whole, n_bootstrap=100, seed=0, less=chosen)
     assert np.isfinite(seen.value)
     assert np.isnan(seen.lower)
-
-
-def test_rank_p_counts_the_chosen_set_and_is_uniform_for_one_more_random_set():
-    assert rank_p(1.0, np.array([0.0, 0.5, 1.0, 2.0])) == 3 / 5
-    assert rank_p(9.0, np.zeros(19)) == 1 / 20
-    assert np.isnan(rank_p(1.0, np.array([])))
-    rng = np.random.default_rng(0)
-    drawn = [rank_p(float(rng.normal()), rng.normal(size=19)) for _ in range(20000)]
-    # 20,000 trials: a standard error of 0.0015 at 0.05.
-    assert np.mean(np.array(drawn) <= 0.05) == pytest.approx(0.05, abs=0.006)

@@ -1,4 +1,8 @@
-"""A small world in which who did what to whose thing settles the emotion."""
+"""A small world in which who did what to whose thing settles the emotion.
+
+Streams are made from seeds here, not by ``emotion_circuits.seeds``: the shipped data and the texts
+that the shipped models were trained on were drawn from them.
+"""
 
 from emotion_circuits.embedded_world.corpus import generate_reactions, generate_texts
 from emotion_circuits.embedded_world.events import Event, emotion_of

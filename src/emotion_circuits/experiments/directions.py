@@ -81,11 +81,6 @@ def vector_norms(vectors: Vectors) -> dict[str, dict[int, float]]:
     return norms
 
 
-def derive_seed(*parts: int) -> int:
-    """Give one seed for a place in a table, far from those of its neighbours."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
-
-
 def random_control(vector: Float[np.ndarray, " d_model"], seed: int) -> Control:
     """Draw a direction uniformly from the sphere through a vector's end.
 

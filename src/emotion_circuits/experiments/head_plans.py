@@ -20,6 +20,7 @@ from emotion_circuits.experiments.heads import Head, format_heads
 from emotion_circuits.experiments.outcomes import BASELINE_KIND
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.interventions import BASELINE, Condition, Row, capture_heads
+from emotion_circuits.seeds import rng_for
 
 PerHead = Float[Tensor, "layer pos head d_head"]
 Line = tuple[Row, dict[str, Any]]
@@ -163,6 +164,6 @@ class HeadPlanner:
         lengths = {place: len(self.prompts.ids[place]) for place in others}
         enough = min(len(self.prompts.ids[index]), max(lengths.values()))
         covering = [place for place in others if lengths[place] >= enough]
-        # Seeded by the prompt: what is drawn does not depend on what was drawn before.
-        rng = np.random.default_rng([self._seed, index])
+        # Named by the prompt: what is drawn does not depend on what was drawn before.
+        rng = rng_for(self._seed, "resample", self.prompts.coordinates[index]["prompt"])
         return covering[int(rng.integers(len(covering)))]

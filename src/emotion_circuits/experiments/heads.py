@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.seeds import rng_for
 
 
 class Head(NamedTuple):
@@ -116,7 +117,7 @@ def random_heads(
     ]
     if len(rest) < len(chosen) or not chosen:
         return []
-    rng = np.random.default_rng(seed)
+    rng = rng_for(seed, "random_heads", format_heads(chosen))
     found: dict[tuple[Head, ...], None] = {}
     # A set drawn before is drawn again; where hardly another exists, fewer must do.
     for _ in range(20 * n_draws):

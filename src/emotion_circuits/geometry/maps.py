@@ -7,6 +7,7 @@ prompts out or shuffles them moves all positions of a prompt together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.geometry import maps_numpy, maps_torch
+from emotion_circuits.geometry import maps_oracle, maps_torch
 
 MapMethod = Literal["procrustes", "ridge", "cca"]
 MapBackend = Literal["torch", "numpy"]
@@ -38,7 +39,8 @@ class MapOptions:
             for noise.
         penalties: Ridge penalties to choose from, as multiples of the mean squared singular
             value of A's rows.
-        backend: ``torch`` (any device), or ``numpy``, slow and literal, to check it by.
+        backend: ``torch`` (any device), or ``numpy``: the oracle, slow and literal, which makes
+            its own choices of rank and penalty, to check the other by.
         device: Where torch computes. MPS has no double precision, and is replaced by the CPU.
     """
 
@@ -116,23 +118,77 @@ def fit_map(
                 "training prompts; a map needs variation to learn from"
             )
     if options.backend == "numpy":
-        matrix, rank, penalty = maps_numpy.fit_matrix(
+        matrix, rank, penalty = maps_oracle.fit_matrix(
             centred_a,
             centred_b,
             method=options.method,
             rank=options.rank,
             penalties=options.penalties,
         )
+    elif options.method == "ridge":
+        matrix, rank, penalty = _fit_ridge(centred_a, centred_b, options)
     else:
-        matrix, rank, penalty = maps_torch.fit_matrix(
-            centred_a,
-            centred_b,
-            method=options.method,
-            rank=options.rank,
-            penalties=options.penalties,
-            device=options.device,
-        )
+        matrix, rank = _fit_rotation(centred_a, centred_b, options)
+        penalty = float("nan")
     return LinearMap(matrix, rows_a.mean(axis=0), rows_b.mean(axis=0), rank, penalty)
+
+
+def _fit_ridge(
+    rows_a: np.ndarray, rows_b: np.ndarray, options: MapOptions
+) -> tuple[np.ndarray, int, float]:
+    ridge = maps_torch.Ridge(rows_a, rows_b, options.device)
+    errors = [ridge.left_out_error(penalty) for penalty in options.penalties]
+    penalty = choose_penalty(errors, options.penalties, float((rows_b**2).sum()))
+    return ridge.matrix(penalty), ridge.rank, penalty
+
+
+def _fit_rotation(
+    rows_a: np.ndarray, rows_b: np.ndarray, options: MapOptions
+) -> tuple[np.ndarray, int]:
+    ranks = [maps_torch.numerical_rank(rows, options.device) for rows in (rows_a, rows_b)]
+    n_rows = rows_a.shape[0] * rows_a.shape[1]
+    rank = choose_rank(options.method, options.rank, n_rows, *ranks)
+    rotation = maps_torch.Rotation(rows_a, rows_b, options.method, rank, options.device)
+    return rotation.matrix(), rank
+
+
+def choose_rank(method: MapMethod, asked: int | None, n_rows: int, rank_a: int, rank_b: int) -> int:
+    """Settle how many principal components to keep.
+
+    Args:
+        method: ``procrustes`` or ``cca``.
+        asked: ``MapOptions.rank``.
+        n_rows: Rows that the map is learned on.
+        rank_a: Principal components that A has.
+        rank_b: Principal components that B has.
+
+    Returns:
+        What was asked for, but no more than both models have. Where nothing was asked for, as
+        many as both have, for ``cca`` at most a quarter of the rows.
+    """
+    most = min(rank_a, rank_b)
+    if asked is not None:
+        return min(asked, most)
+    return max(1, min(most, n_rows // 4)) if method == "cca" else most
+
+
+def choose_penalty(errors: Sequence[float], penalties: Sequence[float], total: float) -> float:
+    """Take the penalty of least left-out error; where errors hardly differ, the largest.
+
+    With fewer prompts than dimensions, the shortcut to left-out errors loses digits as the
+    penalty becomes small: half of them at 1e-8.
+
+    Args:
+        errors: Sum of squared errors of left-out prompts with each penalty.
+        penalties: The penalties, in the same order.
+        total: Sum of squares of what was predicted.
+    """
+    least = min(errors)
+    return max(
+        penalty
+        for penalty, error in zip(penalties, errors, strict=True)
+        if error <= least * (1 + 1e-5) + 1e-12 * total
+    )
 
 
 def turn_with_shuffled_pairs(
@@ -164,7 +220,7 @@ def turn_with_shuffled_pairs(
     """
     centred_a, centred_b = (rows - rows.mean(axis=0) for rows in (rows_a, rows_b))
     if options.backend == "numpy":
-        return maps_numpy.turn_with_shuffled_pairs(
+        return maps_oracle.turn_with_shuffled_pairs(
             centred_a,
             centred_b,
             directions,
@@ -173,68 +229,10 @@ def turn_with_shuffled_pairs(
             rank=fitted.rank,
             penalty=fitted.penalty,
         )
-    return maps_torch.turn_with_shuffled_pairs(
-        centred_a,
-        centred_b,
-        directions,
-        shuffles,
-        method=options.method,
-        rank=fitted.rank,
-        penalty=fitted.penalty,
-        device=options.device,
+    if options.method == "ridge":
+        ridge = maps_torch.Ridge(centred_a, centred_b, options.device)
+        return ridge.turn_with_shuffled_pairs(directions, shuffles, fitted.penalty)
+    rotation = maps_torch.Rotation(
+        centred_a, centred_b, options.method, fitted.rank, options.device
     )
-
-
-class CanonicalCorrelations(NamedTuple):
-    """Correlations between two models' canonical variables.
-
-    Attributes:
-        train: On the rows they were found on, descending; biased upwards.
-        held_out: The same variables on other rows; NaN where there are fewer than three.
-    """
-
-    train: Float[np.ndarray, " rank"]
-    held_out: Float[np.ndarray, " rank"]
-
-
-def canonical_correlations(
-    train_a: Float[np.ndarray, "row d_a"],
-    train_b: Float[np.ndarray, "row d_b"],
-    test_a: Float[np.ndarray, "other d_a"],
-    test_b: Float[np.ndarray, "other d_b"],
-    *,
-    rank: int | None = None,
-) -> CanonicalCorrelations:
-    """Correlate the directions in which two models vary together, on other rows than they found.
-
-    Args:
-        train_a: A's rows to find them on.
-        train_b: B's rows for the same prompts.
-        test_a: A's rows to measure them on.
-        test_b: B's rows for the same prompts.
-        rank: Principal components of each model to look at; None for all there are, but at most
-            a quarter of the rows.
-
-    Returns:
-        Correlations, as many as the smaller of the two ranks.
-    """
-    bases = [
-        maps_numpy.principal_basis(rows - rows.mean(axis=0), whiten=True)
-        for rows in (train_a, train_b)
-    ]
-    most = max(1, len(train_a) // 4) if rank is None else rank
-    first, second = (basis.truncate(most) for basis in bases)
-    scores_a, scores_b = (
-        first.scores(train_a - train_a.mean(axis=0)),
-        second.scores(train_b - train_b.mean(axis=0)),
-    )
-    left, train, right = np.linalg.svd(scores_b.T @ scores_a, full_matrices=False)
-    if len(test_a) < 3:
-        return CanonicalCorrelations(train.clip(0, 1), np.full(len(train), np.nan))
-    variables_a = first.scores(test_a - train_a.mean(axis=0)) @ right.T
-    variables_b = second.scores(test_b - train_b.mean(axis=0)) @ left
-    held_out = [
-        float(np.corrcoef(variables_a[:, place], variables_b[:, place])[0, 1])
-        for place in range(len(train))
-    ]
-    return CanonicalCorrelations(train.clip(0, 1), np.array(held_out))
+    return rotation.turn_with_shuffled_pairs(directions, shuffles)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from emotion_circuits.geometry import angles, angles_numpy, maps_torch
+from emotion_circuits.geometry import angles, angles_oracle, maps_torch
+from emotion_circuits.geometry.canonical import principal_basis
 from emotion_circuits.geometry.maps import LinearMap, MapOptions, turn_with_shuffled_pairs
-from emotion_circuits.geometry.maps_numpy import principal_basis
 from emotion_circuits.geometry.subspaces import fit_subspace
+from emotion_circuits.seeds import rng_for
 
 
 class Both(NamedTuple):
@@ -130,7 +131,7 @@ def measure_overlaps(
         options=options,
     )
     found, start = {}, 0
-    for place, (label, span) in enumerate(spans.items()):
+    for label, span in spans.items():
         stop = start + len(span.a)
         turned = fitted.turn(span.a)
         before, room = _before(span, layer.neutral, options)
@@ -139,7 +140,7 @@ def measure_overlaps(
             fitted,
             size=len(span.a),
             center=center,
-            rng=np.random.default_rng([seed, place]),
+            rng=rng_for(seed, "halves_of_pairs", label),
             n_splits=n_splits,
             options=options,
         )
@@ -170,7 +171,7 @@ def overlaps_of(
     """Overlap of the first j directions of both, for j = 1 … k, by the backend asked for."""
     if options.backend == "numpy":
         flat = left.reshape(-1, *left.shape[-2:])
-        rows = np.stack([angles_numpy.nested_overlaps(one, right) for one in flat])
+        rows = np.stack([angles_oracle.nested_overlaps(one, right) for one in flat])
         return rows.reshape(left.shape[:-1])
     device = options.device
     moved = angles.nested_overlaps(maps_torch.move(left, device), maps_torch.move(right, device))
@@ -186,7 +187,7 @@ def mean_angles_of(
     sizes = range(1, len(left) + 1)
     if options.backend == "numpy":
         return np.array(
-            [angles_numpy.principal_angles(left[:size], right[:size]).mean() for size in sizes]
+            [angles_oracle.principal_angles(left[:size], right[:size]).mean() for size in sizes]
         )
     first, second = (maps_torch.move(rows, options.device) for rows in (left, right))
     return np.array(
@@ -268,7 +269,7 @@ def _resample(
 
     A draw is the same for both models, and for all labels with as many pairs.
     """
-    rngs = {label: np.random.default_rng([seed, 0, 1]) for label in sizes}
+    rngs = {label: rng_for(seed, "resampled_pairs") for label in sizes}
     found = {label: np.full((2, n_resamples, size), np.nan) for label, size in sizes.items()}
     for draw in range(n_resamples):
         spans, turned = {}, {}
@@ -318,32 +319,3 @@ def _trained(
         turned = fitted.turn(subspaces.a[:kept])
         found[:kept] = overlaps_of(turned, subspaces.b[:kept], options)
     return found
-
-
-def p_values(
-    observed: Float[np.ndarray, " k"], null: Float[np.ndarray, "shuffle k"]
-) -> Float[np.ndarray, " k"]:
-    """Chance that shuffled pairs give at least as much: (1 + how many do) / (1 + shuffles)."""
-    # The unshuffled order may be among the shuffles, equal but for rounding.
-    reached = (null >= observed - 1e-9).sum(axis=0)
-    values: np.ndarray = (1 + reached) / (1 + len(null))
-    return values
-
-
-def max_p_values(
-    observed: Float[np.ndarray, " test"], null: Float[np.ndarray, "shuffle test"]
-) -> Float[np.ndarray, " test"]:
-    """P-values that hold for all tests of a family together.
-
-    Each test is measured in standard deviations of its own draws, the observed one among them,
-    since a draw that is left out of its own scale lies too far out; the family's null is the
-    largest of them in each shuffle, so that the best of many layers is compared with the best of
-    many layers. The shuffles must be the same for all tests.
-
-    Source: single-step max-T, Westfall and Young 1993.
-    """
-    draws = np.concatenate([observed[None], null])
-    mean, deviation = draws.mean(axis=0), draws.std(axis=0)
-    deviation = np.where(deviation > 1e-12, deviation, np.inf)
-    largest = ((null - mean) / deviation).max(axis=1)
-    return p_values((observed - mean) / deviation, np.repeat(largest[:, None], len(observed), 1))

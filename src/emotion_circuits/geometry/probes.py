@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emotion_circuits.geometry.directions import PooledActivations
+from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics import estimate_auroc
 
 SUBSETS: Final = ("all", "implicit", "explicit")
@@ -68,11 +69,11 @@ def probe_table(
         shuffled labels quantiles over shuffles), ``n_bootstrap``, ``seed``, ``reason`` (why a
         number is missing).
     """
-    rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for labels in combinations(pooled.emotions.labels, 2):
         contrast = _contrast(pooled, labels)
-        shared = {"contrast": f"{labels[0]}_vs_{labels[1]}", "n_train": len(contrast.train)}
+        name = f"{labels[0]}_vs_{labels[1]}"
+        shared = {"contrast": name, "n_train": len(contrast.train)}
         scored: list[tuple[str, int | None, np.ndarray | None]] = [
             ("bag_of_words", None, _bag_of_words_scores(pooled.prompts, contrast))
         ]
@@ -81,12 +82,14 @@ def probe_table(
             scored.append(("residual", number, scores))
         for probe, layer, scores in scored:
             for subset, chosen in _subsets(contrast, explicit_pairs):
+                rng = rng_for(seed, "test_prompts", name, probe, layer, subset)
                 estimate = _estimate(scores, contrast, chosen, n_bootstrap, rng)
                 rows.append({"probe": probe, "layer": layer, **shared, "subset": subset} | estimate)
         for place, number in enumerate(pooled.layer_indices):
+            rng = rng_for(seed, "shuffled_labels", name, number)
             control = _shuffled(pooled.values[:, place], contrast, n_shuffles, rng)
-            name = "residual_shuffled_labels"
-            rows.append({"probe": name, "layer": number, **shared, "subset": "all"} | control)
+            where = {"probe": "residual_shuffled_labels", "layer": number}
+            rows.append({**where, **shared, "subset": "all"} | control)
     table = pd.DataFrame(rows).assign(n_bootstrap=n_bootstrap, seed=seed)
     return table.astype({"layer": "Int64"})
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from emotion_circuits.geometry.cosines import cosine
-from emotion_circuits.statistics import AurocEstimate, auroc, estimate_auroc
+from emotion_circuits.statistics import AurocEstimate, auroc, estimate_auroc, rank_p
 
 
 class Transfer(NamedTuple):
@@ -23,7 +23,7 @@ class Transfer(NamedTuple):
         auroc_random_p95: Their 95th percentile.
         auroc_shuffled_mean: A's emotion vector under maps of shuffled pairs, on average.
         auroc_shuffled_p95: Its 95th percentile.
-        p_value: Share of shuffled maps that do as well.
+        p_value: Rank p of ``auroc_mapped`` among those of shuffled maps.
         cosine_own: Cosine between the mapped vector and B's own.
         norm_ratio: Length of the mapped vector over that of B's own.
     """
@@ -113,7 +113,7 @@ def measure_transfer(
         rows, positive, mapped=mapped, own=own, shuffled=shuffled, n_bootstrap=n_bootstrap, rng=rng
     )
     by_random = np.array([auroc(rows @ vector, positive) for vector in random])
-    by_shuffled, found = reading.shuffled, reading.mapped.auroc
+    by_shuffled = reading.shuffled
     length = float(np.linalg.norm(own))
     return Transfer(
         *reading.mapped,
@@ -122,7 +122,7 @@ def measure_transfer(
         auroc_random_p95=float(np.quantile(by_random, 0.95)),
         auroc_shuffled_mean=float(by_shuffled.mean()),
         auroc_shuffled_p95=float(np.quantile(by_shuffled, 0.95)),
-        p_value=float((1 + (by_shuffled >= found).sum()) / (1 + len(by_shuffled))),
+        p_value=float(rank_p(reading.mapped.auroc, by_shuffled)),
         cosine_own=cosine(mapped, own),
         norm_ratio=float(np.linalg.norm(mapped)) / length if length > 0 else float("nan"),
     )

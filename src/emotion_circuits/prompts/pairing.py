@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.prompts.emotion_set import EmotionSet
+from emotion_circuits.seeds import rng_for
 
 
 def assign_splits(
@@ -26,7 +27,6 @@ def assign_splits(
     Returns:
         The table with its column ``split`` filled.
     """
-    rng = np.random.default_rng(seed)
     rows = pd.Series([f"row {row}" for row in range(len(table))], index=table.index)
     groups = table["template_id"].where(table["template_id"] != "", rows)
     held_out: set[str] = set()
@@ -36,6 +36,7 @@ def assign_splits(
         wanted -= len(held_out.intersection(names))
         free = [name for name in names if name not in held_out]
         if wanted > 0:
+            rng = rng_for(seed, "held_out_templates", label)
             held_out.update(rng.permutation(np.array(free, dtype=object))[:wanted])
     return table.assign(split=np.where(groups.isin(held_out), "test", "train"))
 

@@ -13,6 +13,7 @@ from emotion_circuits.statistics.comparisons import (
 from emotion_circuits.statistics.effect_options import EffectOptions
 from emotion_circuits.statistics.effect_table import effect_table
 from emotion_circuits.statistics.k_selection import k_sweep_table, select_k
+from emotion_circuits.statistics.null_tests import max_t_p, rank_p
 from emotion_circuits.statistics.power_table import power_requirements, power_table
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "effect_table",
     "estimate_auroc",
     "k_sweep_table",
+    "max_t_p",
     "pair_by_text",
     "power_requirements",
     "power_table",
+    "rank_p",
     "select_k",
 ]

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from scipy import special
 
 from emotion_circuits.statistics.comparisons import Pairs, Sample
 from emotion_circuits.statistics.effect_sizes import RESOLUTION
+from emotion_circuits.statistics.null_tests import two_sided_rank_p
 
 MIN_DIRECTIONS: Final = 3
 TOO_FEW_DIRECTIONS: Final = f"fewer than {MIN_DIRECTIONS} random directions"
@@ -63,19 +63,8 @@ def compare_with_directions(pairs: Pairs, draws: Iterable[Sample]) -> DirectionT
     means = np.array([np.mean([draw.values[text] for text in pairs.texts]) for draw in listed])
     own, spread = float(pairs.patched.mean()), float(means.std(ddof=1))
     resolution = RESOLUTION * float(max(np.abs(means).max(), np.abs(pairs.patched).max()))
-    p_rank = _rank_p_value(own, means, resolution)
+    p_rank = float(two_sided_rank_p(own, means, slack=resolution))
     if spread <= resolution:
         return DirectionTest(n, nothing, nothing, p_rank, FLAT_DIRECTIONS)
     t = (own - float(means.mean())) / (spread * np.sqrt(1 + 1 / n))
     return DirectionTest(n, float(t), float(2 * special.stdtr(n - 1, -abs(t))), p_rank, "")
-
-
-def _rank_p_value(own: float, means: Float[np.ndarray, " draw"], resolution: float) -> float:
-    """Count the random directions at least as far out: (1 + count) / (1 + number).
-
-    Far out from the mean of all, the direction's own included: were the centre that of the random
-    ones only, the direction would be further from it than they are, and p too small.
-    """
-    centre = (own + means.sum()) / (len(means) + 1)
-    further = np.abs(means - centre) >= abs(own - centre) - resolution
-    return float((1 + further.sum()) / (1 + len(means)))

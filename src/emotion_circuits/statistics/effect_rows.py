@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.bootstrap import (
     BootstrapIntervals,
     bootstrap_paired,
@@ -30,7 +31,6 @@ from emotion_circuits.statistics.effect_sizes import (
     unpaired_effects,
 )
 from emotion_circuits.statistics.noncentral import analytic_intervals
-from emotion_circuits.statistics.seeds import rng_for
 
 UNBOUNDED: Final = "interval of d has no finite end"
 _COUNTS: Final = ("n_baseline", "n_patched", "n_effective", "n_nan_dropped", "n_repeats_averaged")

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.comparisons import (
     Comparison,
     ComparisonKey,
@@ -23,7 +24,6 @@ from emotion_circuits.statistics.effect_options import COLUMNS, MORE_COLUMNS, Ef
 from emotion_circuits.statistics.effect_rows import EffectRows, cluster_codes
 from emotion_circuits.statistics.multiplicity import correct_family
 from emotion_circuits.statistics.permutation import sign_flip_test, sign_flips
-from emotion_circuits.statistics.seeds import rng_for
 
 _SIGN_FLIP: Final = ["p_value_sign_flip", "p_value_max_t"]
 _INTEGERS: Final = (

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.comparisons import place_among
 from emotion_circuits.statistics.k_specificity import (
     OTHER,
@@ -18,7 +19,7 @@ from emotion_circuits.statistics.k_specificity import (
     interval_of,
     specificity_row,
 )
-from emotion_circuits.statistics.seeds import rng_for
+from emotion_circuits.statistics.null_tests import max_t_p, rank_p
 
 RAW_COLUMNS: Final = (
     *("profile", "model_a", "model_b", "layer", "emotion", "k", "overlap"),
@@ -190,7 +191,7 @@ def _against_null(
             "null_mean": float(null.mean()),
             "null_upper": float(np.quantile(null, 1 - alpha)),
             "excess": mean - float(null.mean()),
-            "p_value": float((1 + (null >= mean).sum()) / (1 + len(null))),
+            "p_value": float(rank_p(mean, null)),
             "null": null,
         }
     if not all(name in leaf for leaf in leaves for name in NULL_SUMMARY):
@@ -240,12 +241,7 @@ def _correct(rows: list[dict[str, Any]], nulls: list[np.ndarray | None]) -> list
     draws = [null for null in nulls if null is not None]
     if len(draws) < len(rows) or len({len(null) for null in draws}) > 1:
         return [min(1.0, row["p_value"] * len(rows)) for row in rows]
-    null, overlaps = np.stack(draws), np.array([row["mean_overlap"] for row in rows])
-    # The observed overlap is one draw more: left out of its own scale it would lie too far out.
-    every = np.column_stack([overlaps, null])
-    center, spread = every.mean(axis=1), every.std(axis=1, ddof=1)
-    # At k = d all subspaces are the same; there the null does not vary and nothing is above it.
-    unit = np.where(spread > 0, spread, np.inf)
-    largest = ((null - center[:, None]) / unit[:, None]).max(axis=0)
-    observed = (overlaps - center) / unit
-    return [float((1 + (largest >= value).sum()) / (1 + len(largest))) for value in observed]
+    overlaps = np.array([row["mean_overlap"] for row in rows])
+    # At k = d all subspaces are the same and the null does not vary: p is 1 there.
+    corrected: list[float] = max_t_p(overlaps, np.stack(draws, axis=1)).tolist()
+    return corrected

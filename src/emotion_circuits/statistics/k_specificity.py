@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
+from emotion_circuits.statistics.null_tests import bootstrap_max_p
+
 SPECIFICITY_COLUMNS: Final = (
     *("mean_overlap_other", "specificity", "specificity_ci_lower", "specificity_ci_upper"),
     *("specificity_excludes_0", "specificity_p_corrected", "selected_specific", "specific_reason"),
@@ -95,9 +97,10 @@ def choose_specific(rows: list[dict[str, Any]], alpha: float) -> None:
         for row in rows:
             row["specific_reason"] = NO_OTHER
         return
-    stacked = np.stack([draws[place] for place in tested])
+    stacked = np.stack([draws[place] for place in tested], axis=1)
     values = np.array([rows[place]["specificity"] for place in tested])
-    for place, p_value in zip(tested, largest_of_all(values, stacked), strict=True):
+    corrected = bootstrap_max_p(values, stacked).tolist()
+    for place, p_value in zip(tested, corrected, strict=True):
         rows[place]["specificity_p_corrected"] = p_value
     both = [place for place in tested if _is_both(rows[place], alpha)]
     if not both:
@@ -108,23 +111,6 @@ def choose_specific(rows: list[dict[str, Any]], alpha: float) -> None:
     least = rows[best]["specificity"] - float(draws[best].std(ddof=1))
     chosen = next(place for place in both if rows[place]["specificity"] >= least)
     rows[chosen]["selected_specific"] = True
-
-
-def largest_of_all(
-    values: Float[np.ndarray, " k"], draws: Float[np.ndarray, "k resample"]
-) -> list[float]:
-    """Two-sided p of values being 0, corrected by the largest distance in each resample.
-
-    Each value is measured in root mean square distances of its resamples from it, and compared
-    with the largest such distance, of any k, in each resample.
-
-    Source: bootstrap single-step max-T, Westfall and Young 1993, 2.6.
-    """
-    distances = np.abs(draws - values[:, None])
-    unit = np.sqrt((distances**2).mean(axis=1))
-    unit = np.where(unit > 0, unit, np.inf)
-    largest = (distances / unit[:, None]).max(axis=0)
-    return [float((1 + (largest >= t).sum()) / (1 + len(largest))) for t in np.abs(values / unit)]
 
 
 def _is_both(row: Mapping[str, Any], alpha: float) -> bool:

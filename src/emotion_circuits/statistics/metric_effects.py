@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.bootstrap import bootstrap_paired, resample_weights
 from emotion_circuits.statistics.effect_sizes import ALL_ZERO, paired_effects
 
@@ -39,7 +40,7 @@ class MetricEffects(NamedTuple):
 
 def resampled_counts(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample prompt"]:
     """Say how often each prompt is drawn in each resample; the same for every condition."""
-    return resample_weights(n, n_bootstrap=n_bootstrap, rng=np.random.default_rng(seed))
+    return resample_weights(n, n_bootstrap=n_bootstrap, rng=rng_for(seed, "prompts"))
 
 
 def metric_effects(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.bootstrap import resample_weights
 
 
@@ -101,19 +102,6 @@ def ratio_interval(
     return Interval(value, float(lower), float(upper))
 
 
-def rank_p(chosen: float, random: Float[np.ndarray, " draw"]) -> float:
-    """Give the share of all sets, the chosen one included, that reach what the chosen one does.
-
-    (1 + number of random sets with at least its value) / (1 + number of random sets): a one-sided
-    p-value if the chosen set were one more random set. NaN without random sets.
-
-    Source: Monte Carlo test, Davison and Hinkley 1997, chapter 4.2.
-    """
-    if not len(random):
-        return float("nan")
-    return float((1 + (random >= chosen).sum()) / (1 + len(random)))
-
-
 def _resamples(
     n: int, n_bootstrap: int, seed: int, clusters: Sequence[Any] | None
 ) -> Float[np.ndarray, "resample sample"] | None:
@@ -121,7 +109,8 @@ def _resamples(
     codes = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     if n < 2 or (codes is not None and codes.max() < 1):
         return None
-    rng = np.random.default_rng(seed)
+    # One stream for any number of samples: clusters of several draw as clusters of one do.
+    rng = rng_for(seed, "samples")
     weights = resample_weights(n, n_bootstrap=n_bootstrap, rng=rng, clusters=codes)
     # Clusters may differ in size, so resamples may, too.
     shares: np.ndarray = weights / weights.sum(1, keepdims=True)
@@ -130,6 +119,6 @@ def _resamples(
 
 def _draw_weights(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample draw"]:
     # Another stream than that of the samples: draws and samples are resampled independently.
-    rng = np.random.default_rng([seed, 1])
+    rng = rng_for(seed, "draws_of_control")
     weights: np.ndarray = resample_weights(n, n_bootstrap=n_bootstrap, rng=rng) / n
     return weights

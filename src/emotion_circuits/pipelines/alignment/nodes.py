@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.geometry.maps import LinearMap, canonical_correlations, fit_map
+from emotion_circuits.geometry.canonical import canonical_correlations
+from emotion_circuits.geometry.maps import LinearMap, fit_map
 from emotion_circuits.geometry.overlaps import Both, Overlaps, measure_overlaps
 from emotion_circuits.pipelines.alignment.pairing import ModelPair, pair_models
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
 from emotion_circuits.pipelines.alignment.tables import full_result, k_sweep, overlap_table
 from emotion_circuits.pipelines.alignment.transfer import transfer_vectors
 from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.seeds import rng_for
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ def align_models(
     options = settings.map_options()
     maps = {layers: fit_map(*pair.neutral(layers, "train"), options) for layers in pair.layers}
     # One set of shuffles for all layers, so that the best layer has a null of its own.
-    rng = np.random.default_rng(settings.seed)
+    rng = rng_for(settings.seed, "shuffled_pairs")
     n_train = len(pair.pooled[0].rows(emotions.neutral, "train"))
     shuffles = np.stack([rng.permutation(n_train) for _ in range(settings.n_permutations)])
     found = {

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.geometry.overlaps import Overlaps, max_p_values, p_values
+from emotion_circuits.geometry.overlaps import Overlaps
+from emotion_circuits.statistics import max_t_p, rank_p
 
 
 def overlap_table(
@@ -36,7 +37,7 @@ def overlap_table(
                 "chance_before": overlaps.chance_before,
                 "null_mean": null.mean(axis=0),
                 "null_p95": np.quantile(null, 0.95, axis=0),
-                "p_value": p_values(overlaps.after, null),
+                "p_value": rank_p(overlaps.after, null),
                 "overlap_split": overlaps.split,
                 "ceiling": overlaps.ceiling,
                 "overlap_other_emotions": overlaps.other,
@@ -67,7 +68,7 @@ def _max_p_values(
         of_label = [labels[label] for labels in found.values() if label in labels]
         observed = np.concatenate([overlaps.after for overlaps in of_label])
         null = np.concatenate([overlaps.null for overlaps in of_label], axis=1)
-        values[table["emotion"] == label] = max_p_values(observed, null)
+        values[table["emotion"] == label] = max_t_p(observed, null)
     return values
 
 

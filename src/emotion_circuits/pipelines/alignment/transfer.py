@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.geometry.maps import LinearMap, turn_with_shuffled_pairs
-from emotion_circuits.geometry.overlaps import max_p_values, p_values
 from emotion_circuits.geometry.transfer import Reading, measure_reading, measure_transfer
 from emotion_circuits.pipelines.alignment.pairing import ModelPair
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
+from emotion_circuits.seeds import rng_for
+from emotion_circuits.statistics import max_t_p, rank_p
 
 OTHERS = "other_emotions"
 
@@ -51,7 +52,6 @@ def transfer_vectors(
         Vectors and tables; p-values of ``matrix`` are those of reading, one for the vector and
         these prompts (``p_value``) and one that holds for all rows together (``p_value_max``).
     """
-    rng, rng_matrix = (np.random.default_rng([settings.seed, stream]) for stream in (1, 2))
     names, neutral = pair.emotions.names, pair.emotions.neutral
     readings: list[tuple[dict[str, Any], Reading]] = []
     rows: list[dict[str, Any]] = []
@@ -68,7 +68,8 @@ def transfer_vectors(
         )
         for place, (emotion, vectors) in enumerate(own.items()):
             mapped[emotion].append(fitted.turn(vectors.a))
-            random[emotion].append(fitted.turn(_draw(vectors.a, settings.n_random, rng)))
+            drawn = _draw(vectors.a, settings, layers, emotion)
+            random[emotion].append(fitted.turn(drawn))
             activations, positive = pair.emotion_rows(layers[1], emotion, [neutral])
             measured = measure_transfer(
                 activations,
@@ -78,7 +79,7 @@ def transfer_vectors(
                 random=random[emotion][-1],
                 shuffled=shuffled[:, place],
                 n_bootstrap=settings.n_bootstrap,
-                rng=rng,
+                rng=_resamples(settings, layers, emotion, emotion, neutral),
             )
             where = {"layer_a": layers[0], "layer_b": layers[1], "emotion": emotion}
             counts = {"n_test": len(positive), "n_random": settings.n_random}
@@ -88,8 +89,7 @@ def transfer_vectors(
                 layers,
                 emotion,
                 {"mapped": mapped[emotion][-1], "own": vectors.b, "shuffled": shuffled[:, place]},
-                n_bootstrap=settings.n_bootstrap,
-                rng=rng_matrix,
+                settings,
             )
     metadata = {
         "model_name": pair.vectors[1]["metadata"]["model_name"],
@@ -115,9 +115,7 @@ def _read_all(
     layers: tuple[int, int],
     vector: str,
     vectors: Mapping[str, np.ndarray],
-    *,
-    n_bootstrap: int,
-    rng: np.random.Generator,
+    settings: AlignmentSettings,
 ) -> list[tuple[dict[str, Any], Reading]]:
     """Read every emotion, against neutral and against the other emotions, by one's vector."""
     found = []
@@ -132,8 +130,8 @@ def _read_all(
                 mapped=vectors["mapped"],
                 own=vectors["own"],
                 shuffled=vectors["shuffled"],
-                n_bootstrap=n_bootstrap,
-                rng=rng,
+                n_bootstrap=settings.n_bootstrap,
+                rng=_resamples(settings, layers, vector, emotion, against),
             )
             where = {"layer_a": layers[0], "layer_b": layers[1], "vector": vector}
             found.append(({**where, "emotion": emotion, "against": against}, reading))
@@ -144,11 +142,8 @@ def _matrix(readings: list[tuple[dict[str, Any], Reading]]) -> pd.DataFrame:
     """Put readings into rows, with p-values that hold for all of them together."""
     observed = np.array([reading.mapped.auroc for _, reading in readings])
     null = np.stack([reading.shuffled for _, reading in readings], axis=1)
-    # Emotions without held-out prompts have no AUROC.
-    known = ~np.isnan(observed)
-    single, together = np.full((2, len(readings)), np.nan)
-    single[known] = p_values(observed[known], null[:, known])
-    together[known] = max_p_values(observed[known], null[:, known])
+    # Emotions without held-out prompts have no AUROC, and no p.
+    single, together = rank_p(observed, null), max_t_p(observed, null)
     return pd.DataFrame(
         [
             {
@@ -167,9 +162,19 @@ def _matrix(readings: list[tuple[dict[str, Any], Reading]]) -> pd.DataFrame:
     )
 
 
-def _draw(vector: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Random vectors of the same length."""
-    noise = rng.normal(size=(count, len(vector)))
+def _resamples(
+    settings: AlignmentSettings, layers: tuple[int, int], vector: str, emotion: str, against: str
+) -> np.random.Generator:
+    """Give the stream of a reading's resamples, the same in both tables."""
+    return rng_for(settings.seed, "readings", *layers, vector, emotion, against)
+
+
+def _draw(
+    vector: np.ndarray, settings: AlignmentSettings, layers: tuple[int, int], emotion: str
+) -> np.ndarray:
+    """Draw random vectors as long as an emotion's."""
+    rng = rng_for(settings.seed, "random_vectors", *layers, emotion)
+    noise = rng.normal(size=(settings.n_random, len(vector)))
     drawn: np.ndarray = noise * (
         np.linalg.norm(vector) / np.linalg.norm(noise, axis=1, keepdims=True)
     )

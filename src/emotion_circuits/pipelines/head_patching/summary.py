@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from emotion_circuits.experiments.head_sets import POOLED
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
-from emotion_circuits.statistics.ratios import mean_interval, rank_p, ratio_interval
+from emotion_circuits.statistics import rank_p
+from emotion_circuits.statistics.ratios import mean_interval, ratio_interval
 
 _KEYS: Final = ["what", "emotion", "direction", "mode", "ablation"]
 # Column of the tidy table that is a share of the effect: names of share, random share, excess, p.
@@ -137,5 +138,4 @@ def _share(
         for name, interval in intervals.items()
         for end, value in zip(("", "_lower", "_upper"), interval, strict=True)
     }
-    known = not np.isnan(values).any()
-    return found | {p_rank: rank_p(values.mean(), draws.mean(1)) if known else float("nan")}
+    return found | {p_rank: float(rank_p(values.mean(), draws.mean(1)))}

@@ -9,7 +9,6 @@ from emotion_circuits.experiments import Choice
 from emotion_circuits.experiments.directions import (
     Controls,
     Vectors,
-    derive_seed,
     random_control,
     shuffled_controls,
 )
@@ -17,6 +16,7 @@ from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.geometry import pool_positions
 from emotion_circuits.interventions import Condition
 from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.seeds import seed_for
 
 
 def controlled_vectors(
@@ -50,18 +50,17 @@ def draw_controls(
     """
     random = {
         (emotion, layer): [
-            random_control(
-                vector, derive_seed(settings.seed, 0, emotions.place(emotion), layer, index)
-            )
+            random_control(vector, seed_for(settings.seed, "random", emotion, layer, index))
             for index in range(settings.num_random)
         ]
         for (emotion, layer), vector in vectors.items()
     }
     seeds = {
         emotion: [
-            derive_seed(settings.seed, 1, place, index) for index in range(settings.num_shuffled)
+            seed_for(settings.seed, "shuffled", emotion, index)
+            for index in range(settings.num_shuffled)
         ]
-        for place, emotion in enumerate(emotions.names)
+        for emotion in emotions.names
     }
     metadata = emotion_vectors["metadata"]
     pooled = pool_positions(
@@ -97,4 +96,4 @@ def other_seeds(settings: SteeringSettings) -> list[int]:
     """Give seeds for the baseline drawn again; greedy decoding has no seed to change."""
     if settings.sampling == "greedy":
         return []
-    return [derive_seed(settings.seed, 2, index) for index in range(settings.num_random)]
+    return [seed_for(settings.seed, "reseeded", index) for index in range(settings.num_random)]

@@ -18,7 +18,7 @@ from emotion_circuits.experiments import (
 )
 from emotion_circuits.experiments.effects import EFFECT_COLUMNS, HALVES, LOSS_COLUMNS
 from emotion_circuits.experiments.steering_settings import SteeringSettings
-from emotion_circuits.statistics.ratios import rank_p
+from emotion_circuits.statistics import rank_p
 
 _CONTROLS: Final = ("random", "shuffled", "reseeded")
 _STEERED: Final = ("emotion", "layer", "alpha")
@@ -197,7 +197,7 @@ def _against(kind: str, same: pd.DataFrame, mean_diff: float, d: float) -> dict[
         float((sizes < abs(d) / 2).mean()),
         float(np.quantile(changes, 0.95, method="inverted_cdf")),
         float((changes < abs(mean_diff) / 2).mean()),
-        rank_p(mean_diff, same["mean_diff"].to_numpy(dtype=float)),
+        float(rank_p(mean_diff, same["mean_diff"].to_numpy(dtype=float))),
     )
     return {f"{kind}_n": len(same)} | {
         f"{kind}_{name}": value for name, value in zip(names, found, strict=True)

@@ -25,7 +25,7 @@ from emotion_circuits.interventions import BASELINE, Condition
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.prompts import EmotionSet
-from emotion_circuits.statistics.ratios import rank_p
+from emotion_circuits.statistics import rank_p
 
 # What steers: the model's own vector, the other model's, and random ones through the same map.
 KINDS: Final = ("own", "mapped", "mapped_random")
@@ -165,6 +165,7 @@ def _with_ranks(table: pd.DataFrame) -> pd.DataFrame:
     for _, lines in table[table["metric_name"] != _FLUENCY].groupby("emotion"):
         random = lines.loc[lines["vector"] == "mapped_random", "mean_diff"].to_numpy()
         for index in lines.index[lines["vector"] != "mapped_random"] if len(random) else ():
-            ranked.loc[index, "p_random"] = rank_p(table.loc[index, "mean_diff"], random)
+            effect = float(table.loc[index, "mean_diff"])
+            ranked.loc[index, "p_random"] = float(rank_p(effect, random))
             ranked.loc[index, "n_random"] = len(random)
     return ranked

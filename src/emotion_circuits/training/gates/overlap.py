@@ -14,10 +14,10 @@ from emotion_circuits.geometry.overlaps import (
     Both,
     LayerPair,
     Overlaps,
-    max_p_values,
     measure_overlaps,
 )
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.statistics import max_t_p
 from emotion_circuits.training.gates.pooling import pool_prompts
 
 K_MAX: Final = 4
@@ -58,6 +58,7 @@ def overlap_gate(
         emotion: Both(*(paired_differences(each, emotion) for each in pooled))
         for emotion in EMOTIONS
     }
+    # The stream that the shipped cards were measured with.
     rng = np.random.default_rng(seed)
     shuffles = np.stack([rng.permutation(len(paired)) for _ in range(n_permutations)])
     options = MapOptions(method="ridge")
@@ -114,7 +115,7 @@ def rate_overlaps(found: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -> di
     for emotion in EMOTIONS:
         parts = [overlaps[emotion] for overlaps in found.values() if emotion in overlaps]
         if parts:
-            values = max_p_values(
+            values = max_t_p(
                 np.concatenate([part.after for part in parts]),
                 np.concatenate([part.null for part in parts], axis=1),
             )

@@ -1,12 +1,13 @@
-"""Angles and overlaps by SciPy, one pair of subspaces at a time: the oracle."""
+"""Angles and overlaps by SciPy, one pair of subspaces at a time: the oracle for ``angles``.
+
+The oracle shares nothing with what it checks, the numbers that say what is zero included.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import subspace_angles
-
-from emotion_circuits.geometry.angles import RANK_TOLERANCE, ZERO_TOLERANCE
 
 
 def principal_angles(
@@ -34,9 +35,14 @@ def nested_overlaps(
 
 
 def _span(directions: np.ndarray) -> np.ndarray:
-    """Orthonormal rows that span the same, fewer where directions depend on each other."""
+    """Orthonormal rows that span the same, fewer where directions depend on each other.
+
+    A direction is zero if it is a trillionth of the longest: rounding in double precision.
+    Directions of length 1 depend on each other if what they span in one more dimension is 1e-7:
+    activations are stored in single precision.
+    """
     lengths = np.linalg.norm(directions, axis=1, keepdims=True)
-    kept = (lengths > ZERO_TOLERANCE * lengths.max(initial=0.0)).ravel()
+    kept = (lengths > 1e-12 * lengths.max(initial=0.0)).ravel()
     _, values, rows = np.linalg.svd(directions[kept] / lengths[kept], full_matrices=False)
-    spanned: np.ndarray = rows[values > RANK_TOLERANCE * values.max(initial=0.0)]
+    spanned: np.ndarray = rows[values > 1e-7 * values.max(initial=0.0)]
     return spanned

@@ -1,0 +1,34 @@
+"""What a mapped vector reads, beside random vectors and maps of shuffled pairs."""
+
+import numpy as np
+import pytest
+from scipy.stats import mannwhitneyu
+
+from emotion_circuits.geometry.transfer import measure_transfer
+
+
+def measured(positive, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(len(positive), 4)) + 1.5 * positive[:, None] * np.eye(4)[0]
+    vectors = {"mapped": np.eye(4)[0] + 0.3, "own": np.eye(4)[0]}
+    drawn = {"random": rng.normal(size=(9, 4)), "shuffled": rng.normal(size=(19, 4))}
+    options = {"n_bootstrap": 50, "rng": np.random.default_rng(1)}
+    return rows, drawn, measure_transfer(rows, positive, **vectors, **drawn, **options)
+
+
+def test_p_is_the_rank_of_the_mapped_vector_among_maps_of_shuffled_pairs():
+    positive = np.arange(40) < 15
+    rows, drawn, found = measured(positive)
+    readings = [
+        mannwhitneyu(*((rows @ vector)[chosen] for chosen in (positive, ~positive))).statistic / 375
+        for vector in drawn["shuffled"]
+    ]
+    assert found.auroc_shuffled_mean == pytest.approx(np.mean(readings))
+    assert found.p_value == (1 + sum(one >= found.auroc_mapped for one in readings)) / 20
+    assert found.ci_lower < found.auroc_mapped < found.ci_upper
+
+
+def test_without_prompts_of_the_emotion_there_is_neither_reading_nor_p():
+    _, _, found = measured(np.zeros(12, dtype=bool))
+    assert np.isnan(found.auroc_mapped)
+    assert np.isnan(found.p_value)
