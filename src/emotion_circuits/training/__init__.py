@@ -1,1 +1,1 @@
-"""Training the embedded models: tokenizers, architectures, loops, gates and model cards."""
+"""Training of the embedded models: tokenizers, architectures, loops, gates and model cards."""
