@@ -1,4 +1,4 @@
-"""A small world in which who did what to whose thing settles the emotion."""
+"""A small world in which the emotion follows from who did what to whose thing."""
 
 from emotion_circuits.embedded_world.corpus import generate_reactions, generate_texts
 from emotion_circuits.embedded_world.events import Event, emotion_of
