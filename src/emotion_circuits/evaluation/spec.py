@@ -27,7 +27,7 @@ class EvaluatorSpec(PhaseSettings):
     revision: str | None = Field(None, description="branch, tag or commit of the hub repository")
     problem_type: ProblemType | None = Field(
         None,
-        description="one label a text, or several; null: what the model's own config.json says",
+        description="one label per text or several; null: as the model's config.json says",
     )
 
     @classmethod
