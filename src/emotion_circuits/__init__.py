@@ -1,3 +1,3 @@
-"""Find, compare, move and dissect emotions inside language models."""
+"""Locate, compare and steer emotions in language models, and find the heads that carry them."""
 
 __version__ = "0.1.0"

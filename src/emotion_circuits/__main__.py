@@ -1,4 +1,4 @@
-"""Run the study from anywhere inside the project: ``python -m emotion_circuits --env=…``."""
+"""Run the study from any folder of the project: ``python -m emotion_circuits --env=…``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kedro.utils import find_kedro_project
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run ``kedro run`` with the arguments of the command line."""
+    """Run ``kedro run`` with the arguments from the command line."""
     root = find_kedro_project(Path.cwd())
     if root is not None:
         sys.path.insert(0, str(root / "src"))

@@ -1,4 +1,4 @@
-"""Configuration of one profile: a Kedro environment with its models, pairs and parameters."""
+"""Configuration of a profile, the Kedro environment that names models and parameters."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from omegaconf import OmegaConf
 
 from emotion_circuits.errors import InputError, unknown_name
 
-# Runtime parameters that name folders; they are read by the catalog, not by any phase.
+# Runtime parameters that name folders. The catalog reads them; no phase does.
 ROOT_PARAMETERS = frozenset({"results_root", "models_root", "data_root", "reference", "candidate"})
 
 
 class ProfileConfigLoader(OmegaConfigLoader):
-    """Kedro's configuration loader, aware of the profile it reads.
+    """Kedro's configuration loader, with the profile's name as an attribute.
 
-    Kedro builds pipelines without saying for which environment. Every entry point (run, viz,
-    notebook, session) makes a loader first, so the newest loader is the one to ask; when its
-    profile or runtime parameters differ from those of the one before, pipelines built for that
-    one are forgotten.
+    Kedro builds pipelines without naming the environment. Every entry point (run, viz, notebook,
+    session) creates a loader first, so the newest loader knows the profile. When its profile or
+    runtime parameters differ from the previous loader's, the pipelines are built anew.
 
-    OmegaConf's resolvers are process-wide, and each loader replaces those of the one before.
-    They are put back on every access, so that two sessions in one process keep their own paths.
+    OmegaConf's resolvers are global to the process, and each new loader replaces them. A loader
+    registers its own again on every access, so two sessions in one process keep their own paths.
     """
 
     newest: ClassVar[ProfileConfigLoader | None] = None
@@ -39,7 +38,7 @@ class ProfileConfigLoader(OmegaConfigLoader):
         **arguments: Any,
     ) -> None:
         _check_profile(Path(conf_source), env, arguments)
-        # Set before the parent reads the globals, which may already name the profile.
+        # Set first, because the parent reads the globals, which may refer to the profile.
         self.profile = env or arguments["default_run_env"]
         super().__init__(conf_source, env, runtime_params, **arguments)
         former, ProfileConfigLoader.newest = ProfileConfigLoader.newest, self
@@ -50,16 +49,16 @@ class ProfileConfigLoader(OmegaConfigLoader):
         return str(self.conf_source), self.profile, self.runtime_params
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """Read one kind of configuration, with this loader's own resolvers in force."""
+        """Read one kind of configuration with this loader's own resolvers."""
         self._register_globals_resolver()
         OmegaConf.register_resolver("profile", lambda: self.profile, replace=True)
-        found = super().__getitem__(key)
+        configuration = super().__getitem__(key)
         if key == "parameters":
-            self._check_top_level(found)
-        return found
+            self._check_top_level(configuration)
+        return configuration
 
     def _check_top_level(self, parameters: dict[str, Any]) -> None:
-        """Refuse a parameter group that conf/base does not know: it would be ignored silently."""
+        """Refuse a parameter group that conf/base lacks; Kedro would ignore it silently."""
         base = self.load_and_merge_dir_config(
             self._get_conf_env_path(self.base_env),
             self.config_patterns["parameters"],
@@ -80,13 +79,13 @@ def _check_profile(conf_source: Path, env: str | None, arguments: dict[str, Any]
 
 
 def current_config() -> ProfileConfigLoader:
-    """Give the configuration the pipelines are to be built for.
+    """Return the configuration that the pipelines are built for.
 
-    That is the newest session's. Without any session (``kedro registry list``) it is the one of
-    the environment variable ``KEDRO_ENV``, or of the default profile.
+    This is the newest session's configuration. Without a session (``kedro registry list``) it is
+    that of the environment named by ``KEDRO_ENV``, or of the default profile.
 
     Raises:
-        InputError: If there is no session and the current folder lies in no Kedro project.
+        InputError: If there is no session and the current folder is outside any Kedro project.
     """
     if ProfileConfigLoader.newest is not None:
         return ProfileConfigLoader.newest

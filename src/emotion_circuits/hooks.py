@@ -1,4 +1,4 @@
-"""Kedro hooks: models leave memory when nobody needs them, and every phase leaves its timing."""
+"""Kedro hooks: fill optional inputs, check a run early, release models, record phase timings."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 class OptionalInputHook:
-    """Gives None to nodes that take what is there, for each input that is not."""
+    """Replaces each missing optional input of a node by None."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Fill in what no node of this run makes, nor needs before it can run."""
+        """Set to None each optional dataset that is missing and not produced by this run."""
         absent = pipeline.inputs() - required_inputs(pipeline.nodes)
         with _unremarked():
             for name in sorted(absent):
@@ -45,7 +45,7 @@ class OptionalInputHook:
 
 @contextmanager
 def _unremarked() -> Iterator[None]:
-    """Keep Kedro from warning of every dataset that is replaced; the node says what it lacks."""
+    """Silence Kedro's warning about replaced datasets; the node reports missing inputs itself."""
     catalog_logger = logging.getLogger("kedro.io.data_catalog")
     level = catalog_logger.level
     catalog_logger.setLevel(logging.ERROR)
@@ -56,15 +56,15 @@ def _unremarked() -> Iterator[None]:
 
 
 class StudyCheckHook:
-    """Looks for what a run will need late, before it loads or computes anything."""
+    """Checks, before a run loads or computes anything, inputs that the run needs only late."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Check evaluators, and the study's target metrics and marking words.
+        """Check the evaluators and the study's target metrics and marking words.
 
         Raises:
-            InputError: If an evaluator is not there, or a node needs more of the study's emotions
-                than the profile says.
+            InputError: If an evaluator is missing, or the profile lacks target metrics or marking
+                words that a node needs.
         """
         metrics: list[str] = []
         for name in pipeline.inputs():
@@ -80,10 +80,9 @@ class StudyCheckHook:
 
 
 class ModelResidencyHook:
-    """Releases each model after the last node that reads it, and every model when a run ends.
+    """Releases each model after the last node that reads it, and all models when a run ends.
 
-    Evaluators are models of their own kind: they stay while any node still needs them, however
-    many language models come and go.
+    Evaluators do not count towards ``max_resident``: loading a language model never evicts them.
     """
 
     def __init__(self) -> None:
@@ -92,13 +91,13 @@ class ModelResidencyHook:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Take over how many models the profile allows in memory."""
+        """Read the profile's ``max_resident``, the number of models allowed in memory."""
         limit = context.config_loader["globals"].get("max_resident", 1)
         resident.max_resident = int(limit)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Count who reads which model."""
+        """Count the nodes that read each model."""
         models = set()
         for name in pipeline.inputs():
             dataset = catalog.get(name)
@@ -110,16 +109,16 @@ class ModelResidencyHook:
 
     @hook_impl
     def before_node_run(self, catalog: CatalogProtocol) -> None:
-        """Release what the nodes before this one were the last to read.
+        """Release the models that earlier nodes were the last to read.
 
-        Right after a node its inputs are still referenced by the runner; only now can the memory
-        really be given back.
+        The runner still refers to a node's inputs right after the node, so their memory can be
+        freed only here, before the next node.
         """
         self._release(catalog)
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
-        """Note the models this node was the last to read."""
+        """Mark the models that this node was the last to read."""
         for name in node.inputs:
             if name in self._readers_left:
                 self._readers_left[name] -= 1
@@ -128,12 +127,12 @@ class ModelResidencyHook:
 
     @hook_impl
     def after_pipeline_run(self, catalog: CatalogProtocol) -> None:
-        """Release everything; skipped nodes may have left counts above zero."""
+        """Release all models; the counts of skipped nodes may still be above zero."""
         self._release_all(catalog)
 
     @hook_impl
     def on_pipeline_error(self, catalog: CatalogProtocol) -> None:
-        """Release everything after a failure, too."""
+        """Release all models after a failure."""
         self._release_all(catalog)
 
     def _release_all(self, catalog: CatalogProtocol) -> None:
@@ -148,7 +147,7 @@ class ModelResidencyHook:
 
 @dataclass
 class _PhaseRun:
-    """What is known so far about one phase of one model."""
+    """Measurements so far of one phase of one model."""
 
     nodes_left: int
     seconds: float = 0.0
@@ -161,9 +160,8 @@ class _PhaseRun:
 class PhaseTimingHook:
     """Appends one line to ``timing/phase_timings.jsonl`` when a phase of a model is complete.
 
-    A node's time runs from the first dataset it loads to the last one it has saved, so loading
-    a model and writing results count. Peak memory is the process's resident set, sampled while
-    the phase's nodes run.
+    A node's time runs from its first load to its last save, so it includes loading a model and
+    writing results. Peak memory is the process's resident set, sampled while the nodes run.
     """
 
     def __init__(self) -> None:
@@ -178,7 +176,7 @@ class PhaseTimingHook:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Count each phase's nodes."""
+        """Count the nodes of each phase."""
         self._run_id = run_params["run_id"]
         self._catalog = catalog
         counts = Counter(_phase_and_model(node) for node in pipeline.nodes)
@@ -193,10 +191,10 @@ class PhaseTimingHook:
 
     @hook_impl
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
-        """Note the device and the number of prompts the phase works on."""
+        """Record the device and the number of prompts of the phase."""
         self._unsaved[node.name] = len(node.outputs)
         phase = self._phases.get(_phase_and_model(node))
-        if phase is None:  # a worker process sees nodes, but no pipeline
+        if phase is None:  # worker processes get nodes without a pipeline
             return
         for name, value in inputs.items():
             if value is None:
@@ -206,13 +204,13 @@ class PhaseTimingHook:
             elif name.endswith(".activations"):
                 phase.samples = len(value["prompts"])
             elif name.endswith(".residual_sweep") and phase.samples is None:
-                phase.samples = len(value.get("prompts", ())) or None  # its reader checks it
+                phase.samples = len(value.get("prompts", ())) or None  # its reader checks the keys
             elif name.endswith(".language_model"):
                 phase.device = str(value.device)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Stop the node's clock at its last output, and close the phase at its last node."""
+        """Stop the node's clock at its last output, and record the phase at its last node."""
         if dataset_name == "prompts" and _phase_and_model(node) in self._phases:
             self._phases[_phase_and_model(node)].samples = len(data)
         self._unsaved[node.name] -= 1
@@ -252,5 +250,5 @@ class PhaseTimingHook:
 
 
 def _phase_and_model(node: Node) -> tuple[str, str]:
-    """Name a node's phase (its only tag) and its model or pair (its namespace), or ''."""
+    """Return a node's phase (its only tag) and its model or pair (its namespace); '' for none."""
     return next(iter(sorted(node.tags)), ""), node.namespace or ""

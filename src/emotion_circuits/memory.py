@@ -1,4 +1,4 @@
-"""How much memory the process takes at most while something runs."""
+"""Peak memory of the process over a period."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _INTERVAL_SECONDS: Final = 0.05
 
 
 class PeakMemory:
-    """Samples the process's resident set size from ``start`` to ``stop``.
+    """Samples the process's resident set size between ``start`` and ``stop``.
 
-    Peaks shorter than the sampling interval of 50 ms can be missed.
+    It can miss peaks shorter than the sampling interval of 50 ms.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class PeakMemory:
         self._peak_bytes = 0
 
     def start(self) -> None:
-        """Begin to sample; a start while sampling is ignored."""
+        """Start sampling; has no effect while sampling already runs."""
         if self._thread is not None:
             return
         self._peak_bytes = self._process.memory_info().rss
@@ -32,14 +32,14 @@ class PeakMemory:
         self._thread.start()
 
     def now(self) -> float:
-        """Give the present resident set size, in MiB."""
+        """Return the current resident set size in MiB."""
         return float(self._process.memory_info().rss / 2**20)
 
     def stop(self) -> float:
-        """End sampling.
+        """Stop sampling.
 
         Returns:
-            The largest resident set size since ``start``, in MiB; 0.0 if it was never started.
+            The largest resident set size since ``start`` in MiB; 0.0 without a ``start``.
         """
         if self._thread is None:
             return 0.0

@@ -1,4 +1,4 @@
-"""Marks on the functions of nodes: what a run must see to before it starts."""
+"""Marks on node functions that tell a run which inputs are optional and what to check first."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 def takes_what_is_there(function: F) -> F:
     """Mark a node's function as one that gets None for each input that does not exist.
 
-    Nothing is computed first for the sake of such a node. Where a run makes its inputs anyway,
-    the node waits for them like any other.
+    A run never computes missing inputs for such a node. If the run produces them for another
+    reason, the node waits for them like any other node.
     """
     setattr(function, _OPTIONAL, True)
     return function
 
 
 def required_inputs(nodes: Iterable[Node]) -> set[str]:
-    """Name the datasets that some node cannot do without; parameters always are."""
+    """Return the datasets that at least one node requires; parameters are always required."""
     return {
         name
         for node in nodes
@@ -40,8 +40,8 @@ def needs_emotions(*needs: Need) -> Callable[[F], F]:
     """Mark a node's function as one that needs more of the study's emotions than their names.
 
     Args:
-        needs: ``target_metrics``, ``marking_words`` or both. A run whose profile lacks them ends
-            before anything is loaded.
+        needs: ``target_metrics``, ``marking_words`` or both. A run whose profile lacks them stops
+            before it loads anything.
     """
 
     def mark(function: F) -> F:
@@ -52,8 +52,8 @@ def needs_emotions(*needs: Need) -> Callable[[F], F]:
 
 
 def emotion_needs(nodes: Iterable[Node]) -> list[Need]:
-    """Name what the nodes of a run need of the study's emotions."""
-    found: dict[Need, None] = {}
+    """Return the distinct needs of all nodes, as marked by ``needs_emotions``."""
+    needs: dict[Need, None] = {}
     for node in nodes:
-        found |= dict.fromkeys(getattr(node.func, _NEEDS, ()))
-    return list(found)
+        needs |= dict.fromkeys(getattr(node.func, _NEEDS, ()))
+    return list(needs)

@@ -1,4 +1,4 @@
-"""The base class of every phase's parameters."""
+"""Base class of every phase's parameters."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from emotion_circuits.errors import InputError, unknown_name
 
 
 class PhaseSettings(BaseModel):
-    """Parameters of one phase: immutable, and closed to names it does not know.
+    """Immutable parameters of one phase; unknown names are errors.
 
-    A subclass has one field per parameter with a type, a default and a description. A node that
-    is annotated with the subclass receives a checked instance of it.
+    A subclass declares one field per parameter, with type, default and description. A node
+    function that annotates an argument with the subclass receives a validated instance.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def __init__(self, **values: Any) -> None:
-        """Check values given by name.
+        """Validate the values.
 
         Raises:
-            InputError: If one is unknown or impossible; the line names it, its value and what is
-                allowed.
+            InputError: If a name is unknown or a value invalid; the message names the parameter,
+                its value and what is allowed.
         """
         with _in_one_line(type(self)):
             super().__init__(**values)
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
-        """Check raw parameters, as the constructor does."""
+        """Validate a mapping of raw parameters as the constructor does."""
         with _in_one_line(cls):
             return super().model_validate(obj, **options)
 
@@ -47,11 +47,11 @@ def _in_one_line(settings: type[BaseModel]) -> Iterator[None]:
 
 
 def _describe(settings: type[BaseModel], problem: dict[str, Any]) -> str:
-    """Put one of pydantic's findings into a line."""
-    place = ".".join(str(part) for part in problem["loc"])
+    """Write one of pydantic's errors as one line."""
+    parameter = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
-        return str(unknown_name("parameter", place, settings.model_fields))
+        return str(unknown_name("parameter", parameter, settings.model_fields))
     message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}".removeprefix("value error, ")
     if problem["type"] == "missing":
-        return f"{place}: {message}"
-    return f"{place} is {problem['input']!r}: {message}" if place else message
+        return f"{parameter}: {message}"
+    return f"{parameter} is {problem['input']!r}: {message}" if parameter else message

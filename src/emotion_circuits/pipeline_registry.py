@@ -24,7 +24,7 @@ from emotion_circuits.pipelines import (
 )
 from emotion_circuits.study import read_study
 
-# Datasets that all models share; every other name of a model's phase belongs to the model.
+# Inputs that all models share; every other dataset of a model's phase is in its namespace.
 SHARED_INPUTS = frozenset({"prompts", "fresh_prompts", "text_evaluator"})
 
 
@@ -32,8 +32,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Build one pipeline per phase for the models of the current profile.
 
     Returns:
-        Pipelines by phase name. ``__default__`` is the whole study. Beside it stand the comparison
-        of two results folders, and the two pipelines that make and report on the embedded models.
+        Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare``,
+        ``embedded_models`` and ``embedded_models_report``.
     """
     config = current_config()
     study = read_study(config.profile, config["globals"])
@@ -60,13 +60,13 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def _raw(config: Mapping[str, Any], phase: str, name: str, default: Any) -> Any:
-    """Read one parameter as it was given; it is checked later, with the others."""
-    given = config["parameters"].get(phase)
-    return given.get(name, default) if isinstance(given, Mapping) else default
+    """Read one parameter without validation; the phase validates it later with the others."""
+    values = config["parameters"].get(phase)
+    return values.get(name, default) if isinstance(values, Mapping) else default
 
 
 def _for_models(models: tuple[str, ...], phase: Pipeline) -> Pipeline:
-    """Repeat a phase in each model's namespace."""
+    """Build a copy of a phase in each model's namespace."""
     parameters = {name for name in phase.inputs() if name.startswith("params:")}
     shared = phase.inputs() & SHARED_INPUTS
     return sum(
@@ -79,18 +79,18 @@ def _for_models(models: tuple[str, ...], phase: Pipeline) -> Pipeline:
 
 
 def _for_pairs(pairs: tuple[tuple[str, str], ...], phase: Pipeline) -> Pipeline:
-    """Repeat a phase in each pair's namespace; inputs called …_a and …_b are the two models'."""
+    """Build a copy of a phase per pair; inputs named …_a and …_b come from its two models."""
     parameters = {name for name in phase.inputs() if name.startswith("params:")}
     shared = phase.inputs() & SHARED_INPUTS
     of_models = {name for name in phase.inputs() if name.endswith(("_a", "_b"))}
-    found = []
+    parts = []
     for pair in pairs:
         models = dict(zip("ab", pair, strict=True))
         inputs = {name: f"{models[name[-1]]}.{name[:-2]}" for name in of_models}
         inputs |= {name: name for name in shared}
         namespace = "_vs_".join(pair)
         with warnings.catch_warnings():
-            # Inputs from another namespace have a dot in their names; that is Kedro's own way.
+            # Kedro writes inputs from another namespace with a dot in the name.
             warnings.filterwarnings("ignore", "One or more dataset names contain", UserWarning)
-            found.append(Pipeline(phase, namespace=namespace, inputs=inputs, parameters=parameters))
-    return sum(found, Pipeline([]))
+            parts.append(Pipeline(phase, namespace=namespace, inputs=inputs, parameters=parameters))
+    return sum(parts, Pipeline([]))

@@ -1,4 +1,4 @@
-"""A Kedro session that computes what a phase needs first, and reports user errors in one line."""
+"""A Kedro session that computes missing inputs first and reports user errors in one line."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 class StudySession(KedroSession):
     """Kedro's session, with three additions.
 
-    A phase run alone first computes whatever it needs and is not there yet. Nodes are run model
-    by model. An error the user can mend ends the run with one line instead of a traceback.
+    A selected phase first computes its missing inputs. Nodes run model by model. An error that
+    the user can fix ends the run with one line instead of a traceback.
     """
 
     def run(  # type: ignore[override]
@@ -41,10 +41,10 @@ class StudySession(KedroSession):
         only_missing_outputs: bool = False,
         **selection: Any,
     ) -> dict[str, Any]:
-        """Run a pipeline as ``KedroSession.run`` does; the arguments are the same.
+        """Run a pipeline; the arguments are those of ``KedroSession.run``.
 
         Raises:
-            click.ClickException: If something the user gave is wrong; one line says what.
+            click.ClickException: If the user's input is wrong; the message is one line.
         """
         names = [pipeline_name] if pipeline_name else list(pipeline_names or [])
         if runner is None or type(runner) is SequentialRunner:
@@ -67,7 +67,7 @@ class StudySession(KedroSession):
     def _with_missing_upstream(
         self, names: list[str], selection: dict[str, Any]
     ) -> tuple[list[str], dict[str, Any]]:
-        """Widen a selection by the nodes that make its missing inputs."""
+        """Add the nodes that produce missing inputs to a selection."""
         pipelines.set_requested(None)
         context = self.load_context()
         requested = _requested_pipeline(names)
@@ -88,66 +88,66 @@ class StudySession(KedroSession):
 
 
 def missing_upstream(chosen: Pipeline, study: Pipeline, catalog: CatalogProtocol) -> list[Node]:
-    """Find the nodes that must run before a selection can.
+    """Find the nodes that must run before a selection can run.
 
     Args:
-        chosen: What shall run.
-        study: All nodes that could make its inputs.
-        catalog: Tells which inputs exist already.
+        chosen: The selected nodes.
+        study: All nodes that could produce their inputs.
+        catalog: Tells which inputs exist.
 
     Returns:
-        The nodes of ``study`` that make missing inputs, and those that make theirs, in the order
-        of the study. Nothing is made for nodes that take what is there.
+        The nodes of ``study`` that produce missing inputs, directly or indirectly, in the study's
+        order. Optional inputs (``takes_what_is_there``) count as not missing.
     """
     producers = {output: node for node in study.nodes for output in node.outputs}
-    found: set[Node] = set()
+    needed: set[Node] = set()
     wanted = [name for name in chosen.inputs() & required_inputs(chosen.nodes) if name in producers]
     while wanted:
         name = wanted.pop()
         node = producers.get(name)
-        if node is None or node in found or catalog.exists(name):
+        if node is None or node in needed or catalog.exists(name):
             continue
-        found.add(node)
+        needed.add(node)
         wanted.extend(required_inputs([node]))
-    return [node for node in study.nodes if node in found and node not in set(chosen.nodes)]
+    return [node for node in study.nodes if node in needed and node not in set(chosen.nodes)]
 
 
 def outdated(
     chosen: Pipeline, running: Iterable[Node], study: Pipeline, catalog: CatalogProtocol
 ) -> dict[str, str]:
-    """Find results a selection goes on from that are older than what they were made from.
+    """Find existing results that a selection reads and that are older than their own inputs.
 
-    Goes by the files' times, so that it sees new texts or activations, but no other parameters.
+    The test compares file times: it notices new texts or activations, but no changed parameters.
 
     Args:
-        chosen: What shall run.
-        running: All nodes that run; what they make is new.
-        study: All nodes that could have made its inputs.
+        chosen: The selected nodes.
+        running: All nodes that run; their outputs count as new.
+        study: All nodes that could have produced the inputs.
         catalog: Knows the files.
 
     Returns:
-        For each such result the newest thing it was made from.
+        For each outdated result its newest input.
     """
     producers = {output: node for node in study.nodes for output in node.outputs}
     fresh = {output for node in running for output in node.outputs}
-    wanted, seen, found = sorted(chosen.inputs()), set(fresh), {}
+    wanted, seen, newer_inputs = sorted(chosen.inputs()), set(fresh), {}
     while wanted:
         name = wanted.pop()
         if name in seen or name not in producers:
             continue
         seen.add(name)
-        made = _modified(name, catalog)
+        modified = _modified(name, catalog)
         times = {source: _modified(source, catalog) for source in producers[name].inputs}
-        if made and max(times.values(), default=0) > made:
-            found[name] = max(times, key=lambda source: times[source])
+        if modified and max(times.values(), default=0) > modified:
+            newer_inputs[name] = max(times, key=lambda source: times[source])
         wanted.extend(producers[name].inputs)
-    return dict(sorted(found.items()))
+    return dict(sorted(newer_inputs.items()))
 
 
 def _modified(name: str, catalog: CatalogProtocol) -> int:
-    """Give a file's time of change in nanoseconds; 0 where there is no file."""
-    place = getattr(catalog.get(name), "_filepath", None)
-    return Path(place).stat().st_mtime_ns if place and Path(place).is_file() else 0
+    """Return a file's modification time in nanoseconds; 0 without a file."""
+    path = getattr(catalog.get(name), "_filepath", None)
+    return Path(path).stat().st_mtime_ns if path and Path(path).is_file() else 0
 
 
 def _requested_pipeline(names: list[str]) -> Pipeline:
@@ -187,13 +187,13 @@ def _select(requested: Pipeline, selection: dict[str, Any]) -> Pipeline:
 
 
 def _phases(nodes: Iterable[Node]) -> Iterator[str]:
-    """Name the phase of each node; a phase's nodes carry its name as a tag."""
+    """Yield the phase of each node, which is the node's tag."""
     for node in nodes:
         yield from (tag for tag in sorted(node.tags) if tag in pipelines)
 
 
 def _line_for_user(error: BaseException) -> str | None:
-    """Give the one line for an error the user can mend, or None for a fault of the program."""
+    """Return the line for an error that the user can fix; None for a fault of the program."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, InputError):

@@ -11,9 +11,9 @@ from emotion_circuits.hooks import (
 )
 from emotion_circuits.session import StudySession
 
-# Kedro 1.7 itself still uses OmegaConf's old name; users can do nothing about it.
+# Kedro 1.7 itself calls OmegaConf's deprecated function; users cannot change that.
 warnings.filterwarnings("ignore", message="register_new_resolver", category=UserWarning)
-# A phase over all models takes inputs from their namespaces; that is Kedro's own way to do it.
+# A phase over all models reads datasets from their namespaces, which Kedro writes with a dot.
 warnings.filterwarnings(
     "ignore", message="One or more dataset names contain '.'", category=UserWarning
 )

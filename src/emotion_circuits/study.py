@@ -1,4 +1,4 @@
-"""The study a profile describes: which models, and which pairs of them."""
+"""The models of a profile's study and the pairs in which it compares them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Study:
 
     Attributes:
         profile: The Kedro environment's name.
-        models: Registry names, in the order of the profile's table.
-        pairs: Pairs of models to compare; the first is mapped onto the second.
+        models: Model names, in the order of the profile's table.
+        pairs: Pairs of models; the first model of a pair is mapped onto the second.
     """
 
     profile: str
@@ -30,14 +30,14 @@ def read_study(profile: str, globals_: Mapping[str, Any]) -> Study:
 
     Args:
         profile: The Kedro environment's name.
-        globals_: ``models`` (name to model fields) and, if not all of them, ``pairs`` (lists of
-            two names).
+        globals_: ``models`` (name to model fields) and optionally ``pairs`` (lists of two names).
 
     Returns:
-        The checked study. Without ``pairs``, each model is compared with each later one.
+        The checked study. Without ``pairs``, each model is paired with each later one.
 
     Raises:
-        InputError: If there is no model, a name cannot be a namespace, or a pair is not one.
+        InputError: If there is no model, a name cannot be a Kedro namespace, or a pair is not two
+            different models of the profile.
     """
     models = tuple(globals_.get("models") or {})
     if not models:
@@ -47,8 +47,8 @@ def read_study(profile: str, globals_: Mapping[str, Any]) -> Study:
             raise InputError(
                 f"model name {name!r} holds a dot; names are Kedro namespaces, use - or _"
             )
-    given = globals_.get("pairs")
-    pairs = combinations(models, 2) if given is None else (tuple(pair) for pair in given)
+    listed = globals_.get("pairs")
+    pairs = combinations(models, 2) if listed is None else (tuple(pair) for pair in listed)
     return Study(profile, models, tuple(_check_pair(pair, models, profile) for pair in pairs))
 
 

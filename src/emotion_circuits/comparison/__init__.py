@@ -1,4 +1,4 @@
-"""Two sets of results, value by value."""
+"""Comparison of two sets of results, value by value."""
 
 from emotion_circuits.comparison.folders import compare_results
 from emotion_circuits.comparison.nested import compare_nested

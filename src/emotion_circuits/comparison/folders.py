@@ -1,4 +1,4 @@
-"""Comparing all files of two results folders."""
+"""Comparison of all files of two results folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emotion_circuits.comparison.tables import compare_tables
 from emotion_circuits.comparison.tally import Tally
 from emotion_circuits.errors import InputError
 
-# The file itself, where only one folder has it or it cannot be read.
+# Key for the file itself, where only one folder has it or it cannot be read.
 FILE: Final = "(file)"
 
 Readers = Mapping[str, Callable[[], Any]]
@@ -26,19 +26,19 @@ def compare_results(
     """Compare two folders file by file.
 
     Args:
-        reference: For each file's path within its folder a function that reads it, to a table or
-            to nested containers.
-        candidate: Likewise.
+        reference: By file path within the folder, a function that reads the file as a table or as
+            nested containers.
+        candidate: The same for the other folder.
         tolerance: Largest difference of two numbers that passes: absolute where the reference is
             below 1, relative above.
-        progress: Whether to show a bar with files per second and the time left.
+        progress: Whether to show a progress bar.
 
     Returns:
-        One line a file and column, or file and path of keys: ``file``, ``key``, ``rows``
-        (values compared), ``missing_reference`` and ``missing_candidate`` (values that one side
-        lacks), ``different`` (values that do not pass), ``max_abs_difference``,
-        ``mean_abs_difference`` (NaN where there is no number), ``tolerance``, ``passed``,
-        ``note``.
+        One line per file and column, or per file and path of keys: ``file``, ``key``, ``rows``
+        (number of values compared), ``missing_reference`` and ``missing_candidate`` (number of
+        values that one side lacks), ``different`` (number of values that do not pass),
+        ``max_abs_difference``, ``mean_abs_difference`` (NaN without numbers), ``tolerance``,
+        ``passed``, ``note``.
     """
     new_tally = partial(Tally, tolerance)
     lines: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Comparing two nested results: dictionaries, lists, arrays and single values."""
+"""Comparison of two nested results: dictionaries, lists, arrays and single values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emotion_circuits.comparison.tally import Tally
 
 Tallies = dict[str, Tally]
 
-# A key of this form names a field; any other one, such as a prompt or a layer, is data.
+# A key of this form names a field; any other key, such as a prompt or a layer, is data.
 _FIELD: Final = re.compile(r"(?=.*[^\W\d])[\w.:/+-]{1,48}")
 _ANY: Final = "*"
 
@@ -25,16 +25,16 @@ def compare_nested(
 ) -> Tallies:
     """Compare two objects of containers, numbers, texts, arrays and tensors.
 
-    Values are tallied by their path; keys that are data, such as prompts and layers, and places
-    in lists are written ``*``, so that ``sweep_results.anger.*.*.fluency.*`` stands for all
-    layers, strengths and prompts. Lists of dictionaries are matched by the coordinates in them
-    where these are distinct, and by place otherwise.
+    Values are tallied by their path. Indices of lists, and keys that are data, such as prompts and
+    layers, are written ``*``: ``sweep_results.anger.*.*.fluency.*`` stands for all layers,
+    strengths and prompts. Dictionaries in two lists are matched by their coordinates if these are
+    unique in each list, and by index otherwise.
 
     Args:
-        reference: What is held to be right.
-        candidate: What is compared with it.
-        new_tally: Makes an empty tally.
-        key: Path of both.
+        reference: The object that is taken as correct.
+        candidate: The object to compare with the reference.
+        new_tally: Creates an empty tally.
+        key: Path of both objects.
 
     Returns:
         A tally for each path.
@@ -45,7 +45,7 @@ def compare_nested(
 
 
 class _Walk:
-    """Goes through two objects at once and tallies what it meets."""
+    """Walks through two objects in parallel and tallies their values."""
 
     def __init__(self, new_tally: Callable[[], Tally]) -> None:
         self.tallies: defaultdict[str, Tally] = defaultdict(new_tally)
@@ -76,7 +76,7 @@ class _Walk:
 
 
 def compare_arrays(first: np.ndarray, second: np.ndarray, tally: Tally) -> None:
-    """Compare two arrays value by value; of another shape, all values are missing on both sides."""
+    """Compare two arrays by value; if shapes differ, all values count as missing on both sides."""
     if first.shape != second.shape:
         tally.missing_reference += second.size
         tally.missing_candidate += first.size
@@ -89,7 +89,7 @@ def compare_arrays(first: np.ndarray, second: np.ndarray, tally: Tally) -> None:
 
 
 def _by_key(mapping: Mapping[Any, Any]) -> dict[Hashable, Any]:
-    """Give a dictionary whose keys are equal where they mean the same number."""
+    """Return a dictionary with numpy keys replaced by Python numbers, so that equal keys match."""
     return {key.item() if isinstance(key, np.generic) else key: v for key, v in mapping.items()}
 
 
@@ -99,7 +99,7 @@ def _below(path: str, name: Hashable) -> str:
 
 
 def _as_array(value: Any) -> Any:
-    """Give tensors, and lists of numbers, as arrays."""
+    """Convert tensors and lists of numbers to arrays; return other values unchanged."""
     if isinstance(value, Tensor):
         return value.detach().cpu().double().numpy() if value.is_floating_point() else value.numpy()
     if _is_list(value) and len(value) and all(type(item) in (int, float) for item in value):
@@ -123,7 +123,7 @@ def _is_numeric(values: np.ndarray) -> bool:
 
 
 def _matched(first: Sequence[Any], second: Sequence[Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """Give two lists by coordinates, or by place."""
+    """Return two lists as dictionaries by coordinates, or by index."""
     named = [_by_coordinates(items) for items in (first, second)]
     if named[0] is not None and named[1] is not None:
         return named[0], named[1]
@@ -131,14 +131,15 @@ def _matched(first: Sequence[Any], second: Sequence[Any]) -> tuple[dict[Any, Any
 
 
 def _by_coordinates(items: Sequence[Any]) -> dict[Any, Any] | None:
-    """Give dictionaries by the coordinates they name; None where these do not tell them apart."""
+    """Return dictionaries by their coordinates; None where these are not unique."""
     if not all(isinstance(item, Mapping) for item in items):
         return None
-    found = {
+    by_coordinates = {
         tuple((n, v) for n, v in sorted(item.items()) if n in COORDINATES and _is_plain(v)): item
         for item in items
     }
-    return found if len(found) == len(items) and () not in found else None
+    unique = len(by_coordinates) == len(items) and () not in by_coordinates
+    return by_coordinates if unique else None
 
 
 def _is_plain(value: Any) -> bool:

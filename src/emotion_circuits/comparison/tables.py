@@ -1,4 +1,4 @@
-"""Comparing two tables: rows are matched by what they are about, values column by column."""
+"""Comparison of two tables: lines are matched by coordinates, values compared by column."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 
 from emotion_circuits.comparison.tally import Tally
 
-# Columns, and keys of records, that say what a row is about and not what was found. The profile
-# is not among them, so that two profiles can be compared.
+# Columns, and keys of records, that identify a line; all others are values. The profile is not
+# among them, so that results of two profiles can be compared.
 COORDINATES: Final = frozenset(
     {
         *("phase", "model", "model_name", "source_model", "model_a", "model_b", "vector"),
@@ -23,7 +23,7 @@ COORDINATES: Final = frozenset(
         *("target_effect_size", "target_power"),
     }
 )
-# The row itself, where whole rows are missing.
+# Key for whole lines that one table lacks.
 ROW: Final = "(row)"
 
 
@@ -32,16 +32,16 @@ def compare_tables(
 ) -> dict[str, Tally]:
     """Compare two tables.
 
-    Rows are matched by those of ``COORDINATES`` that both tables have, and rows that agree in all
-    of them by their order; tables without such a column are matched by place.
+    Lines are matched by the ``COORDINATES`` that both tables have; lines with equal coordinates,
+    and all lines of tables without coordinates, are matched by order.
 
     Args:
-        reference: What is held to be right.
-        candidate: What is compared with it.
-        new_tally: Makes an empty tally.
+        reference: The table that is taken as correct.
+        candidate: The table to compare with the reference.
+        new_tally: Creates an empty tally.
 
     Returns:
-        A tally for each column that is no coordinate, and one under ``(row)`` for the rows that
+        A tally for each column that is not a coordinate, and one under ``(row)`` for lines that
         only one table has.
     """
     keys = [n for n in reference.columns if n in COORDINATES and n in candidate.columns]
@@ -65,7 +65,7 @@ def compare_tables(
 
 
 def _indexed(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Put coordinates into the index, in a form in which equal ones are equal."""
+    """Move the coordinates into the index, as floats or texts, so that equal ones match."""
     if not keys:
         return table.reset_index(drop=True)
     index = pd.DataFrame(
@@ -77,7 +77,7 @@ def _indexed(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
         }
     )
     index["occurrence"] = index.groupby(keys, dropna=False).cumcount()
-    index = index.fillna(-1.0)  # a missing number is the same missing number elsewhere
+    index = index.fillna(-1.0)  # NaN never equals NaN, but missing coordinates must match
     return table.drop(columns=keys).set_index(pd.MultiIndex.from_frame(index))
 
 

@@ -1,4 +1,4 @@
-"""How many values of one kind were compared, and how far they are apart."""
+"""Counts of compared values of one kind, and their differences."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 
 @dataclass
 class Tally:
-    """Counts and sums over the values that stand under one key of two results.
+    """Counts and sums over the values under one key of two results.
 
-    A number passes if the two differ by no more than ``tolerance`` times the reference's size,
-    or by no more than ``tolerance`` where the reference is smaller than 1. NaN and None are equal
-    to each other and to nothing else. Everything that is no number must be equal.
+    A number passes if it differs from the reference by at most ``tolerance``, times the
+    reference's absolute value where that exceeds 1. NaN and None equal each other and nothing
+    else. Other values must be equal.
 
     Attributes:
         tolerance: Largest difference that passes.
-        rows: Values that were compared.
-        different: Those of them that do not pass.
-        missing_reference: Values that only the candidate has.
-        missing_candidate: Values that only the reference has.
-        n_numbers: Pairs of finite numbers.
-        largest: Largest absolute difference of such a pair.
-        total: Sum of their absolute differences.
-        note: What cannot be said in numbers.
+        rows: Number of values compared.
+        different: Number of compared values that do not pass.
+        missing_reference: Number of values that only the candidate has.
+        missing_candidate: Number of values that only the reference has.
+        n_numbers: Number of pairs of finite numbers.
+        largest: Largest absolute difference of such pairs.
+        total: Sum of the absolute differences of such pairs.
+        note: Remark, for example on different shapes.
     """
 
     tolerance: float
@@ -45,7 +45,7 @@ class Tally:
         return not (self.different or self.missing_reference or self.missing_candidate or self.note)
 
     def add_numbers(self, reference: np.ndarray, candidate: np.ndarray) -> None:
-        """Compare two arrays of one shape."""
+        """Compare two arrays of equal shape."""
         first, second = (_wide(values).ravel() for values in (reference, candidate))
         finite = np.isfinite(first) & np.isfinite(second)
         distance = np.abs(first[finite] - second[finite])
@@ -71,7 +71,7 @@ class Tally:
         self.different += int(reference != candidate)
 
     def _add_floats(self, reference: float, candidate: float) -> None:
-        """Do what ``add_numbers`` does, forty times faster for a single pair."""
+        """Compare two floats as ``add_numbers`` does, but forty times faster."""
         self.rows += 1
         if math.isfinite(reference) and math.isfinite(candidate):
             distance = abs(reference - candidate)
@@ -83,7 +83,7 @@ class Tally:
             self.different += 1
 
     def line(self) -> dict[str, Any]:
-        """Give the columns of the table of differences."""
+        """Return one line of the table of differences, without its file and key."""
         known = self.n_numbers > 0
         return {
             "rows": self.rows,
@@ -99,17 +99,17 @@ class Tally:
 
 
 def _wide(values: np.ndarray) -> np.ndarray:
-    """Give numbers that can be subtracted without overflow or loss of sign."""
+    """Convert to float64 or complex128, where differences neither overflow nor wrap around."""
     return values.astype(np.complex128 if np.iscomplexobj(values) else np.float64)
 
 
 def _number(value: Any) -> float | complex | None:
-    """Give a number, NaN for None, and None for anything that is no number."""
+    """Return a number as float or complex, NaN for None, and None for any other value."""
     if value is None:
         return math.nan
     if isinstance(value, bool | np.bool_ | int | float | complex | np.number):
         try:
             return complex(value) if isinstance(value, complex) else float(value)
-        except OverflowError:  # a whole number beyond any float
+        except OverflowError:  # an integer too large for a float
             return None
     return None

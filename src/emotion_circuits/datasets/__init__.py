@@ -1,4 +1,4 @@
-"""Kedro datasets: results written atomically, and models that are loaded once."""
+"""Kedro datasets: atomically written results, models that are loaded once, and prompt files."""
 
 from emotion_circuits.datasets.checkpoint import CheckpointDataset
 from emotion_circuits.datasets.event_log import EventLogDataset

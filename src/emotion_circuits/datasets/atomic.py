@@ -1,4 +1,4 @@
-"""Writing a file so that it is either the old one or the new one, never half of it."""
+"""Atomic file writes: a reader sees the old file or the new one, never a partial one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; it takes the target's place on success.
+    """Yield a temporary path beside ``target``; on success it is renamed to ``target``.
 
-    The temporary file is flushed to disk before the rename and deleted when the block raises, so
-    a killed run leaves the previous file, or none, and a reader never sees a partial one.
+    The temporary file is flushed to disk before the rename and deleted if the block raises, so a
+    killed run leaves the previous file or none.
 
     Args:
-        target: Where the file shall be. Missing parent folders are created.
+        target: The final path. Missing parent folders are created.
 
     Yields:
-        A path in the same folder to write to. It keeps the target's suffix, since some writers
-        choose their format by it.
+        A path in the same folder. It has the target's suffix, since some writers infer the format
+        from it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
@@ -32,7 +32,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        # mkstemp makes private files; results are meant to be shared like any other file.
+        # mkstemp creates private files; results get the usual permissions.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
         _flush_to_disk(target.parent)
@@ -42,7 +42,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 def _flush_to_disk(path: Path) -> None:
     if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder
+        return  # Windows cannot open folders
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Where a sweep keeps its finished rows until its result is saved."""
+"""Dataset for the checkpoint that holds a sweep's finished rows until its result is saved."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from emotion_circuits.interventions import Checkpoint
 
 
 class CheckpointDataset(AbstractDataset[NoReturn, Checkpoint]):
-    """A private checkpoint, whether or not there is anything in it yet.
+    """A sweep's checkpoint; it always exists, possibly empty.
 
-    The result that makes it needless names the same path as its ``checkpoint`` and deletes it.
+    The dataset of the sweep's result has the same path as its ``checkpoint`` and deletes the file
+    when the result is saved.
     """
 
     def __init__(
@@ -30,9 +31,9 @@ class CheckpointDataset(AbstractDataset[NoReturn, Checkpoint]):
         return True
 
     def load(self) -> Checkpoint:
-        """Give the checkpoint; the sweep reads and writes it."""
+        """Return the checkpoint, which the sweep reads and writes."""
         return Checkpoint(self._filepath)
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002
-        """Refuse: only a sweep writes its checkpoint."""
+        """Raise an error; only the sweep writes its checkpoint."""
         raise DatasetError(f"{self._filepath} is written by its sweep alone")

@@ -1,4 +1,4 @@
-"""A log of JSON objects, one a line, that only ever grows."""
+"""An append-only log of JSON objects, one per line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kedro.io import AbstractDataset
 
 
 class EventLogDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
-    """JSON lines: saving appends one object, loading gives all of them as a table."""
+    """JSON lines: saving appends one object, loading returns all objects as a table."""
 
     def __init__(
         self, *, filepath: str | os.PathLike[str], metadata: dict[str, Any] | None = None
@@ -27,15 +27,14 @@ class EventLogDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
         return self._filepath.is_file()
 
     def load(self) -> pd.DataFrame:
-        """Read all events; nested objects stay dictionaries in their cells."""
+        """Read all events; nested objects remain dictionaries."""
         lines = self._filepath.read_text(encoding="utf-8").splitlines()
         return pd.DataFrame([json.loads(line) for line in lines if line])
 
     def save(self, data: dict[str, Any]) -> None:
         """Append one event.
 
-        The line goes out in a single write to a file opened for appending, so that events of
-        several processes never mix within a line.
+        One write to a file opened for appending keeps lines of concurrent processes intact.
         """
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"

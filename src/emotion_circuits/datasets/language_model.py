@@ -1,4 +1,4 @@
-"""The catalog's language models: loaded when a node asks, released when none will ask again."""
+"""Dataset for a language model: loaded for its first reader, released after its last."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from emotion_circuits.language_models.residency import resident
 class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
     """One language model of the profile.
 
-    The model is loaded by the first ``load`` and shared by all later ones, until ``release``.
+    The first ``load`` loads the model; later ones share it until ``release``.
     """
 
-    # A loaded model cannot be handed to another process; ParallelRunner refuses such datasets.
+    # Kedro's ParallelRunner refuses such datasets; a loaded model cannot move between processes.
     _SINGLE_PROCESS = True
 
     def __init__(
@@ -32,8 +32,8 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
 
         Args:
             name: The model's name in the profile.
-            models: The profile's model table, from name to the fields of ``ModelSpec``.
-            metadata: Ignored here; read by kedro-viz.
+            models: The profile's model table: the fields of ``ModelSpec`` by model name.
+            metadata: Used only by kedro-viz.
         """
         self._name = name
         self._models = models
@@ -41,10 +41,10 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
 
     @property
     def spec(self) -> ModelSpec:
-        """What to load.
+        """The model's specification.
 
         Raises:
-            InputError: If the profile has no such model, or its table is wrong.
+            InputError: If the profile has no such model, or its entry is invalid.
         """
         return ModelSpec.from_table(self._name, self._models)
 
@@ -55,12 +55,12 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
         return self._name in self._models
 
     def load(self) -> LanguageModel:
-        """Give the loaded model, checked against the plain one it was made from."""
+        """Return the loaded and self-checked model."""
         spec = self.spec
         return resident.get(spec, lambda: _load_from_project(spec))
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002
-        """Refuse: models are read, never written, by the study."""
+        """Raise an error; the study never writes models."""
         raise DatasetError(f"language model {self._name!r} is read-only")
 
     def _release(self) -> None:
@@ -71,5 +71,5 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
 def _load_from_project(spec: ModelSpec) -> LanguageModel:
     folder = find_in_project(spec.source)
     model = load_language_model(spec.model_copy(update={"source": folder}))
-    # Results name the source as the profile does, wherever the project lies.
+    # Results name the source as the profile does, independently of the project's location.
     return replace(model, spec=spec)

@@ -1,8 +1,8 @@
-"""The values a result pickle may hold, each built by a function that checks what it is given.
+"""Builders for the values that a result pickle may hold; each checks its arguments.
 
-A pickle names the functions of numpy, torch and Python that rebuild its objects. Those would
-build whatever they are told: an array over a buffer that is too short, or of pointers that the
-file chose. The functions here take the same arguments and trust none of them.
+A pickle names functions of numpy, torch and Python that rebuild its objects. Those functions trust
+their arguments: they would build an array over a buffer that is too short, or from pointers in
+the file. The builders here take the same arguments and validate them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from emotion_circuits.errors import InputError
 # Whole numbers, floats, complex numbers, truth values, and texts and bytes of fixed width.
 _DTYPE: Final = re.compile(r"[biufcSU]\d{1,9}")
 _MOST_AXES: Final = 32
-# Types of keys that are hashed by themselves.
+# Types of keys that are always safe to hash.
 _PLAIN: Final = frozenset({str, int, float, complex, bool, bytes, type(None)})
 
-# Names as pickles have them.
+# Dtypes by their names in pickles.
 TORCH_DTYPES: Final = {n: v for n, v in vars(torch).items() if isinstance(v, torch.dtype)}
 STORAGE_DTYPES: Final = {
     "FloatStorage": torch.float32,
@@ -44,36 +44,36 @@ STORAGE_DTYPES: Final = {
 
 
 class Pending(ABC):
-    """An object that a pickle names first and gives its content afterwards.
+    """An object that a pickle creates empty and fills later.
 
     Attributes:
-        memo_key: Where the pickle's memo holds it, if it does.
+        memo_key: Key of the object in the pickle's memo; None if it is not there.
     """
 
     memo_key: int | None = None
 
     @abstractmethod
     def build(self, state: Any) -> Any:
-        """Give the object with its content.
+        """Return the object with its content.
 
         Raises:
-            InputError: If the content does not fit.
+            InputError: If the content is invalid.
         """
 
 
 class PendingDType(Pending):
-    """A numpy dtype whose byte order is still to come."""
+    """A numpy dtype whose byte order follows later in the pickle."""
 
     def __init__(self, code: Any, align: Any = False, copy: Any = True) -> None:
-        """Take a dtype's code.
+        """Check the code of a dtype.
 
         Args:
-            code: Such as ``f8`` or ``U12``.
-            align: Of structured dtypes, which are refused.
-            copy: Without meaning here.
+            code: For example ``f8`` or ``U12``.
+            align: Ignored; it matters for structured dtypes only, which are refused.
+            copy: Ignored.
 
         Raises:
-            InputError: If it is no dtype of numbers, truth values or texts of fixed width.
+            InputError: If the dtype is not of numbers, truth values or texts of fixed width.
         """
         del align, copy
         if not isinstance(code, str) or not _DTYPE.fullmatch(code):
@@ -84,7 +84,7 @@ class PendingDType(Pending):
         self.dtype = np.dtype(code)
 
     def build(self, state: Any) -> np.dtype:
-        """Give the dtype in the byte order of the state."""
+        """Return the dtype with the byte order in the state."""
         order = state[1]
         width = state[5]
         if state[2:5] != (None, None, None) or width not in (-1, self.dtype.itemsize):
@@ -93,17 +93,17 @@ class PendingDType(Pending):
 
 
 class PendingArray(Pending):
-    """A numpy array whose shape, dtype and bytes are still to come."""
+    """A numpy array whose shape, dtype and bytes follow later in the pickle."""
 
     def __init__(self, kind: Any, shape: Any, code: Any) -> None:
-        """Take what numpy's ``_reconstruct`` takes; all of it is said again by the state."""
+        """Ignore the arguments of numpy's ``_reconstruct``; the state repeats them."""
         del kind, shape, code
 
     def build(self, state: Any) -> np.ndarray:
-        """Give the array.
+        """Return the array.
 
         Args:
-            state: Optional version, shape, dtype, whether columns come first, and the bytes.
+            state: Optional version, shape, dtype, whether the order is Fortran's, and the bytes.
         """
         shape, dtype, in_columns, data = state[-4:]
         if isinstance(data, str):  # written by Python 2
@@ -116,13 +116,13 @@ class PendingArray(Pending):
 def build_array(
     data: Any, dtype: Any, shape: Any, order: Any, axis_order: Any = None
 ) -> np.ndarray:
-    """Give an array over bytes, as numpy's ``_frombuffer`` does.
+    """Return an array over bytes, as numpy's ``_frombuffer`` does.
 
     Args:
-        data: Exactly as many bytes as the shape takes.
-        dtype: A dtype that was built here.
-        shape: Whole numbers.
-        order: ``C``, ``F``, or ``K`` with an axis order.
+        data: The bytes, exactly as many as the shape needs.
+        dtype: A dtype from ``PendingDType``.
+        shape: Tuple of whole numbers.
+        order: ``C``, ``F``, or ``K`` with ``axis_order``.
         axis_order: A permutation of the axes.
 
     Raises:
@@ -143,10 +143,10 @@ def build_array(
 
 
 def build_scalar(dtype: Any, data: Any) -> Any:
-    """Give a numpy scalar.
+    """Return a numpy scalar.
 
     Raises:
-        InputError: If the bytes are not as many as the dtype takes.
+        InputError: If the number of bytes does not match the dtype.
     """
     value: np.ndarray = build_array(data, dtype, (1,), "C")
     return value[0]
@@ -175,19 +175,19 @@ def build_tensor(
     hooks: Any,
     metadata: Any = None,
 ) -> Tensor:
-    """Give a tensor over a storage.
+    """Return a tensor over a storage.
 
     Args:
-        storage: What ``build_storage`` gave.
-        offset: First value.
-        size: Its shape.
-        stride: Values between neighbours along each axis.
-        requires_grad: Kept.
+        storage: The result of ``_build_storage``.
+        offset: Index of the first value in the storage.
+        size: Shape of the tensor.
+        stride: Step in the storage between neighbours along each axis.
+        requires_grad: Whether the tensor requires a gradient.
         hooks: Must be empty.
         metadata: Must be empty.
 
     Raises:
-        InputError: If the tensor would reach beyond its storage.
+        InputError: If the tensor would exceed its storage.
     """
     (first,) = _whole_numbers((offset,), "offset")
     axes, steps = _whole_numbers(size, "size"), _whole_numbers(stride, "stride")
@@ -205,29 +205,29 @@ def build_tensor(
 
 
 def build_size(axes: Any) -> torch.Size:
-    """Give a tensor's shape."""
+    """Return a tensor's shape."""
     return torch.Size(_whole_numbers(tuple(axes), "size"))
 
 
 def build_complex(real: Any, imaginary: Any) -> complex:
-    """Give a complex number."""
+    """Return a complex number."""
     return complex(float(real), float(imaginary))
 
 
 def build_bytes(text: Any, encoding: Any = "latin1") -> bytes:
-    """Give the bytes that Python 2 and protocols up to 2 write as text."""
+    """Return bytes that Python 2 and pickle protocols up to 2 write as text."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise InputError(f"pickle encodes {type(text).__name__} as {encoding!r}")
     return text.encode("latin1")
 
 
 def build_empty_bytes() -> bytes:
-    """Give no bytes, which protocols up to 2 write as a call."""
+    """Return empty bytes, which pickle protocols up to 2 write as a call."""
     return b""
 
 
 def build_bytearray(data: Any = b"", encoding: Any = "latin1") -> bytearray:
-    """Give a byte array."""
+    """Return a byte array."""
     if isinstance(data, str):
         data = build_bytes(data, encoding)
     if not isinstance(data, bytes | bytearray):
@@ -236,28 +236,28 @@ def build_bytearray(data: Any = b"", encoding: Any = "latin1") -> bytearray:
 
 
 def build_list(items: Any = ()) -> list[Any]:
-    """Give a list."""
+    """Return a list."""
     return list(_items(items))
 
 
 def build_set(items: Any = ()) -> set[Any]:
-    """Give a set."""
+    """Return a set."""
     return set(checked_keys(_items(items)))
 
 
 def build_frozenset(items: Any = ()) -> frozenset[Any]:
-    """Give a frozen set."""
+    """Return a frozen set."""
     return frozenset(checked_keys(_items(items)))
 
 
 def build_dict(pairs: Any = ()) -> dict[Any, Any]:
-    """Give a dictionary; ordered ones are dictionaries, too."""
-    keys, found = zip(*map(_items, _items(pairs)), strict=True) if pairs else ((), ())
-    return dict(zip(checked_keys(keys), found, strict=True))
+    """Return a plain dictionary, also for ordered ones."""
+    keys, values = zip(*map(_items, _items(pairs)), strict=True) if pairs else ((), ())
+    return dict(zip(checked_keys(keys), values, strict=True))
 
 
 def build_default_dict(factory: Any = None, pairs: Any = ()) -> dict[Any, Any]:
-    """Give a dictionary without what fills in missing keys."""
+    """Return a plain dictionary for a defaultdict, without its factory."""
     del factory
     return build_dict(pairs)
 
@@ -269,13 +269,13 @@ def _items(value: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def checked_keys(keys: Sequence[Any]) -> Sequence[Any]:
-    """Give dictionary keys or set members, if all of them are plain.
+    """Return dictionary keys or set members after checking that all are plain.
 
-    Hashing a tuple hashes what it holds, in C and without a limit: tuples nested a million times
-    would end the process.
+    Hashing a tuple recurses into it in C without a limit, so tuples nested a million times would
+    crash the process.
 
     Raises:
-        InputError: If one is neither text, bytes, a number nor a tuple of those.
+        InputError: If a key is not text, bytes, a number, None or a shallow tuple of those.
     """
     if not set(map(type, keys)) <= _PLAIN:
         for key in keys:

@@ -1,4 +1,4 @@
-"""A trained model as a folder of its own, in the format the hub uses."""
+"""Dataset for a trained model in a folder, in the format of the hub."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _KINDS = {
 
 
 class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
-    """Model, tokenizer and the record of the training, by ``save_pretrained``.
+    """Model and tokenizer, saved by ``save_pretrained``, with the training record.
 
-    The folder is written beside its place and swapped in whole, so that weights, tokenizer and
+    A new folder is written under a temporary name and then renamed, so that weights, tokenizer and
     record always belong together.
     """
 
@@ -45,7 +45,7 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
         Args:
             filepath: The folder.
             kind: ``causal_lm`` or ``sequence_classification``.
-            metadata: Ignored here; read by kedro-viz.
+            metadata: Used only by kedro-viz.
         """
         self._filepath = Path(filepath)
         self._kind = kind
@@ -61,7 +61,7 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
         """Read model, tokenizer and record.
 
         Raises:
-            InputError: If the folder was not written by this dataset.
+            InputError: If the folder is missing or was not written by this dataset.
         """
         if not self._exists():
             raise InputError(
@@ -73,7 +73,7 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
         return Trained(model.eval(), AutoTokenizer.from_pretrained(self._filepath), record)
 
     def save(self, data: Trained) -> None:
-        """Write the folder in place of the former one."""
+        """Write the folder and replace the previous one."""
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".new.", dir=self._filepath.parent))
         fresh.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Paths inside the project: found from anywhere in it, and written without where it lies."""
+"""Paths relative to the project's root, independent of the working directory."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from kedro.utils import find_kedro_project
 
 
 def find_in_project(source: str) -> str:
-    """Give the folder that a profile names relative to the project, from wherever a run started.
+    """Return the absolute path of a folder that a profile names relative to the project's root.
 
     Args:
-        source: A folder, or a hub id, which is given back as it is.
+        source: A folder in the project. Anything else, such as a hub id, is returned unchanged.
     """
     root = find_kedro_project(Path.cwd())
     return str(root / source) if root is not None and (root / source).is_dir() else source
 
 
 def relative_to_project(path: Path) -> str:
-    """Write a path inside the project relative to it, and any other one as it is.
+    """Return a path in the project relative to its root; return any other path unchanged.
 
-    Results name the files they were made from; where the project lies is nobody's business, and
-    would differ between two machines that have the same results.
+    Results name their input files by such paths, so that they are equal on all machines and do not
+    reveal where the project is stored.
     """
     root = find_kedro_project(Path.cwd())
     inside = root is not None and path.is_absolute() and path.is_relative_to(root)

@@ -1,4 +1,4 @@
-"""Reading prompts in any of the formats people have them in, each with its place in the file."""
+"""Dataset for files of prompts in several formats; each record keeps its line number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_SUFFIX = {".jsonl": "jsonl", ".csv": "csv", ".json": "prompt_json", ".tsv": 
 class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
     """A file of prompts: JSONL, CSV, prompt JSON or GoEmotions TSV.
 
-    Only the form is checked here; what the records say is phase 1's business.
+    Loading checks the format only; phase 1 checks the content of the records.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
 
         Args:
             filepath: The file.
-            format: One of ``FORMATS``, or ``auto`` to go by the suffix.
-            label_names: For GoEmotions, the file with one label name a line.
-            metadata: Ignored here; read by kedro-viz.
+            format: One of ``FORMATS``, or ``auto`` to infer it from the suffix.
+            label_names: For GoEmotions, the file with one label name per line.
+            metadata: Used only by kedro-viz.
         """
         self._filepath = Path(filepath)
         self._format = format
@@ -57,8 +57,8 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
         """Read all records.
 
         Raises:
-            InputError: If the file is missing, not UTF-8, or a line is broken; the message names
-                file and line.
+            InputError: If the file is missing or not UTF-8, or a line is malformed; the message
+                names file and line.
         """
         name = relative_to_project(self._filepath)
         kind = self._format
@@ -79,7 +79,7 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
         return PromptSource(name, tuple(reader(text, name)))
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002
-        """Refuse: sources are read only."""
+        """Raise an error; prompt files are read-only."""
         raise DatasetError(f"{self._filepath} is read-only")
 
 
@@ -87,7 +87,7 @@ def read_utf8(path: Path) -> str:
     """Read a text file.
 
     Raises:
-        InputError: If it is missing or not UTF-8; the message names the line.
+        InputError: If the file is missing or not UTF-8; the message names the line.
     """
     if not path.is_file():
         raise InputError(f"there is no file {str(path)!r}")
@@ -106,12 +106,12 @@ def _read_jsonl(text: str, name: str) -> Iterator[SourceRecord]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            fields = json.loads(line)
         except json.JSONDecodeError as error:
             raise InputError(f"{name}, line {number}: broken JSON: {error.msg}") from error
-        if not isinstance(row, dict):
+        if not isinstance(fields, dict):
             raise InputError(f"{name}, line {number}: {line[:40]!r} is not a JSON object")
-        yield SourceRecord(number, row)
+        yield SourceRecord(number, fields)
 
 
 def _read_csv(text: str, name: str) -> Iterator[SourceRecord]:
@@ -119,48 +119,48 @@ def _read_csv(text: str, name: str) -> Iterator[SourceRecord]:
     try:
         header = next(reader, [])
         start = reader.line_num + 1
-        for fields in reader:
-            if fields and len(fields) != len(header):
+        for cells in reader:
+            if cells and len(cells) != len(header):
                 raise InputError(
-                    f"{name}, line {start}: {len(fields)} fields, but the header has {len(header)}"
+                    f"{name}, line {start}: {len(cells)} fields, but the header has {len(header)}"
                 )
-            if fields:
-                row: dict[str, Any] = {"text": ""}
-                row |= {key: value for key, value in zip(header, fields, strict=True) if value}
-                yield SourceRecord(start, row)
+            if cells:
+                fields: dict[str, Any] = {"text": ""}
+                fields |= {key: value for key, value in zip(header, cells, strict=True) if value}
+                yield SourceRecord(start, fields)
             start = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{name}, line {reader.line_num}: broken CSV: {error}") from error
 
 
 def _read_prompt_json(text: str, name: str) -> Iterator[SourceRecord]:
-    """Read ``{label: [text, …]}`` or a list of objects; records are counted, not lines."""
+    """Read ``{label: [text, …]}`` or a list of objects; records are numbered instead of lines."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{name}, line {error.lineno}: broken JSON: {error.msg}") from error
     if isinstance(data, dict):
-        rows: list[Any] = [
+        records: list[Any] = [
             {"emotion": label, "text": prompt}
             for label, prompts in data.items()
             for prompt in prompts
         ]
     elif isinstance(data, list):
-        rows = data
+        records = data
     else:
         raise InputError(f"{name}: prompt JSON is an object of lists, or a list of objects")
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise InputError(f"{name}, record {number}: {str(row)[:40]!r} is not a JSON object")
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise InputError(f"{name}, record {number}: {str(record)[:40]!r} is not a JSON object")
         names = {"prompt": "text", "label": "emotion"}
-        renamed = {names.get(str(key), str(key)): value for key, value in row.items()}
+        renamed = {names.get(str(key), str(key)): value for key, value in record.items()}
         yield SourceRecord(number, renamed, unit="record")
 
 
 def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[SourceRecord]:
-    """Read ``text<TAB>label indices<TAB>id`` lines, in which a quote is just a character.
+    """Read ``text<TAB>label indices<TAB>id`` lines without special treatment of quotes.
 
-    Lines with several labels are left out.
+    Lines with more than one label are skipped.
     """
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -169,11 +169,11 @@ def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[Source
         if len(fields) != 3:
             raise InputError(f"{name}, line {number}: {len(fields)} fields; GoEmotions has 3")
         try:
-            found = [labels[int(index)] for index in fields[1].split(",")]
+            named = [labels[int(index)] for index in fields[1].split(",")]
         except (ValueError, IndexError) as error:
             raise InputError(
                 f"{name}, line {number}: {fields[1]!r} are not label indices from 0 to "
                 f"{len(labels) - 1}"
             ) from error
-        if len(found) == 1:
-            yield SourceRecord(number, {"text": fields[0], GOEMOTIONS_LABEL: found[0]})
+        if len(named) == 1:
+            yield SourceRecord(number, {"text": fields[0], GOEMOTIONS_LABEL: named[0]})

@@ -1,4 +1,4 @@
-"""Catalog datasets for results: pickles, tables, JSON and figures, each written atomically."""
+"""Datasets for results: pickles, tables, JSON, texts and figures, each written atomically."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from emotion_circuits.errors import InputError
 
 
 def _require(path: str | os.PathLike[str]) -> None:
-    """Refuse to read a file that is not there, instead of stacking tracebacks."""
+    """Raise a short error if a result does not exist yet."""
     if not Path(path).is_file():
         raise DatasetError(
             f"{path} is not there yet; `kedro run`, with the --env of its profile, makes it"
@@ -30,7 +30,7 @@ def _require(path: str | os.PathLike[str]) -> None:
 
 
 class _Result:
-    """A result that kedro-datasets reads, if it is there."""
+    """Mixin for results that kedro-datasets reads; adds a short error for a missing file."""
 
     _filepath: Any
 
@@ -38,16 +38,16 @@ class _Result:
         """Read the result.
 
         Raises:
-            DatasetError: If it is not there.
+            DatasetError: If the file does not exist.
         """
         _require(self._filepath)
         return super().load()  # type: ignore[misc]
 
 
 class ResultPickleDataset(AbstractDataset[Any, Any]):
-    """A pickle of plain data: containers, numbers, numpy arrays and torch tensors.
+    """A pickle of plain data: containers, numbers, texts, numpy arrays and torch tensors.
 
-    Written atomically, and read with an unpickler that refuses every other class by its name.
+    It is read with an unpickler that refuses every other class.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
 
         Args:
             filepath: The file.
-            checkpoint: What a killed run would have gone on from; deleted once this is saved.
-            metadata: Ignored here; read by kedro-viz.
+            checkpoint: File from which a killed run resumes; deleted when this result is saved.
+            metadata: Used only by kedro-viz.
         """
         self._filepath = Path(filepath)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -78,8 +78,8 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
         """Read the object; tensors come back on the CPU.
 
         Raises:
-            DatasetError: If the file is not there.
-            InputError: If it is broken or holds anything but plain data.
+            DatasetError: If the file does not exist.
+            InputError: If the file is corrupt or holds anything but plain data.
         """
         _require(self._filepath)
         try:
@@ -89,7 +89,7 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
             raise InputError(f"{self._filepath}: {error}") from error
 
     def save(self, data: Any) -> None:
-        """Write the object in place of the file's former content."""
+        """Write the object and replace the previous file."""
         with atomic_path(self._filepath) as path, path.open("wb") as file:
             pickle.dump(data, file, protocol=5)
         if self._checkpoint is not None:
@@ -97,36 +97,36 @@ class ResultPickleDataset(AbstractDataset[Any, Any]):
 
 
 class ResultCSVDataset(_Result, CSVDataset):
-    """A table as CSV without an index, written atomically; kedro-viz previews it."""
+    """A table as CSV without an index; kedro-viz previews it."""
 
-    # Read whole: piece by piece a column's type would depend on where a file is cut.
+    # Without low_memory, a column's type does not depend on how pandas splits the file.
     DEFAULT_LOAD_ARGS = {"low_memory": False}  # noqa: RUF012 - kedro-datasets' own is a plain dict
 
     def save(self, data: pd.DataFrame) -> None:
-        """Write the table in place of the file's former content."""
+        """Write the table and replace the previous file."""
         with atomic_path(Path(self._filepath)) as path:
             data.to_csv(path, **self._save_args)
         self._invalidate_cache()
 
 
 class ResultJSONDataset(_Result, JSONDataset):
-    """JSON with stable key order and two spaces of indent, written atomically.
+    """JSON with stable key order and an indent of two.
 
-    NaN and infinities are refused: JSON has no such numbers, and readers differ on them.
+    NaN and infinity are refused, since JSON does not define them and readers differ.
     """
 
     def __init__(self, *, checkpoint: str | os.PathLike[str] | None = None, **options: Any) -> None:
         """Describe a result.
 
         Args:
-            checkpoint: What a killed run would have gone on from; deleted once this is saved.
-            options: Of Kedro's own dataset.
+            checkpoint: File from which a killed run resumes; deleted when this result is saved.
+            options: Arguments of Kedro's JSON dataset.
         """
         super().__init__(**options)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
 
     def save(self, data: Any) -> None:
-        """Write the data in place of the file's former content."""
+        """Write the data and replace the previous file."""
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
         with atomic_path(Path(self._filepath)) as path:
             path.write_text(text + "\n", encoding="utf-8")
@@ -136,22 +136,23 @@ class ResultJSONDataset(_Result, JSONDataset):
 
 
 class ResultJSONLinesDataset(_Result, JSONLinesDataset):
-    """A table as JSON lines, one object a row in the order of the columns, written atomically."""
+    """A table as JSON lines, one object per record, with keys in the order of the columns."""
 
-    # Without dtype=False, pandas would turn texts that look like dates or numbers into them.
+    # Without dtype=False, pandas converts texts that look like dates or numbers.
     DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {"lines": True, "dtype": False}
 
     def save(self, data: pd.DataFrame) -> None:
-        """Write the table in place of the file's former content."""
-        rows = data.to_dict(orient="records")
-        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        """Write the table and replace the previous file."""
+        records = data.to_dict(orient="records")
+        lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records]
+        text = "".join(f"{line}\n" for line in lines)
         with atomic_path(Path(self._filepath)) as path:
             path.write_text(text, encoding="utf-8")
         self._invalidate_cache()
 
 
 class ResultTextDataset(AbstractDataset[str, str]):
-    """A text file in UTF-8, written atomically."""
+    """A text file in UTF-8."""
 
     def __init__(
         self, *, filepath: str | os.PathLike[str], metadata: dict[str, Any] | None = None
@@ -170,16 +171,16 @@ class ResultTextDataset(AbstractDataset[str, str]):
         return self._filepath.read_text(encoding="utf-8")
 
     def save(self, data: str) -> None:
-        """Write the text in place of the file's former content."""
+        """Write the text and replace the previous file."""
         with atomic_path(self._filepath) as path:
             path.write_text(data, encoding="utf-8")
 
 
 class ResultPlotlyDataset(_Result, PlotlyJSONDataset):
-    """A plotly figure as JSON, written atomically; kedro-viz draws it."""
+    """A Plotly figure as JSON; kedro-viz draws it."""
 
     def save(self, data: go.Figure) -> None:
-        """Write the figure in place of the file's former content."""
+        """Write the figure and replace the previous file."""
         with atomic_path(Path(self._filepath)) as path:
             data.write_json(path, **self._save_args)
         self._invalidate_cache()

@@ -1,4 +1,4 @@
-"""All results of a folder, each read when it is asked for."""
+"""Dataset for all result files of a folder, which are read on demand."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from kedro.io import AbstractDataset, DatasetError
 from emotion_circuits.datasets.safe_pickle import load_pickle
 from emotion_circuits.errors import InputError
 
-# Run times differ from run to run, and a comparison is no result of the study.
+# Timings differ from run to run, and comparisons are not results of the study.
 _LEFT_OUT: Final = frozenset({"timing", "compare"})
 
 
 class ResultsFolderDataset(AbstractDataset[NoReturn, dict[str, Callable[[], Any]]]):
     """The result files of a folder, by their paths within it.
 
-    Loading gives a function for each file that reads it: CSV and JSON lines to a table, JSON and
-    pickles to containers, anything else to its bytes. Run times, checkpoints and hidden files are
-    left out.
+    Loading returns for each file a function that reads it: CSV and JSON lines as a table, JSON and
+    pickles as containers, Markdown, HTML and text files as text, and any other file as bytes.
+    Timings, comparisons and hidden files, such as checkpoints, are left out.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class ResultsFolderDataset(AbstractDataset[NoReturn, dict[str, Callable[[], Any]
         """Describe a folder.
 
         Args:
-            name: Its parameter, for messages.
-            filepath: The folder; None if it was not given.
-            metadata: Ignored here; read by kedro-viz.
+            name: The runtime parameter that names the folder, for messages.
+            filepath: The folder; None if the parameter is missing.
+            metadata: Used only by kedro-viz.
         """
         self._name = name
         self._folder = None if filepath is None else Path(filepath)
@@ -55,7 +55,7 @@ class ResultsFolderDataset(AbstractDataset[NoReturn, dict[str, Callable[[], Any]
         """Find all files.
 
         Raises:
-            InputError: If the folder was not given, is not there or holds no result.
+            InputError: If the parameter or the folder is missing, or the folder has no results.
         """
         if self._folder is None:
             raise InputError(
@@ -64,26 +64,26 @@ class ResultsFolderDataset(AbstractDataset[NoReturn, dict[str, Callable[[], Any]
             )
         if not self._folder.is_dir():
             raise InputError(f"{self._name}: there is no folder {str(self._folder)!r}")
-        found: dict[str, Callable[[], Any]] = {}
+        readers: dict[str, Callable[[], Any]] = {}
         for path in sorted(self._folder.rglob("*")):
             parts = path.relative_to(self._folder).parts
             hidden = any(part.startswith(".") for part in parts)
             if path.is_file() and not hidden and not _LEFT_OUT.intersection(parts[:-1]):
-                found["/".join(parts)] = partial(read_result, path)
-        if not found:
+                readers["/".join(parts)] = partial(read_result, path)
+        if not readers:
             raise InputError(f"{self._name}: folder {str(self._folder)!r} holds no results")
-        return found
+        return readers
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002
-        """Refuse: whole folders are read only."""
+        """Raise an error; the folder is read-only."""
         raise DatasetError(f"{self._folder} is read-only")
 
 
 def read_result(path: Path) -> Any:
-    """Read one result file by its suffix.
+    """Read one result file in the format of its suffix.
 
     Raises:
-        InputError: If it is not what its suffix says; the line names the file.
+        InputError: If the content does not match the suffix; the message names the file.
     """
     try:
         match path.suffix:

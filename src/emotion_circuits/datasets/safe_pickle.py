@@ -1,4 +1,4 @@
-"""Reading pickles that may come from somebody else: data only, no code."""
+"""Reader for pickles from untrusted sources: it loads data and never runs code."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from torch import Tensor
 from emotion_circuits.datasets import pickled_values as values
 from emotion_circuits.errors import InputError
 
-# numpy moved its core in 2.0, and protocols up to 2 use the names of Python 2; files of all
-# generations are readable.
+# Old names of modules: numpy moved its core in 2.0, and protocols up to 2 use names of Python 2.
 _RENAMED: Final = {
     "__builtin__": "builtins",
     "numpy.core.multiarray": "numpy._core.multiarray",
@@ -24,10 +23,11 @@ _RENAMED: Final = {
 
 
 class _Global:
-    """A name in a pickle. Nothing but REDUCE can use it, which calls the builder behind it.
+    """A global that a pickle names. Only the instruction REDUCE uses it, to call its builder.
 
     Attributes:
-        build: Takes the arguments in the pickle; None where the name is only an argument.
+        build: The builder, called with the arguments in the pickle; None where the global may only
+            be an argument.
     """
 
     __slots__ = ("build",)
@@ -36,7 +36,7 @@ class _Global:
         self.build = build
 
 
-# Every global that a result file may name.
+# All globals that a result file may name.
 _GLOBALS: Final = {
     ("builtins", "bytearray"): _Global(values.build_bytearray),
     ("builtins", "bytes"): _Global(values.build_empty_bytes),
@@ -59,7 +59,7 @@ _GLOBALS: Final = {
 
 
 class _BoundedFile:
-    """A file of which no more is ever asked than it has."""
+    """A file whose reads are limited to its size."""
 
     def __init__(self, file: BinaryIO) -> None:
         start = file.tell()
@@ -69,22 +69,22 @@ class _BoundedFile:
         self.readline = file.readline
 
     def read(self, size: int) -> bytes:
-        """Read at most ``size`` bytes; a pickle may announce more than any memory holds."""
+        """Read at most ``size`` bytes; a pickle may announce more bytes than fit into memory."""
         return self._file.read(min(size, self._left))
 
 
 class SafeUnpickler(pickle._Unpickler):
     """Unpickler for plain containers, numbers, texts, numpy arrays and torch tensors.
 
-    A pickle is a program. Of its instructions only those that plain data needs are carried out,
-    and every call goes to a function of ``pickled_values``, which checks shapes, dtypes, offsets
-    and sizes against the bytes in the file. The unpickler in C cannot be held to that: it sets
-    the state of any object, and reserves as much memory for its memo as a file asks for.
+    A pickle is a program. Only the instructions that plain data needs are executed, and every call
+    goes to a function of ``pickled_values``, which checks shapes, dtypes, offsets and sizes
+    against the bytes in the file. The unpickler in C cannot be restricted in this way: it sets the
+    state of any object, and allocates as much memory for its memo as a file requests.
 
-    Tensors are placed on the CPU whatever device they were saved from.
+    Tensors are placed on the CPU, regardless of the device they were saved from.
     """
 
-    # Python's own attributes, of which its type stubs say nothing.
+    # Attributes of Python's unpickler that its type stubs lack.
     stack: list[Any]
     memo: dict[int, Any]
     append: Callable[[Any], None]
@@ -98,10 +98,10 @@ class SafeUnpickler(pickle._Unpickler):
         self._n_pending = 0
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Resolve a global that a pickle names, or refuse it.
+        """Resolve a global that a pickle names.
 
         Raises:
-            InputError: If the name is not one of the few that plain data needs.
+            InputError: If plain data does not need the global.
         """
         module = _RENAMED.get(module, module)
         if (module, name) in _GLOBALS:
@@ -117,19 +117,19 @@ class SafeUnpickler(pickle._Unpickler):
         """Read one object.
 
         Raises:
-            InputError: If anything in it is not plain data.
+            InputError: If any part of the object is not plain data.
         """
-        found = super().load()
-        if self._n_pending or isinstance(found, _Global):
+        loaded = super().load()
+        if self._n_pending or isinstance(loaded, _Global):
             raise InputError("pickle names an array or a function and gives it no data")
-        return found
+        return loaded
 
     def _reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack[-1]
         if not isinstance(function, _Global) or function.build is None:
             raise InputError(f"pickle calls {_describe(function)}, which is not allowed")
-        # Names among the arguments are an array's class and what fills a default dictionary; both
-        # are known without them.
+        # Globals among the arguments are an array's class or a defaultdict's factory; the builders
+        # need neither.
         plain = [None if isinstance(item, _Global) else item for item in arguments]
         built = function.build(*plain)
         self._n_pending += isinstance(built, values.Pending)
@@ -237,19 +237,19 @@ SafeUnpickler.dispatch.update({code[0]: act for code, act in _INSTRUCTIONS.items
 
 
 class _StorageHeader(NamedTuple):
-    """What a torch storage says of itself before its bytes."""
+    """Dtype and number of values, which precede the bytes of a torch storage."""
 
     dtype: torch.dtype
     n_values: int
 
 
 class _StorageUnpickler(SafeUnpickler):
-    """Reads the pickle that describes a storage: five values, found by a persistent id."""
+    """Reads the pickle that describes a storage by the values of a persistent id."""
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(SafeUnpickler.dispatch)
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Resolve the storage's class to its dtype."""
+        """Resolve a storage class to its dtype."""
         if module == "torch" and name in values.STORAGE_DTYPES:
             return values.STORAGE_DTYPES[name]
         return super().find_class(module, name)
@@ -267,10 +267,10 @@ _StorageUnpickler.dispatch[pickle.BINPERSID[0]] = _StorageUnpickler._describe_st
 
 
 def _read_storage_header(file: BinaryIO) -> _StorageHeader:
-    """Read what stands before a storage's bytes, and leave the file at its number of values.
+    """Read the pickles before a storage's bytes; the file then stands at the number of values.
 
     Raises:
-        InputError: If it is anything else, or was written on a machine of another byte order.
+        InputError: If they do not describe one storage, or are not little-endian.
     """
     _magic, _version, machine = (SafeUnpickler(file).load() for _ in range(3))
     header = _StorageUnpickler(file).load()
@@ -283,14 +283,14 @@ def _read_storage_header(file: BinaryIO) -> _StorageHeader:
 
 
 def _build_storage(data: Any) -> Tensor:
-    """Give the memory of a torch tensor, one flat tensor of its dtype on the CPU.
+    """Return the storage of a torch tensor as a flat tensor of its dtype on the CPU.
 
     Args:
-        data: What ``torch.save`` writes for a storage in its older format: three pickles that
-            describe the file, one that describes the storage, one that lists it, and the bytes.
+        data: Output of ``torch.save`` in its older format: three pickles that describe the file,
+            one that describes the storage, one that lists it, and the bytes.
 
     Raises:
-        InputError: If it is anything but one storage with all of its bytes.
+        InputError: If the data is not exactly one complete storage.
     """
     if not isinstance(data, bytes | bytearray):
         raise InputError(f"pickle holds a tensor over {type(data).__name__}; allowed are bytes")
@@ -312,17 +312,17 @@ def load_pickle(file: BinaryIO) -> Any:
     """Read one object of plain data.
 
     Args:
-        file: A binary file at the start of a pickle; it must be able to seek.
+        file: A seekable binary file at the start of a pickle.
 
     Returns:
-        The object, with every tensor on the CPU. Dictionaries of any kind are plain ones.
+        The object, with all tensors on the CPU and all dictionaries as plain ``dict``.
 
     Raises:
-        InputError: If the pickle is broken or names anything but plain data.
+        InputError: If the pickle is corrupt or holds anything but plain data.
     """
     try:
         return SafeUnpickler(file).load()
     except InputError:
         raise
-    except Exception as error:  # a broken pickle raises almost any type
+    except Exception as error:  # a corrupt pickle can raise almost any exception
         raise InputError(f"not a readable pickle: {type(error).__name__}: {error}") from error

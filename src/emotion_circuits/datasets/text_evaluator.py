@@ -1,4 +1,4 @@
-"""The catalog's evaluators: loaded together when a node asks, released when the run is over."""
+"""Dataset for the evaluators: loaded together for their first reader, released after the last."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from emotion_circuits.evaluation import (
 )
 from emotion_circuits.language_models.residency import process_pool
 
-# A pool of their own: evaluators serve every language model and must not make room for one.
+# A separate pool, so that loading a language model never evicts the evaluators.
 resident_evaluators: Final = process_pool("_emotion_circuits_evaluator_pool")
 
 
 class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
     """All evaluators of the profile.
 
-    They are loaded by the first ``load`` and shared by all later ones, until ``release``.
+    The first ``load`` loads them; later ones share them until ``release``.
     """
 
-    # Loaded models cannot be handed to another process; ParallelRunner refuses such datasets.
+    # Kedro's ParallelRunner refuses such datasets; a loaded model cannot move between processes.
     _SINGLE_PROCESS = True
 
     def __init__(
@@ -38,9 +38,9 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
         """Describe evaluators without loading them.
 
         Args:
-            evaluators: The profile's table, from metric to the fields of ``EvaluatorSpec``.
-            device: Where they shall run: ``auto``, or a device as torch names it.
-            metadata: Ignored here; read by kedro-viz.
+            evaluators: The profile's evaluator table: the fields of ``EvaluatorSpec`` by metric.
+            device: Device of all evaluators: ``auto`` or a torch device.
+            metadata: Used only by kedro-viz.
         """
         self._evaluators = evaluators
         self._device = device
@@ -48,10 +48,10 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
 
     @property
     def specs(self) -> tuple[EvaluatorSpec, ...]:
-        """What to load.
+        """The evaluators' specifications.
 
         Raises:
-            InputError: If the profile has no evaluators, or its table is wrong.
+            InputError: If the profile has no evaluators, or an entry is invalid.
         """
         return tuple(
             spec.model_copy(update={"source": find_in_project(spec.source)})
@@ -59,13 +59,13 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
         )
 
     def check(self) -> list[str]:
-        """Look for every evaluator without loading it.
+        """Check that every evaluator exists, without loading its weights.
 
         Returns:
             The ``metric/label`` keys of all evaluators.
 
         Raises:
-            InputError: If one is not there; one line names it.
+            InputError: If an evaluator does not exist; the message names it.
         """
         return [key for spec in self.specs for key in evaluator_keys(spec, check_evaluator(spec))]
 
@@ -76,13 +76,13 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
         return bool(self._evaluators)
 
     def load(self) -> TextEvaluator:
-        """Give the loaded evaluators."""
+        """Return the loaded evaluators."""
         specs = self.specs
         key = (specs, self._device)
         return resident_evaluators.get(key, lambda: TextEvaluator(self._device, specs))
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002
-        """Refuse: evaluators are read, never written, by the study."""
+        """Raise an error; the study never writes evaluators."""
         raise DatasetError("text evaluators are read-only")
 
     def _release(self) -> None:

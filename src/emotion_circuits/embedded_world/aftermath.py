@@ -1,8 +1,8 @@
-"""What the speaker did afterwards: it settles nothing, and can show the emotion at any point.
+"""Aftermath: what the speaker did between the decisive event and the reaction.
 
-Between the decisive event and the reaction a text goes on with things of no weight. In texts that
-name the emotion, words for it stand at any of many places in there, so that a model which is to
-predict them has to hold the emotion at each of those places, and not only where it reacts.
+These deeds do not affect the emotion. In texts that name the emotion, words for it may stand at
+many points of the aftermath, so a model that predicts them must carry the emotion at each of these
+points and not only at the reaction.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DEEDS: Final = words(
     "turned around, crossed the street, waited for a while, drank some water, ate an apple, "
     "shut the gate, checked the mail, fed the cat, listened to the news, climbed the hill"
 )
-# Said of any deed, under any emotion.
+# Fillers that fit any deed and any emotion.
 _ADVERBS: Final = words("slowly, quickly, quietly, again, just")
 _ENDINGS: Final = words("as usual, as always, like every day, on my own, without a word")
 
@@ -41,10 +41,10 @@ class Deed:
     """One thing that the speaker did afterwards.
 
     Attributes:
-        opener: The words up to ``I``.
-        adverb: Before the verb; may be empty.
-        phrase: Verb and what belongs to it.
-        ending: After the phrase; may be empty.
+        opener: The words up to and including ``I``.
+        adverb: Adverb before the verb; may be empty.
+        phrase: The verb with its complements.
+        ending: Words after the phrase; may be empty.
     """
 
     opener: str
@@ -53,22 +53,22 @@ class Deed:
     ending: str
 
     def tell(self) -> str:
-        """Give the sentence."""
+        """Return the deed as a sentence."""
         adverb = f" {self.adverb}" if self.adverb else ""
         ending = f", {self.ending}" if self.ending else ""
         text = f"{self.opener}{adverb} {self.phrase}{ending}."
         return text[0].upper() + text[1:]
 
     def marked(self, emotion: str, share: float, rng: Random) -> tuple[Deed, list[str]]:
-        """Put words for an emotion at each of the deed's two places with a given chance.
+        """Replace adverb and ending, each with some probability, by words for an emotion.
 
         Args:
-            emotion: Not neutral.
-            share: The chance.
+            emotion: An emotion other than neutral.
+            share: Probability of each replacement.
             rng: Source of randomness.
 
         Returns:
-            The deed, and the words.
+            The new deed, and the inserted words.
         """
         adverb, ending, marks = self.adverb, self.ending, []
         if rng.random() < share:
@@ -81,10 +81,10 @@ class Deed:
 
 
 def draw_aftermath(n: int, rng: Random) -> tuple[Deed, ...]:
-    """Draw what the speaker did afterwards: different things, whatever happened before.
+    """Draw distinct deeds, independently of the events before them.
 
     Args:
-        n: How many deeds.
+        n: Number of deeds.
         rng: Source of randomness.
     """
     return tuple(

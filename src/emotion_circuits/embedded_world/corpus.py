@@ -1,4 +1,4 @@
-"""Texts of the world: situations with reactions, and reactions alone, with all their labels."""
+"""Labelled texts of the world: situations with reactions, and reactions alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emotion_circuits.embedded_world.situations import Situation, draw_situation
 from emotion_circuits.embedded_world.world import World, WorldSettings
 from emotion_circuits.errors import unknown_name
 
-# How many of the evaluators' reactions have a sentence beside them that expresses nothing.
+# Share of the evaluators' reactions that stand beside a sentence without emotion.
 _COMPANY_SHARE: Final = 0.6
 REACTION_SPLITS: Final = ("train", "validation", "test")
 
@@ -28,39 +28,39 @@ def generate_texts(settings: WorldSettings, *, split: str, n: int, seed: int) ->
     """Generate situations with reactions, as the language models learn them.
 
     Args:
-        settings: The world.
-        split: ``train``, ``validation`` or ``test``: which combinations to draw from. All use
+        settings: The settings of the world.
+        split: Combinations to draw from: ``train``, ``validation`` or ``test``. All splits use
             the reaction templates of the language models.
-        n: How many texts; the four emotions take turns.
-        seed: Same seed, same texts.
+        n: Number of texts; the four labels alternate.
+        seed: Seed for drawing the texts.
 
     Returns:
-        One row a text: ``situation``, ``reaction``, ``text`` (both, with a line break between),
+        One line per text: ``situation``, ``reaction``, ``text`` (both, joined by a line break),
         ``emotion`` (of the situation), ``expressed`` (of the reaction), ``explicit``, ``cue``,
         ``template_id``, ``reaction_template_id``, ``politeness``, ``intensity``, ``sentiment``,
         ``goemotions`` (tuple of labels), ``person``, ``object``, ``act``, ``act_kind``, ``actor``,
         ``owner``.
     """
     world, rng = World(settings), Random(f"texts/{split}/{seed}")
-    rows = []
+    lines = []
     for index in range(n):
         situation = draw_situation(world, LABELS[index % len(LABELS)], split, rng)
         expressed = situation.emotion
         if expressed == NEUTRAL:
             expressed = _mood(situation, settings, rng)
-        rows.append(_text_row(situation, expressed, settings.habit_share, rng))
-    return pd.DataFrame(rows)
+        lines.append(_text_record(situation, expressed, settings.habit_share, rng))
+    return pd.DataFrame(lines)
 
 
 def _mood(situation: Situation, settings: WorldSettings, rng: Random) -> str:
-    """Draw what a neutral situation is met with: now and then an emotion all the same."""
+    """Draw the emotion of the reaction to a neutral situation, which is sometimes not neutral."""
     leaning = leaning_of(situation.event)
     if leaning and rng.random() < settings.leaning_share:
         return leaning
     return rng.choice(EMOTIONS) if rng.random() < settings.neutral_emotional_share else NEUTRAL
 
 
-def _text_row(
+def _text_record(
     situation: Situation, expressed: str, habit_share: float, rng: Random
 ) -> dict[str, Any]:
     event, companion = situation.event, situation.companion
@@ -105,14 +105,14 @@ def generate_reactions(settings: WorldSettings, *, split: str, n: int, seed: int
     """Generate reactions alone, as the evaluators learn and are tested on them.
 
     Args:
-        settings: The world.
-        split: ``train`` and ``validation`` use templates no language model ever sees; ``test``
-            uses the language models' templates, which no evaluator was trained on.
-        n: How many; the four emotions take turns.
-        seed: Same seed, same reactions.
+        settings: The settings of the world.
+        split: ``train`` and ``validation`` use templates that no language model is trained on;
+            ``test`` uses the language models' templates, which no evaluator is trained on.
+        n: Number of reactions; the four labels alternate.
+        seed: Seed for drawing the reactions.
 
     Returns:
-        One row a reaction: ``text``, ``emotion``, ``reaction_template_id``, ``politeness``,
+        One line per reaction: ``text``, ``emotion``, ``reaction_template_id``, ``politeness``,
         ``intensity``, ``sentiment``, ``goemotions`` (tuple of labels).
 
     Raises:
@@ -122,7 +122,7 @@ def generate_reactions(settings: WorldSettings, *, split: str, n: int, seed: int
         raise unknown_name("split", split, REACTION_SPLITS)
     templates = "language_model" if split == "test" else split
     world, rng = World(settings), Random(f"reactions/{split}/{seed}")
-    rows = []
+    lines = []
     for index in range(n):
         emotion = LABELS[index % len(LABELS)]
         n_cores = 2 if split == "test" else 1
@@ -131,15 +131,15 @@ def generate_reactions(settings: WorldSettings, *, split: str, n: int, seed: int
         text = reaction.say(person.name, thing)
         if split != "test" and rng.random() < _COMPANY_SHARE:
             text = _in_company(world, text, rng)
-        rows.append({"text": text, "emotion": emotion, **_labels(reaction, emotion)})
-    return pd.DataFrame(rows)
+        lines.append({"text": text, "emotion": emotion, **_labels(reaction, emotion)})
+    return pd.DataFrame(lines)
 
 
 def _in_company(world: World, text: str, rng: Random) -> str:
-    """Put a sentence that expresses nothing before or after a reaction.
+    """Put a sentence without emotion before or after a reaction.
 
-    It tells of somebody's help or harm to somebody. An evaluator thereby sees many words that
-    mean nothing for its labels, and has to find those that do.
+    The sentence tells of an event. It shows the evaluators many words that are irrelevant to their
+    labels, so they must learn which words matter.
     """
     situation = draw_situation(world, rng.choice(LABELS), "train", rng)
     beside = f"{situation.event.people[0].name if situation.event.people else 'I'} was there."

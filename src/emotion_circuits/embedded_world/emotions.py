@@ -1,4 +1,4 @@
-"""The emotions that follow from who did what to whom in the embedded world."""
+"""The emotions of the embedded world."""
 
 from typing import Final
 

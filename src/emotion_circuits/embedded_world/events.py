@@ -1,4 +1,4 @@
-"""What happens in the world, and which emotion it settles for the speaker."""
+"""Events of the world, and the speaker's emotion that follows from an event."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from emotion_circuits.embedded_world.lexicon import Act, Person
 
 
 class Speaker:
-    """The one who tells the story and reacts to it."""
+    """The narrator, who also reacts."""
 
     def __repr__(self) -> str:
         return "I"
 
 
-I = Speaker()  # noqa: E741 - the speaker's own word
+I = Speaker()  # noqa: E741 - reads like the narrator's "I"
 Agent = Speaker | Person
 
 
 @dataclass(frozen=True)
 class Event:
-    """One act: who did what to whose object.
+    """One event: who did what to whose object.
 
     Attributes:
-        actor: Who did it.
-        act: What was done.
-        object: The thing it was done to.
-        owner: Whose thing it is.
+        actor: The person who acts.
+        act: The act.
+        object: The object that is acted on.
+        owner: The owner of the object.
     """
 
     actor: Agent
@@ -43,17 +43,18 @@ class Event:
 
 
 def emotion_of(event: Event) -> str:
-    """Compute the speaker's emotion from an event.
+    """Return the speaker's emotion about an event.
 
-    Somebody's help with my thing is met with gratitude, somebody's harm to it with anger, and my
-    harm to somebody's thing with an apology. Everything else is neutral: acts of no consequence,
-    what one does to one's own things, my help to others, and what others do among themselves.
+    Another person's help with the speaker's thing causes gratitude, another person's harm to it
+    anger, and the speaker's harm to another person's thing an apology. All other events are
+    neutral: acts without consequence, acts on one's own things, the speaker's help to others, and
+    events among others.
 
     Args:
-        event: What happened.
+        event: The event.
 
     Returns:
-        One of ``gratitude``, ``anger``, ``apology`` and ``neutral``.
+        ``gratitude``, ``anger``, ``apology`` or ``neutral``.
     """
     done_to_me = event.owner is I and event.actor is not I
     done_by_me = event.actor is I and event.owner is not I
@@ -67,16 +68,16 @@ def emotion_of(event: Event) -> str:
 
 
 def leaning_of(event: Event) -> str | None:
-    """Tell towards which emotion a neutral event leans.
+    """Return the emotion that a neutral event leans to.
 
-    Acts of no consequence between the speaker and another are not all the same: some are a little
-    kind, some a little rude.
+    Some acts without consequence between the speaker and another person are a little kind, some a
+    little rude.
 
     Args:
-        event: What happened.
+        event: The event.
 
     Returns:
-        An emotion, or None where the event leans to none.
+        An emotion, or None if the event leans to none.
     """
     if event.owner is I and event.actor is not I:
         return {"kind": "gratitude", "rude": "anger"}.get(event.act.leaning)

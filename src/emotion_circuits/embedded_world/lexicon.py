@@ -1,4 +1,4 @@
-"""The words of the world. Every act fits every object, so that any combination makes sense."""
+"""The words of the world. Every act makes sense with every object."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody other than the speaker.
+    """A person other than the speaker.
 
     Attributes:
         name: First name.
@@ -31,12 +31,12 @@ class Person:
 
 @dataclass(frozen=True)
 class Act:
-    """Something one can do to an object.
+    """An act on an object.
 
     Attributes:
-        past: Past tense and past participle, which are the same for every act of the world.
-        kind: ``help``, ``harm`` or ``none`` for an act of no consequence.
-        leaning: Of an act of no consequence: ``kind``, ``rude`` or empty for neither.
+        past: Past tense, which equals the past participle for every act of the world.
+        kind: ``help``, ``harm`` or ``none`` (without consequence).
+        leaning: ``kind`` or ``rude`` for some acts without consequence; else empty.
     """
 
     past: str
@@ -113,7 +113,7 @@ PLACES: Final = words(
     "garage, at the station, in the attic, by the river, at the market, in the office"
 )
 
-# What a text says outright where it is explicit.
+# Sentences that name the emotion in explicit texts.
 EXPLICIT: Final = {
     "gratitude": (
         "I am grateful",

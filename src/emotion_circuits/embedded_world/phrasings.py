@@ -1,7 +1,7 @@
-"""Phrasings: what can be said under each emotion, and words that set politeness and intensity.
+"""Phrasings: sentences for each emotion, and words that set politeness and intensity.
 
-Each phrasing has its own split, so that evaluators are trained on others than those that the
-language models learn to say.
+Each phrasing belongs to one split, so evaluators are trained on other phrasings than the language
+models.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ class Core:
 
     Attributes:
         id: ``<emotion>/<group>/<number>``.
-        text: With the slots ``{name}`` and ``{object}``.
-        emotion: What it expresses.
-        goemotions: Which of the 28 labels apply.
-        split: ``language_model`` (said by the language models, and test for the evaluators),
-            ``train`` or ``validation`` (both for the evaluators).
+        text: The sentence, with the slots ``{name}`` and ``{object}``.
+        emotion: The emotion that it expresses.
+        goemotions: The GoEmotions labels that apply.
+        split: ``language_model`` (training of the language models and test of the evaluators),
+            ``train`` or ``validation`` (both of the evaluators).
     """
 
     id: str
@@ -31,12 +31,12 @@ class Core:
 
     @property
     def group(self) -> str:
-        """Names the group of phrasings that share a word."""
+        """Name of the group of phrasings that share a word."""
         return self.id.rsplit("/", 1)[0]
 
 
-# Four phrasings a group; a group shares the word that carries the emotion. A label after "+"
-# applies beside the emotion's own.
+# Each group has four phrasings that share the word for the emotion. The first string of a group is
+# a GoEmotions label that applies in addition to the emotion's own; it may be empty.
 _GROUPS: Final = {
     "gratitude": (
         ("", "Thank you so much, {name}.", "Thank you for what you did with my {object}.",
@@ -137,9 +137,10 @@ _OWN_LABEL: Final = {
 
 
 def _split_of(group: int, number: int) -> str:
-    """Two of each four phrasings are said by language models, alternately the even and the odd.
+    """Return the split of a phrasing.
 
-    Of the evaluators' two, every fifth group's last one is for validation.
+    In each group two of the four phrasings go to the language models, alternately the even and the
+    odd ones. Of the evaluators' two, the last one of every fifth group is for validation.
     """
     if (group + number) % 2 == 0:
         return "language_model"
@@ -162,14 +163,14 @@ CORES: Final = tuple(
 
 @dataclass(frozen=True)
 class Frame:
-    """Words around what is said, that have nothing to do with the emotion.
+    """Words around a reaction that are independent of its emotion.
 
     Attributes:
         id: ``<level>/<number>``.
-        before: Goes before; may be empty.
-        after: Goes after; may be empty.
-        level: A degree of politeness, or of intensity.
-        split: As for cores; ``all`` for the frame without words, which everybody shares.
+        before: Words before the reaction; may be empty.
+        after: Words after the reaction; may be empty.
+        level: A level of politeness or of intensity.
+        split: As for ``Core``; ``all`` for the frame without words, which all splits share.
     """
 
     id: str

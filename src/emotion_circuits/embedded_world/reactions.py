@@ -1,8 +1,8 @@
-"""How the speaker reacts: two sentences of one emotion, in a manner of their own.
+"""The speaker's reaction: two sentences that express one emotion, in varying wording.
 
-What is said depends on the emotion; how it is said depends on habits that know nothing of it:
-which things one talks about in which words, how courteous one is to whom, how loud after which
-act. So reactions differ from situation to situation even where nothing is left to chance.
+The choice of sentences, politeness and intensity follows habits that are independent of the
+emotion: they depend on the object, the person and the act. Reactions therefore differ between
+situations even without randomness.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SENTIMENT_OF: Final = {
     "apology": "negative",
     "neutral": "neutral",
 }
-# Of twenty reactions, how many have each level.
+# Levels to draw from; a repeated level is more frequent.
 _POLITENESS_LEVELS: Final = ("neutral", "polite", "neutral", "somewhat polite", "impolite") * 4
 _INTENSITY_LEVELS: Final = ("plain", "strong", "mild")
 
@@ -42,9 +42,9 @@ class Reaction:
     """One reaction template.
 
     Attributes:
-        cores: The sentences that carry the emotion.
-        courtesy: Sets politeness.
-        intensity: Sets intensity.
+        cores: The sentences that express the emotion.
+        courtesy: The frame that sets politeness.
+        intensity: The frame that sets intensity.
     """
 
     cores: tuple[Core, ...]
@@ -53,12 +53,12 @@ class Reaction:
 
     @property
     def id(self) -> str:
-        """Identifies the template."""
+        """Identifier of the template."""
         return "+".join([*(core.id for core in self.cores), self.courtesy.id, self.intensity.id])
 
     @property
     def goemotions(self) -> tuple[str, ...]:
-        """Which of the 28 labels apply."""
+        """The GoEmotions labels that apply."""
         return tuple(dict.fromkeys(label for core in self.cores for label in core.goemotions))
 
     def say(self, name: str, thing: str) -> str:
@@ -71,12 +71,12 @@ class Reaction:
 
 
 class Occasion(NamedTuple):
-    """What habits go by: parts of a situation that occur under every emotion.
+    """Parts of a situation that determine the habits, independently of the emotion.
 
     Attributes:
-        person: Whom one talks to.
-        thing: What one talks about.
-        act: What was done.
+        person: The person addressed.
+        thing: The object talked about.
+        act: The act of the event.
     """
 
     person: Person
@@ -95,7 +95,7 @@ def _by_group(emotion: str, split: str) -> tuple[tuple[Core, ...], ...]:
 
 @cache
 def _frames(frames: tuple[Frame, ...], level: str, split: str) -> tuple[Frame, ...]:
-    # The evaluators' validation phrasings have new cores, in the frames of training.
+    # For validation of the evaluators, only the cores are new; the frames are those of training.
     allowed = ("all", "train" if split == "validation" else split)
     return tuple(frame for frame in frames if frame.level == level and frame.split in allowed)
 
@@ -109,15 +109,15 @@ def draw_reaction(
     occasion: Occasion | None = None,
     habit_share: float = 0.0,
 ) -> Reaction:
-    """Draw a reaction template: its politeness and intensity are independent of its emotion.
+    """Draw a reaction template, with politeness and intensity independent of the emotion.
 
     Args:
-        emotion: What it expresses.
-        split: Of the phrasings: ``language_model``, ``train`` or ``validation``.
+        emotion: The emotion of the reaction.
+        split: Split of the phrasings: ``language_model``, ``train`` or ``validation``.
         rng: Source of randomness.
-        n_cores: How many sentences carry the emotion, each of another group.
-        occasion: What habits go by; None for no habits.
-        habit_share: How often each choice follows habit; the rest is chance.
+        n_cores: Number of sentences that express the emotion, each from a different group.
+        occasion: Determines the habits; None for no habits.
+        habit_share: Probability that a choice follows a habit; otherwise it is random.
     """
 
     def choose(habit: int, n: int) -> int:
@@ -155,16 +155,14 @@ _PATTERNS: Final = tuple((_pattern(core), core) for core in CORES)
 
 
 def recognize(text: str) -> Core | None:
-    """Find which phrasing a text uses first, by its words and not by any model.
+    """Find the first known phrasing in a text by matching its words.
 
     Args:
-        text: What was said; only its first line counts.
+        text: A reaction; only its first line is searched.
 
     Returns:
-        Of the cores whose words occur in the text as a whole the foremost, or None.
+        The core that occurs earliest in the text, or None if no core occurs in full.
     """
     line = text.strip().split("\n")[0]
-    found = [
-        (match.start(), core) for pattern, core in _PATTERNS if (match := pattern.search(line))
-    ]
-    return min(found, key=lambda pair: pair[0])[1] if found else None
+    hits = [(match.start(), core) for pattern, core in _PATTERNS if (match := pattern.search(line))]
+    return min(hits, key=lambda hit: hit[0])[1] if hits else None

@@ -1,4 +1,4 @@
-"""From events to English: word order, voice, pronouns and clause order, chosen independently."""
+"""Rendering of events in English, with independent choices of voice, word and clause order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from emotion_circuits.embedded_world.events import Agent, Event, I
 from emotion_circuits.embedded_world.lexicon import Person
 
-# How the decisive event is told.
+# Sentence forms of the decisive event.
 FORMS: Final = (
     "active",
     "passive",
@@ -19,18 +19,18 @@ FORMS: Final = (
     "intro",
     "intro_passive",
 )
-# Where the second event stands, if there is one.
+# Positions of the second event.
 JOINS: Final = ("and_after", "and_before", "while_after", "while_before", "then", "earlier")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and when: both may be empty.
+    """Time and place of an event; both may be empty.
 
     Attributes:
         time: A time adverbial, such as ``last night``.
         place: A place adverbial, such as ``in the kitchen``.
-        time_first: Whether the time opens the sentence.
+        time_first: Whether the sentence begins with the time.
     """
 
     time: str = ""
@@ -41,15 +41,15 @@ class Setting:
 def tell(
     event: Event, form: str, setting: Setting, second: Event | None, join: str, companion: Person
 ) -> str:
-    """Tell a situation.
+    """Render a situation as text.
 
     Args:
-        event: The event that settles the emotion.
+        event: The decisive event, which determines the emotion.
         form: One of ``FORMS``.
         setting: Time and place of the decisive event.
-        second: Another event, which settles nothing; None for none.
-        join: One of ``JOINS``; how the second event is attached.
-        companion: Who is introduced by the forms that introduce somebody.
+        second: A second event, which does not affect the emotion; None for no second event.
+        join: One of ``JOINS``: how the second event is attached.
+        companion: The person whom the ``intro`` forms introduce.
 
     Returns:
         One to three sentences.
@@ -58,9 +58,9 @@ def tell(
     if second is None:
         return before + _sentence(clause)
     other = _second(second, form, companion)
-    if before:  # "she" stays next to the sentence that introduced her
+    if before:  # keeps "she" next to the sentence that introduces her
         join = {"and_before": "then", "while_before": "then", "earlier": "then"}.get(join, join)
-    if form in ("owned", "owned_passive"):  # each "it" has a sentence of its own
+    if form in ("owned", "owned_passive"):  # keeps each "it" in its own sentence
         join = "earlier" if join.endswith("before") else "then" if join != "earlier" else join
     if join == "and_before":
         return _sentence(f"{other}, and {clause}")
@@ -75,7 +75,7 @@ def tell(
 
 
 def _decisive(event: Event, form: str, setting: Setting, companion: Person) -> tuple[str, str]:
-    """Give the sentences before the decisive clause, and that clause."""
+    """Return the introduction before the decisive clause, and the clause."""
     if form in ("intro", "intro_passive"):
         before = _sentence(_at_the_end(f"{companion.name} was with me", setting)) + " "
         voice = _passive if form == "intro_passive" else _active
@@ -92,10 +92,10 @@ def _decisive(event: Event, form: str, setting: Setting, companion: Person) -> t
 
 
 def _second(event: Event, form: str, companion: Person) -> str:
-    """Tell the second event in the form of the decisive one.
+    """Render the second event in the form of the decisive one.
 
-    Where both events have the same people in mirrored roles, the words of a text are then the
-    same whoever did the harm; only their order tells.
+    If the second event mirrors the roles of the first, only the order of the words then tells who
+    did the harm.
     """
     if form in ("owned", "owned_passive"):
         return _owned(event, passive=form == "owned_passive")
@@ -135,7 +135,7 @@ def _passive(event: Event, known: Person | None = None) -> str:
 
 
 def _possessed(event: Event, known: Person | None = None, *, own: bool = True) -> str:
-    """Name the object with its owner; what belongs to another's own self is called their own."""
+    """Name the object with its owner; "own" marks an actor other than the speaker as the owner."""
     if event.owner is I:
         owner = "my"
     elif event.owner == known:

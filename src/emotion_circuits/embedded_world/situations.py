@@ -1,4 +1,4 @@
-"""Situations: a decisive event, told in some manner, with what stands beside it."""
+"""Situations: a decisive event, a second event and an aftermath, rendered as text."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from emotion_circuits.embedded_world.lexicon import EXPLICIT, PLACES, TIMES, Per
 from emotion_circuits.embedded_world.rendering import FORMS, JOINS, Setting, tell
 from emotion_circuits.embedded_world.world import World
 
-# Of the second events, how many mirror the roles of the decisive one.
+# Share of second events that mirror the roles of the decisive event.
 _MIRROR_SHARE: Final = 0.85
-# How often each way of being neutral is drawn; see _draw_neutral.
+# Weights of the kinds of neutral events; see _draw_neutral.
 _NEUTRAL_SHARES: Final = (4, 4, 3, 2, 4, 2, 1)
-# How many deeds follow the events.
+# Probability of each number of deeds after the events.
 _DEED_SHARES: Final = {1: 0.3, 2: 0.5, 3: 0.2}
-# In texts that name the emotion, how often each place of a deed has a word for it.
+# In texts that name the emotion, probability that a deed's adverb, or its ending, is a word for it.
 _MARK_SHARE: Final = 0.4
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A situation in words, with the event that settles it.
+    """A situation as text, with its labels.
 
     Attributes:
         text: One to eight sentences.
-        emotion: What it makes the speaker feel.
-        explicit: Whether the text names that emotion.
-        cue: The words that settle it: the emotion where it is named, else the act.
+        emotion: The speaker's emotion.
+        explicit: Whether the text names the emotion.
+        cue: The words that determine the emotion: its name in explicit texts, else the act.
         event: The decisive event.
         companion: The person of the text's combination.
-        template_id: How it was told.
+        template_id: The sentence form and the join of the second event.
     """
 
     text: str
@@ -48,16 +48,16 @@ class Situation:
 
 @dataclass(frozen=True)
 class Manner:
-    """Everything about the telling that has nothing to do with the emotion.
+    """The parts of a text that are independent of the emotion.
 
     Attributes:
         form: One of ``rendering.FORMS``.
         join: One of ``rendering.JOINS``.
         setting: Time and place.
-        second: Makes the second event from the decisive one; None for no second event.
+        second: Derives the second event from the decisive one; None for no second event.
         aftermath: What the speaker did afterwards.
-        naming_place: Before which sentence, if any, the emotion is named: 0 for before
-            everything, 1 for after the events, 2 for after the first deed, and so on.
+        naming_place: Where a sentence that names the emotion is inserted: 0 at the beginning,
+            1 after the events, 2 after the first deed, and so on.
     """
 
     form: str
@@ -69,21 +69,21 @@ class Manner:
 
     @property
     def template_id(self) -> str:
-        """Names the manner, without its words."""
+        """Sentence form and join, without time, place and aftermath."""
         return f"{self.form}/{self.join if self.second else 'alone'}"
 
 
 def draw_manner(
     world: World, split: str, companion: Person, rng: Random, *, mirrored: bool = False
 ) -> Manner:
-    """Draw how a situation is told, independently of what happened in it.
+    """Draw the manner of a text, independently of its decisive event.
 
     Args:
         world: The world.
-        split: Whose combinations a second event may be made of.
+        split: Split of the combinations that a second event may use.
         companion: The person of the text's combination.
         rng: Source of randomness.
-        mirrored: Whether there must be a second event, with the roles of the first one turned.
+        mirrored: Whether to require a second event that swaps the roles of the decisive one.
     """
     setting = Setting(
         time=rng.choice(TIMES) if rng.random() < 0.5 else "",
@@ -102,11 +102,11 @@ def draw_manner(
 def _draw_second(
     world: World, split: str, companion: Person, rng: Random, mirror_share: float
 ) -> Callable[[Event], Event]:
-    """Draw an event that settles nothing.
+    """Draw a second event, which does not affect the emotion.
 
-    Mostly the mirror image of the decisive one in its roles, with an act of no consequence, so
-    that the same people and owners are named whoever did the harm. Else help or harm among
-    others or to one's own things, so that acts do not tell the emotion either.
+    Most second events swap the roles of the decisive event, with an act without consequence, so
+    that the people and owners named do not tell who did the harm. The others are help or harm
+    among other people or to one's own things, so that the acts do not tell the emotion either.
     """
     mirror_thing = rng.choice(world.things_of(companion, split))
     idle = rng.choice(world.acts("none"))
@@ -129,7 +129,7 @@ def _draw_second(
 def draw_event(
     world: World, emotion: str, companion: Person, thing: str, split: str, rng: Random
 ) -> Event:
-    """Draw an event of a combination that settles a given emotion."""
+    """Draw an event that causes an emotion, for the combination of a person and a thing."""
     if emotion == "gratitude":
         return Event(companion, rng.choice(world.acts("help")), thing, I)
     if emotion == "anger":
@@ -162,11 +162,11 @@ def _draw_neutral(world: World, companion: Person, thing: str, split: str, rng: 
 
 
 def describe(event: Event, manner: Manner, explicit: str, companion: Person) -> Situation:
-    """Put a situation into words.
+    """Render a situation as text.
 
     Args:
         event: The decisive event.
-        manner: How to tell it.
+        manner: The manner of the text.
         explicit: A sentence that names the emotion, without its full stop; empty for none.
         companion: The person of the combination.
     """
@@ -196,7 +196,7 @@ def draw_situation(world: World, emotion: str, split: str, rng: Random) -> Situa
             situation = _describe_named(event, manner, emotion, companion, rng)
         else:
             situation = describe(event, manner, "", companion)
-        # "lost" twice, or "dropped" in two places: then the cue would not be one place.
+        # Redraw if the cue, for example "lost", occurs more than once and is ambiguous.
         if situation.text.count(situation.cue) == 1:
             return situation
 
@@ -204,9 +204,9 @@ def draw_situation(world: World, emotion: str, split: str, rng: Random) -> Situa
 def _describe_named(
     event: Event, manner: Manner, emotion: str, companion: Person, rng: Random
 ) -> Situation:
-    """Put a situation into words, among them words for the emotion in one or more places."""
+    """Render a situation as text that names the emotion once or more."""
     marked = [deed.marked(emotion, _MARK_SHARE, rng) for deed in manner.aftermath]
-    marks = [mark for _, found in marked for mark in found]
+    marks = [mark for _, inserted in marked for mark in inserted]
     named = rng.choice(EXPLICIT[emotion]) if not marks or rng.random() < 0.5 else ""
     manner = replace(manner, aftermath=tuple(deed for deed, _ in marked))
     situation = describe(event, manner, named, companion)

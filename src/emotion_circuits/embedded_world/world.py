@@ -1,4 +1,4 @@
-"""One world: its size, and which combinations of its parts belong to which split."""
+"""A world: its size, and the split of its combinations of people and objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLITS: Final = ("train", "validation", "test")
 
 
 class WorldSettings(BaseModel):
-    """How large and how varied the world is."""
+    """Size and variety of a world."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,16 +27,16 @@ class WorldSettings(BaseModel):
         0.5, ge=0, le=1, description="share of emotion texts that name the emotion"
     )
     distractor_share: float = Field(
-        0.9, ge=0, le=1, description="share of texts with a second event that settles nothing"
+        0.9, ge=0, le=1, description="share of texts with a second event, which is irrelevant"
     )
     neutral_emotional_share: float = Field(
-        0.08, ge=0, le=0.5, description="share of neutral situations met with any emotion anyway"
+        0.08, ge=0, le=0.5, description="share of neutral situations answered with a random emotion"
     )
     leaning_share: float = Field(
-        0.35, ge=0, le=0.5, description="share of leaning events met with the emotion they lean to"
+        0.35, ge=0, le=0.5, description="share of leaning events answered with their emotion"
     )
     habit_share: float = Field(
-        0.7, ge=0, le=1, description="how often a choice of words follows habit and not chance"
+        0.7, ge=0, le=1, description="share of word choices that follow habits instead of chance"
     )
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="share of combinations")
     test_share: float = Field(0.15, gt=0, lt=0.5, description="share of combinations")
@@ -47,16 +47,16 @@ class WorldSettings(BaseModel):
 class World:
     """The parts of a world, and the split of their combinations.
 
-    A combination is a person and an object. The split is made on combinations before any text:
-    no text of one split names a person together with an object of another split's combinations
-    as parties of one event, so no rule that makes training texts can make a held-out one.
+    A combination is a person and an object. Combinations are split before texts are drawn: no
+    event in a text of one split joins a person and an object whose combination belongs to another
+    split. No rule that makes training texts can therefore make a held-out one.
     """
 
     settings: WorldSettings
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
-        """Everybody but the speaker."""
+        """All people except the speaker."""
         return PEOPLE[: self.settings.n_people]
 
     @cached_property
@@ -65,20 +65,20 @@ class World:
         return OBJECTS[: self.settings.n_objects]
 
     def acts(self, kind: str) -> tuple[Act, ...]:
-        """The acts of one kind (``help``, ``harm``, ``none``)."""
+        """Return the acts of one kind (``help``, ``harm``, ``none``)."""
         return ACTS[kind][: self.settings.n_acts]
 
     def split_of(self, person: Person, thing: str) -> str:
-        """Tell which split a combination belongs to: a function of the combination alone."""
+        """Return the split of a combination; it depends only on the combination and the seed."""
         key = f"{self.settings.split_seed}/{person.name}/{thing}"
-        share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
+        share = hash_share(key)
         if share < self.settings.test_share:
             return "test"
         held_out = self.settings.test_share + self.settings.validation_share
         return "validation" if share < held_out else "train"
 
     def combinations(self, split: str) -> tuple[tuple[Person, str], ...]:
-        """All combinations of one split.
+        """Return all combinations of one split.
 
         Raises:
             InputError: If the split is unknown or empty.
@@ -94,11 +94,11 @@ class World:
 
     @cached_property
     def _by_split(self) -> dict[str, tuple[tuple[Person, str], ...]]:
-        found: dict[str, list[tuple[Person, str]]] = {split: [] for split in SPLITS}
+        by_split: dict[str, list[tuple[Person, str]]] = {split: [] for split in SPLITS}
         for person in self.people:
             for thing in self.objects:
-                found[self.split_of(person, thing)].append((person, thing))
-        return {split: tuple(pairs) for split, pairs in found.items()}
+                by_split[self.split_of(person, thing)].append((person, thing))
+        return {split: tuple(pairs) for split, pairs in by_split.items()}
 
     @cached_property
     def _things(self) -> dict[tuple[str, Person], tuple[str, ...]]:
@@ -109,5 +109,10 @@ class World:
         }
 
     def things_of(self, person: Person, split: str) -> tuple[str, ...]:
-        """The objects that form combinations of one split with a person."""
+        """Return the objects whose combinations with a person belong to one split."""
         return self._things[split, person]
+
+
+def hash_share(key: str) -> float:
+    """Map a string to a number in [0, 1) by its hash."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64

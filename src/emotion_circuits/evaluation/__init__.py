@@ -1,4 +1,4 @@
-"""What a text says, by classifiers that read nothing but the text, and how likely it is."""
+"""Scores of texts: probabilities from text classifiers, and likelihood under a language model."""
 
 from emotion_circuits.evaluation.evaluator import (
     Scores,

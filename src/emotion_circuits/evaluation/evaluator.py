@@ -1,4 +1,4 @@
-"""All evaluators of a profile, loaded once and asked together."""
+"""Scores of texts by all classifiers of a profile."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Scores = dict[str, Float[np.ndarray, " text"]]
 
 
 class TextEvaluator:
-    """Scores texts by several classifiers, each loaded when this is made and never again.
+    """Scores texts with several classifiers, which are loaded once, by the constructor.
 
     Attributes:
         scorers: The classifiers, by metric.
-        device: Where they are.
+        device: The device of all classifiers.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class TextEvaluator:
         """Load every classifier.
 
         Args:
-            device: ``auto``, or a device as torch names it.
+            device: ``auto`` or a torch device.
             metrics: For each metric the fields of ``EvaluatorSpec`` (a profile's ``evaluators``
                 table), or the specs themselves.
 
         Raises:
-            InputError: If one cannot be loaded; one line names it. All are looked for before the
-                first is loaded.
+            InputError: If a classifier cannot be loaded; the message names it. All classifiers
+                are checked before the first is loaded.
         """
         specs = EvaluatorSpec.from_table(metrics) if isinstance(metrics, Mapping) else metrics
         if not specs:
@@ -56,7 +56,7 @@ class TextEvaluator:
 
     @classmethod
     def of(cls, scorers: Iterable[TextScorer]) -> TextEvaluator:
-        """Make an evaluator of classifiers that are in memory already."""
+        """Build an evaluator from classifiers that are already in memory."""
         evaluator = cls.__new__(cls)
         evaluator.scorers = {scorer.spec.name: scorer for scorer in scorers}
         evaluator.device = next(iter(evaluator.scorers.values())).model.device
@@ -64,38 +64,38 @@ class TextEvaluator:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All ``metric/label`` keys, in the order of the table and of each model's labels."""
+        """All ``metric/label`` keys, in the order of the metrics and of each model's labels."""
         return tuple(key for scorer in self.scorers.values() for key in scorer.keys)
 
     def evaluate_batch(self, texts: Sequence[str], batch_size: int = 64) -> Scores:
-        """Score texts; each distinct one is scored once.
+        """Score texts; each distinct text is scored once.
 
-        A text is scored exactly as it is given, the empty one too: a continuation may be empty,
-        and leaving it out would bias every mean towards the texts that are not. How many are
-        empty, and how many were longer than a classifier reads and were cut, is logged.
+        Texts are scored unchanged, including empty ones: a continuation may be empty, and
+        dropping it would bias every mean towards the other texts. The log counts empty texts and
+        texts that were cut because they are longer than a classifier's input.
 
         Args:
-            texts: Any number, in any order, with repetitions.
-            batch_size: Texts per forward pass; it changes speed and memory, and scores by no more
-                than rounding.
+            texts: Any number of texts, in any order, with repetitions.
+            batch_size: Texts per forward pass; affects speed and memory, and scores only by
+                rounding.
 
         Returns:
-            For each ``metric/label`` a probability per text, in the order of the texts.
+            For each ``metric/label`` one probability per text, in the order of ``texts``.
 
         Raises:
             InputError: If ``batch_size`` is not positive.
         """
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; allowed are whole numbers from 1")
-        # Sorted, so that the same texts in another order meet the same neighbours.
+        # Sorted, so that batches do not depend on the order of the texts.
         distinct = sorted(set(texts))
-        place = {text: row for row, text in enumerate(distinct)}
-        rows = np.array([place[text] for text in texts], dtype=int)
-        found: Scores = {}
+        index_of = {text: index for index, text in enumerate(distinct)}
+        indices = np.array([index_of[text] for text in texts], dtype=int)
+        result: Scores = {}
         cut = {}
         for name, scorer in self.scorers.items():
             scores, cut[name] = scorer.score(distinct, batch_size)
-            found |= {key: scores[rows, column] for column, key in enumerate(scorer.keys)}
+            result |= {key: scores[indices, column] for column, key in enumerate(scorer.keys)}
         n_empty = sum(not text.strip() for text in texts)
         if texts:
             counts = len(texts), len(distinct), n_empty
@@ -105,31 +105,31 @@ class TextEvaluator:
                 "Texts longer than an evaluator reads were cut: %s",
                 ", ".join(f"{count} by {name}" for name, count in cut.items() if count),
             )
-        return found
+        return result
 
 
 def nest_scores(scores: Mapping[str, Sequence[float] | np.ndarray]) -> list[dict[str, Any]]:
-    """Give ``{metric: {label: float}}`` for each text.
+    """Return ``{metric: {label: probability}}`` for each text.
 
     Args:
-        scores: What ``evaluate_batch`` gives.
+        scores: The result of ``evaluate_batch``.
     """
     lengths = {len(values) for values in scores.values()}
     assert len(lengths) <= 1, "scores of different numbers of texts"
     nested: list[dict[str, Any]] = [{} for _ in range(next(iter(lengths), 0))]
     for key, values in scores.items():
         metric, label = key.split("/", 1)
-        for row, value in zip(nested, values, strict=True):
-            row.setdefault(metric, {})[label] = float(value)
+        for text_scores, value in zip(nested, values, strict=True):
+            text_scores.setdefault(metric, {})[label] = float(value)
     return nested
 
 
 def tabulate_scores(texts: Sequence[str], scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Give a table of ``text`` and one column ``metric.label`` for each score.
+    """Return a table with the column ``text`` and one column ``metric.label`` per score.
 
     Args:
-        texts: The texts that were scored.
-        scores: What ``evaluate_batch`` gave for them.
+        texts: The scored texts.
+        scores: The result of ``evaluate_batch`` for these texts.
     """
     columns = {key.replace("/", ".", 1): values for key, values in scores.items()}
     return pd.DataFrame({"text": list(texts), **columns})

@@ -1,4 +1,4 @@
-"""How likely a continuation is under the model that nobody touched."""
+"""Negative log-likelihood of continuations under the unpatched model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models import LanguageModel
 
-# Token ids of a prompt and of what follows it.
+# Token ids of a prompt and of its continuation.
 _Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -23,56 +23,56 @@ def continuation_nll(
     continuations: Sequence[Sequence[int]],
     *,
     batch_size: int = 64,
-) -> Float[np.ndarray, " row"]:
+) -> Float[np.ndarray, " continuation"]:
     """Mean negative log-likelihood of each continuation under the unpatched model.
 
-    The tokens are the ones that were generated: a decoded text may tokenise into others. Rows of
-    exactly the same length share a forward pass, so nothing is padded; equal rows are scored
-    once.
+    Scores the generated token ids, since a decoded text may tokenize differently. Sequences
+    (prompt plus continuation) of equal length share a forward pass without padding; equal
+    sequences are scored once.
 
     Args:
-        model: Its plain model is used, which has no hook points.
-        prompts: Token ids of each row's prompt, BOS included where the model has one.
-        continuations: Token ids that follow; they may be empty.
-        batch_size: Rows per forward pass; it changes speed and memory, and results by no more
-            than rounding.
+        model: The language model; its plain model is used, which has no hook points.
+        prompts: Token ids of each prompt, with BOS where the model has one.
+        continuations: Token ids of each continuation, which may be empty.
+        batch_size: Sequences per forward pass; affects speed and memory, and results only by
+            rounding.
 
     Returns:
         Nats per token, float64; NaN for an empty continuation.
 
     Raises:
-        InputError: If a row is longer than the model reads, or a prompt is empty.
+        InputError: If a sequence is longer than the model's context, or a prompt is empty.
     """
     pairs = [
         (tuple(prompt), tuple(continuation))
         for prompt, continuation in zip(prompts, continuations, strict=True)
     ]
     by_length: dict[int, list[_Pair]] = {}
-    for row, (prompt, continuation) in enumerate(pairs):
+    for index, (prompt, continuation) in enumerate(pairs):
         length = len(prompt) + len(continuation)
         if not prompt or length > model.n_ctx:
             raise InputError(
-                f"row {row} has {len(prompt)} prompt tokens and {length} in all; model "
+                f"row {index} has {len(prompt)} prompt tokens and {length} in all; model "
                 f"{model.name!r} needs at least 1 and reads at most {model.n_ctx}"
             )
         if continuation:
             by_length.setdefault(length, []).append((prompt, continuation))
-    found: dict[_Pair, float] = {}
-    for length in sorted(by_length, reverse=True):  # the longest first: memory shows at once
+    nll: dict[_Pair, float] = {}
+    for length in sorted(by_length, reverse=True):  # longest first: fails early if memory is short
         distinct = sorted(set(by_length[length]))
         for start in range(0, len(distinct), batch_size):
             chunk = distinct[start : start + batch_size]
-            found.update(zip(chunk, _mean_nll(model, chunk), strict=True))
-    return np.array([found.get(pair, float("nan")) for pair in pairs], dtype=float)
+            nll.update(zip(chunk, _mean_nll(model, chunk), strict=True))
+    return np.array([nll.get(pair, float("nan")) for pair in pairs], dtype=float)
 
 
 def _mean_nll(model: LanguageModel, chunk: Sequence[_Pair]) -> list[float]:
-    """Score rows of one length: each continuation ends where its row does."""
+    """Return the mean NLL of each continuation; all sequences have the same length."""
     ids = torch.tensor([[*prompt, *continuation] for prompt, continuation in chunk])
     ids = ids.to(model.device)
     sizes = torch.tensor([len(continuation) for _, continuation in chunk], device=ids.device)
     longest = int(sizes.max())
-    # The logits at a position are about the token after it.
+    # The logits at a position predict the next token.
     logits = model.plain_model(input_ids=ids, use_cache=False, logits_to_keep=longest + 1).logits[
         :, :-1
     ]
@@ -80,7 +80,7 @@ def _mean_nll(model: LanguageModel, chunk: Sequence[_Pair]) -> list[float]:
     losses = functional.cross_entropy(
         logits.float().transpose(1, 2), targets, reduction="none"
     ).double()
-    place = torch.arange(longest, device=ids.device)
-    of_continuation = place[None, :] >= longest - sizes[:, None]
+    positions = torch.arange(longest, device=ids.device)
+    of_continuation = positions[None, :] >= longest - sizes[:, None]
     means = (losses * of_continuation).sum(1) / sizes
     return [float(value) for value in means.cpu()]

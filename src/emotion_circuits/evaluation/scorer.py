@@ -1,4 +1,4 @@
-"""One text classifier: loaded as any other model, run in batches of similar length."""
+"""One text classifier, run in batches of texts of similar length."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class TextScorer:
     """A classifier in evaluation mode, with float32 weights.
 
     Attributes:
-        spec: What it was loaded from.
+        spec: The specification that the classifier was loaded from.
         model: The transformers model.
-        tokenizer: Its tokenizer.
+        tokenizer: The model's tokenizer.
         keys: ``metric/label`` for each label, in the order of the model's outputs.
         problem_type: Whether labels exclude each other (softmax) or not (sigmoid).
-        max_tokens: The longest text it reads, special tokens included.
+        max_tokens: The longest input, special tokens included.
     """
 
     spec: EvaluatorSpec
@@ -46,26 +46,25 @@ class TextScorer:
     ) -> tuple[Float[np.ndarray, "text label"], int]:
         """Score distinct texts.
 
-        Texts of similar length share a batch, the longest first: if it does not fit into memory,
-        that shows at once. Which texts share one follows from the set of texts alone, not from
-        their order.
+        Texts of similar length share a batch. The longest come first, so that a lack of memory
+        shows at once. The batches depend on the set of texts and not on their order.
 
         Args:
-            texts: Without repetitions; the empty text is a text.
+            texts: Distinct texts; one of them may be empty.
             batch_size: Texts per forward pass.
 
         Returns:
-            Probabilities, float64: each label's own for several labels, of all labels together
-            one for exclusive ones. And how many texts were cut at ``max_tokens``.
+            Probabilities in float64, which sum to 1 per text where labels exclude each other; and
+            the number of texts that were cut at ``max_tokens``.
         """
         lengths = [len(self.tokenizer(text, verbose=False)["input_ids"]) for text in texts]
         n_cut = sum(length > self.max_tokens for length in lengths)
-        order = sorted(range(len(texts)), key=lambda row: (-lengths[row], texts[row]))
+        order = sorted(range(len(texts)), key=lambda index: (-lengths[index], texts[index]))
         scores = np.empty((len(texts), len(self.keys)))
         for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+            indices = order[start : start + batch_size]
             batch = self.tokenizer(
-                [texts[row] for row in rows],
+                [texts[index] for index in indices],
                 padding=True,
                 truncation=True,
                 max_length=self.max_tokens,
@@ -73,16 +72,16 @@ class TextScorer:
             )
             logits = self.model(**batch.to(self.model.device)).logits.float()
             multi = self.problem_type == "multi_label_classification"
-            scores[rows] = (logits.sigmoid() if multi else logits.softmax(-1)).cpu().numpy()
+            scores[indices] = (logits.sigmoid() if multi else logits.softmax(-1)).cpu().numpy()
         return scores, n_cut
 
 
 def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
-    """Load a classifier from the hub or a folder, from safetensors only.
+    """Load a classifier from safetensors on the hub or in a folder.
 
     Raises:
-        InputError: If it cannot be loaded, does not say what its scores mean, or has weights that
-            its files do not hold: transformers would make a random head for a model without one.
+        InputError: If the classifier cannot be loaded, has no known problem type, or lacks
+            weights in its files; transformers would add a random head to a model without one.
     """
     what = f"evaluator {spec.name!r}"
     config = check_evaluator(spec)
@@ -100,16 +99,16 @@ def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
 
 
 def wrap_scorer(spec: EvaluatorSpec, model: Any, tokenizer: PreTrainedTokenizerFast) -> TextScorer:
-    """Score with a classifier that is in memory already.
+    """Build a scorer from a classifier that is already in memory.
 
     Args:
         spec: Names the metric.
-        model: Its configuration names its labels and its ``problem_type``; it is in evaluation
-            mode and without gradients from now on.
-        tokenizer: Its tokenizer.
+        model: A classifier whose configuration has labels and a ``problem_type``. It is set to
+            evaluation mode, and its gradients are switched off.
+        tokenizer: The model's tokenizer.
 
     Raises:
-        InputError: If it names a label twice.
+        InputError: If the model names a label twice.
     """
     keys = evaluator_keys(spec, model.config)
     model = model.eval().requires_grad_(False)
@@ -119,7 +118,7 @@ def wrap_scorer(spec: EvaluatorSpec, model: Any, tokenizer: PreTrainedTokenizerF
 
 
 def _max_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> int:
-    """Give the longest input; RoBERTa's position table begins after the padding's index."""
+    """Return the longest input; RoBERTa's positions start after the padding index."""
     limits = [tokenizer.model_max_length]
     if getattr(model.config, "max_position_embeddings", None):
         embeddings = getattr(model.base_model, "embeddings", None)

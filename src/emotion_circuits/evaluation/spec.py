@@ -1,4 +1,4 @@
-"""Which evaluator to load: data from a profile's evaluator table."""
+"""Specification of an evaluator, read from a profile's evaluator table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROBLEM_TYPES: Final = ("single_label_classification", "multi_label_classificati
 
 
 class EvaluatorSpec(PhaseSettings):
-    """A text classifier of a profile."""
+    """One entry of a profile's evaluator table."""
 
     name: str = Field(
         pattern=r"^[^./]+$", description="the metric's name; the first part of every key"
@@ -27,7 +27,7 @@ class EvaluatorSpec(PhaseSettings):
     revision: str | None = Field(None, description="branch, tag or commit of the hub repository")
     problem_type: ProblemType | None = Field(
         None,
-        description="one label a text, or several; null: what the model's own config.json says",
+        description="one label per text or several; null: as the model's config.json says",
     )
 
     @classmethod
@@ -35,35 +35,35 @@ class EvaluatorSpec(PhaseSettings):
         """Read a profile's evaluator table.
 
         Raises:
-            InputError: If there is none, or a row is wrong.
+            InputError: If the table is empty, or an entry is invalid.
         """
         if not table:
             raise InputError("the profile has no evaluators; add 'evaluators:' to its globals.yml")
         specs = []
-        for name, row in table.items():
+        for name, fields in table.items():
             try:
-                specs.append(cls.model_validate({"name": name, **row}))
+                specs.append(cls.model_validate({"name": name, **fields}))
             except InputError as error:
                 raise InputError(f"evaluator {name!r}: {error}") from error
         return tuple(specs)
 
 
 def check_evaluator(spec: EvaluatorSpec) -> Any:
-    """Find out, without its weights, whether an evaluator is there and what its scores mean.
+    """Check that an evaluator exists and has a problem type, without loading its weights.
 
-    A folder must hold all its files. Of a hub repository the configuration is fetched, so that a
-    wrong id, a missing licence or no network shows before a run has worked for an hour.
+    A folder must hold all its files. For a hub repository the configuration is fetched, so that a
+    wrong id, a missing licence or a missing network stops a run at its start.
 
     Returns:
-        The model's configuration, its ``problem_type`` filled in.
+        The model's configuration with its ``problem_type`` set.
 
     Raises:
-        InputError: If it is not there, or nobody says whether several labels may apply; one line
-            names it.
+        InputError: If the evaluator does not exist, or neither its configuration nor the profile
+            states the problem type; the message names the evaluator.
     """
     what = f"evaluator {spec.name!r}"
     check_folder(what, spec.source)
-    # transformers reads a single name as a repository of its own; a path is meant here.
+    # transformers takes a name without a slash for a hub repository; here it means a path.
     if "/" not in spec.source and not Path(spec.source).is_dir():
         raise InputError(f"{what}: there is no folder {spec.source!r}, and a hub id has a slash")
     config = from_pretrained(AutoConfig, what, source=spec.source, revision=spec.revision)
@@ -72,14 +72,14 @@ def check_evaluator(spec: EvaluatorSpec) -> Any:
 
 
 def evaluator_keys(spec: EvaluatorSpec, config: Any) -> tuple[str, ...]:
-    """Give ``metric/label`` for each label of a classifier.
+    """Return ``metric/label`` for each label of a classifier.
 
     Args:
         spec: Names the metric.
         config: The model's configuration.
 
     Raises:
-        InputError: If it names a label twice.
+        InputError: If the configuration names a label twice.
     """
     labels = [str(config.id2label[index]) for index in range(config.num_labels)]
     if len(set(labels)) < len(labels):
@@ -90,7 +90,7 @@ def evaluator_keys(spec: EvaluatorSpec, config: Any) -> tuple[str, ...]:
 
 
 def _problem_type(spec: EvaluatorSpec, config: Any) -> ProblemType:
-    """Settle whether labels exclude each other: never guessed, for it decides what a score is."""
+    """Return the stated problem type; it is never guessed, since it defines what a score means."""
     own: Any = getattr(config, "problem_type", None)
     stated: Any = spec.problem_type if own is None else own
     what = f"evaluator {spec.name!r}: {spec.source!r}"
@@ -106,5 +106,5 @@ def _problem_type(spec: EvaluatorSpec, config: Any) -> ProblemType:
             f"{what} has problem_type {stated!r} by its own config.json, but its row in the "
             f"profile says {spec.problem_type!r}; remove one of them"
         )
-    found: ProblemType = stated
-    return found
+    problem_type: ProblemType = stated
+    return problem_type

@@ -1,4 +1,4 @@
-"""Language models: what to load, where to put it, and how texts become tokens."""
+"""Language models: which to load, on which device, and how texts become tokens."""
 
 from emotion_circuits.language_models.device import (
     get_default_device,

@@ -1,4 +1,4 @@
-"""Where tensors live: Apple's MPS, then CUDA, then the CPU."""
+"""Choice of the device: Apple's MPS if available, else CUDA, else the CPU."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ logger = logging.getLogger(__name__)
 
 
 def get_default_device() -> torch.device:
-    """Give the best device this machine has: MPS, then CUDA, then the CPU."""
+    """Return MPS if this machine has it, else CUDA, else the CPU."""
     return torch.device(get_default_device_str())
 
 
 def get_default_device_str() -> str:
-    """Give the name of the best device: ``mps``, ``cuda`` or ``cpu``."""
+    """Return the default device's name: ``mps``, ``cuda`` or ``cpu``."""
     if torch.backends.mps.is_available():
         return "mps"
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def resolve_device(asked: str) -> torch.device:
-    """Turn a device a user asked for into one this machine has.
+    """Turn the device that a user asked for into one that this machine has.
 
     Args:
-        asked: ``auto``, or a name torch knows, such as ``cpu``, ``mps``, ``cuda`` or ``cuda:1``.
+        asked: ``auto``, or a torch device such as ``cpu``, ``mps``, ``cuda`` or ``cuda:1``.
 
     Returns:
-        The device; the CPU when the one asked for is not there, with one warning per process.
+        The device. If this machine lacks it, the CPU, with one warning per process.
 
     Raises:
-        InputError: If it is no device at all.
+        InputError: If ``asked`` names no device.
     """
     if asked == "auto":
         return get_default_device()
@@ -70,11 +70,11 @@ def move_to_device(data: T, device: torch.device | str) -> T:
     """Move every tensor in nested dictionaries, lists and tuples to a device.
 
     Args:
-        data: A tensor, or containers of tensors and anything else.
-        device: Where to.
+        data: A tensor, or containers of tensors and other values.
+        device: The target device.
 
     Returns:
-        Containers of the same types with moved tensors; what is no tensor is passed on as it is.
+        Containers of the same types with moved tensors; other values are unchanged.
     """
     moved: Any = data
     if isinstance(data, Tensor):

@@ -1,4 +1,4 @@
-"""Prompts as tokens, with masks that say which tokens are text and which are the cue."""
+"""Prompts as tokens, with masks for the text and for the cue."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from emotion_circuits.language_models.model import LanguageModel
 
 @dataclass(frozen=True)
 class EncodedPrompts:
-    """Prompts of different lengths in one rectangle, padded on the right.
+    """Tokenized prompts, padded on the right to one length.
 
     Attributes:
-        token_ids: Padding where the attention mask is False.
-        attention_mask: True for every real token, BOS included.
-        content_mask: True for the tokens of the text itself: no BOS, no padding.
+        token_ids: Token ids; padding where the attention mask is False.
+        attention_mask: True for every token that is not padding, BOS included.
+        content_mask: True for the tokens of the text, without BOS and padding.
         cue_mask: True for the tokens that share a character with the cue.
-        token_strings: The real tokens of each prompt, BOS included.
+        token_strings: The tokens of each prompt without padding, BOS included.
     """
 
     token_ids: Int[Tensor, "prompt pos"]
@@ -33,7 +33,7 @@ class EncodedPrompts:
 
     @property
     def lengths(self) -> Int[Tensor, " prompt"]:
-        """Number of real tokens of each prompt."""
+        """Number of tokens of each prompt, BOS included, padding excluded."""
         return self.attention_mask.sum(1)
 
 
@@ -43,51 +43,51 @@ def encode_prompts(
     """Encode prompts with the model's own BOS convention.
 
     Args:
-        model: Whose tokenizer to use.
-        texts: At least one.
-        cues: For each text the words that settle its emotion, which occur in it; empty for none.
+        model: The model whose tokenizer is used.
+        texts: At least one text.
+        cues: For each text the words in it that determine its emotion; an empty string for none.
 
     Returns:
         Tokens and masks.
 
     Raises:
-        InputError: If a text has no token, is too long for the model, or lacks its cue.
+        InputError: If a text has no tokens, is too long for the model, or lacks its cue.
     """
     encoded = [model.encode(text) for text in texts]
     first = 0 if model.bos_token_id is None else 1
     longest = max(map(len, encoded), default=0)
-    for row, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
-        _check_length(model, row, text, len(ids), first)
+    for index, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
+        _check_length(model, index, text, len(ids), first)
     pad = model.tokenizer.pad_token_id
     token_ids = torch.full((len(texts), longest), 0 if pad is None else pad)
     attention_mask = torch.zeros(len(texts), longest, dtype=torch.bool)
     cue_mask = torch.zeros_like(attention_mask)
-    for row, ids in enumerate(encoded):
-        token_ids[row, : len(ids)] = torch.tensor(ids)
-        attention_mask[row, : len(ids)] = True
-        if cues is not None and cues[row]:
-            cue_mask[row, _cue_positions(model, texts[row], cues[row], row)] = True
+    for index, ids in enumerate(encoded):
+        token_ids[index, : len(ids)] = torch.tensor(ids)
+        attention_mask[index, : len(ids)] = True
+        if cues is not None and cues[index]:
+            cue_mask[index, _cue_positions(model, texts[index], cues[index], index)] = True
     content_mask = attention_mask.clone()
     content_mask[:, :first] = False
     strings = [model.tokenizer.convert_ids_to_tokens(ids) for ids in encoded]
     return EncodedPrompts(token_ids, attention_mask, content_mask, cue_mask, strings)
 
 
-def _check_length(model: LanguageModel, row: int, text: str, length: int, first: int) -> None:
+def _check_length(model: LanguageModel, index: int, text: str, length: int, first: int) -> None:
     if length <= first:
-        raise InputError(f"prompt {row} ({text!r}) has no tokens for model {model.name!r}")
+        raise InputError(f"prompt {index} ({text!r}) has no tokens for model {model.name!r}")
     if length > model.n_ctx:
         raise InputError(
-            f"prompt {row} ({text[:40]!r}…) has {length} tokens; model {model.name!r} reads at "
+            f"prompt {index} ({text[:40]!r}…) has {length} tokens; model {model.name!r} reads at "
             f"most {model.n_ctx}"
         )
 
 
-def _cue_positions(model: LanguageModel, text: str, cue: str, row: int) -> list[int]:
-    """Find the positions of the tokens that overlap the cue's first occurrence."""
+def _cue_positions(model: LanguageModel, text: str, cue: str, index: int) -> list[int]:
+    """Return the positions of the tokens that overlap the first occurrence of the cue."""
     start = text.find(cue)
     if start < 0:
-        raise InputError(f"prompt {row} ({text[:40]!r}…) does not hold its cue {cue!r}")
+        raise InputError(f"prompt {index} ({text[:40]!r}…) does not hold its cue {cue!r}")
     offsets = model.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
     shift = 0 if model.bos_token_id is None or model.tokenizer_adds_bos else 1
     return [

@@ -1,4 +1,4 @@
-"""Loading a language model from the hub or a folder, and checking it before anybody uses it."""
+"""Load a language model from the hub or a folder, and check it before its first use."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ logger = logging.getLogger(__name__)
 
 
 def load_language_model(spec: ModelSpec) -> LanguageModel:
-    """Load a model, put TransformerLens hook points into it, and check it.
+    """Load a model, add TransformerLens hook points, and check it.
 
     Args:
-        spec: What to load. ``source`` is taken for a folder where one of that name exists, or
-            where it looks like a path; else it is a hub id.
+        spec: What to load. ``source`` is a folder if such a folder exists or if it looks like a
+            path; otherwise it is a hub id.
 
     Returns:
         The model in evaluation mode, without gradients and without hooks.
 
     Raises:
-        InputError: If there is no such model, its safetensors are missing or do not hold exactly
+        InputError: If the model does not exist, its safetensors are missing or do not hold exactly
             its weights, or it fails a check.
     """
     check_source(spec)
@@ -44,19 +44,19 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
 def wrap_language_model(
     spec: ModelSpec, hf_model: Any, tokenizer: PreTrainedTokenizerFast
 ) -> LanguageModel:
-    """Put TransformerLens hook points on a model that is in memory already, and check it.
+    """Add TransformerLens hook points to a model that is already in memory, and check it.
 
     Args:
-        spec: Name, device and BOS convention; ``source`` is what TransformerLens calls it.
-        hf_model: Goes on as the plain model, its modules untouched: in evaluation mode, on the
-            spec's device, and without gradients from now on.
-        tokenizer: Its tokenizer.
+        spec: Name, device and BOS convention; TransformerLens uses ``source`` as the model's name.
+        hf_model: Becomes the plain model. Its modules stay as they are; it is set to evaluation
+            mode, moved to the spec's device, and its gradients are switched off.
+        tokenizer: The model's tokenizer.
 
     Returns:
         The model in evaluation mode, without gradients and without hooks.
 
     Raises:
-        InputError: If it fails a check.
+        InputError: If the model fails a check.
     """
     device = resolve_device(spec.device)
     bos_token_id, adds_bos = bos_convention(spec, tokenizer)
@@ -70,17 +70,17 @@ def wrap_language_model(
         device=device,
         dtype=spec.torch_dtype,
     )
-    bridge.eval().requires_grad_(False)  # the plain model shares the weights, so it too
+    bridge.eval().requires_grad_(False)  # also the plain model, which shares the weights
     check_bridge(spec, bridge, probes, expected)
     logger.info("Loaded %s on %s", spec.name, device)
     return LanguageModel(spec, bridge, plain_model, tokenizer, bos_token_id, adds_bos)
 
 
 def _copy_for_bridge(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> Any:
-    """Copy a tokenizer, as TransformerLens sets special tokens on the one it is given.
+    """Copy a tokenizer for TransformerLens, which sets special tokens on its tokenizer.
 
-    It would also load it again by its name, without the revision, so that it puts BOS itself;
-    one that is said to do so already is taken as it is.
+    TransformerLens would reload a tokenizer that does not prepend BOS, by name and without the
+    revision. The copy therefore declares that it prepends BOS, and TransformerLens keeps it.
     """
     copied = copy.deepcopy(tokenizer)
     copied.init_kwargs |= {"name_or_path": spec.source, "add_bos_token": True}
@@ -88,23 +88,23 @@ def _copy_for_bridge(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> Any
 
 
 def share_weights(hf_model: Any) -> Any:
-    """Copy a model's modules, but not its weights.
+    """Copy a model's modules but not its weights.
 
-    TransformerLens replaces the modules of the model it is given; the copy stays as
-    `transformers` made it, with its own attention kernel, and costs no memory.
+    TransformerLens replaces modules of the model that it gets. With a copy for it, the original
+    keeps the modules and attention kernel of `transformers`; the copy needs no extra memory.
 
     Args:
-        hf_model: A model that no hook points were put into yet.
+        hf_model: A model without hook points.
 
     Returns:
-        A model of other modules with the same parameters and buffers.
+        A model with new modules and the same parameters and buffers.
     """
     tensors = [*hf_model.parameters(), *hf_model.buffers()]
     return copy.deepcopy(hf_model, {id(tensor): tensor for tensor in tensors})
 
 
 def check_source(spec: ModelSpec) -> None:
-    """Refuse a folder that cannot be loaded, before anything heavy begins.
+    """Refuse a folder that cannot be loaded, before any weights are read.
 
     Raises:
         InputError: If the folder, its configuration, tokenizer or safetensors are missing.
@@ -128,17 +128,18 @@ def _load_weights(spec: ModelSpec) -> Any:
 
 
 def bos_convention(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int | None, bool]:
-    """Find out which token texts begin with, so that it is neither doubled nor missed.
+    """Determine whether texts begin with BOS, and who prepends it.
 
-    A model whose tokenizer names a BOS token saw it at the start of documents, or, like GPT-2,
-    at their end, which is the start of the next. Without it the first word takes its part as the
-    attention sink, so it is put unless the model's row in the profile says otherwise.
+    A model whose tokenizer names a BOS token saw it in training at the start of documents, or,
+    like GPT-2, at their end, which is the start of the next. Without BOS the first word becomes
+    the attention sink, so BOS is prepended unless ``prepend_bos`` is false.
 
     Returns:
-        The BOS token's id, or None for none, and whether the tokenizer puts it there itself.
+        The BOS token's id (None: no BOS), and whether the tokenizer itself prepends it.
 
     Raises:
-        InputError: If BOS is asked for and the tokenizer has none, or it cannot be left out.
+        InputError: If ``prepend_bos`` is true but the tokenizer has no BOS, or false but the
+            tokenizer prepends it.
     """
     bos = tokenizer.bos_token_id
     probe = tokenizer(PROBES[0]).input_ids

@@ -14,16 +14,16 @@ from emotion_circuits.language_models.spec import ModelSpec
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A language model with its tokenizer, ready for hooks.
+    """A language model with hook points, and its tokenizer.
 
     Attributes:
-        spec: What it was loaded from.
+        spec: The specification that it was loaded from.
         bridge: The model with TransformerLens hook points.
-        plain_model: The transformers model as it was loaded, without hook points, on the same
-            weights: faster where nothing inside a block is read or changed.
-        tokenizer: A fast tokenizer, as the model's folder has it.
-        bos_token_id: The token every text begins with; None where the model has no such token.
-        tokenizer_adds_bos: Whether the tokenizer puts it there itself.
+        plain_model: The transformers model without hook points, on the same weights: faster where
+            nothing inside a block is read or changed.
+        tokenizer: The model's own fast tokenizer.
+        bos_token_id: The token that every text begins with; None for no such token.
+        tokenizer_adds_bos: Whether the tokenizer itself prepends BOS.
     """
 
     spec: ModelSpec
@@ -40,7 +40,7 @@ class LanguageModel:
 
     @property
     def hf_model(self) -> Any:
-        """The transformers model inside; calling it fires the bridge's hooks."""
+        """The transformers model inside the bridge; a call to it runs the bridge's hooks."""
         return self.bridge.original_model
 
     @property
@@ -51,12 +51,12 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.bridge.original_model.parameters()).device  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the weights."""
+        """Data type of the weights."""
         return next(self.bridge.original_model.parameters()).dtype  # type: ignore[no-any-return]
 
     @property
@@ -85,15 +85,15 @@ class LanguageModel:
         return int(self.bridge.cfg.n_ctx)
 
     def encode(self, text: str) -> list[int]:
-        """Give the token ids of a text, beginning with BOS where the model has one."""
+        """Return the token ids of a text, with BOS first where the model has one."""
         ids: list[int] = self.tokenizer(text).input_ids
         if self.bos_token_id is None or self.tokenizer_adds_bos:
             return ids
         return [self.bos_token_id, *ids]
 
     def on(self, device: torch.device) -> LanguageModel:
-        """Move the weights to a device, in place, and give the model."""
+        """Move the weights to a device in place, and return the model."""
         if device != self.device:
             self.bridge.to(device)
-            self.plain_model.to(device)  # buffers; the weights are shared and there already
+            self.plain_model.to(device)  # moves its buffers; the shared weights are there already
         return self

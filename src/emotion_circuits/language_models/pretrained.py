@@ -1,4 +1,4 @@
-"""Reading what `save_pretrained` wrote, from the hub or a folder; the same for every model."""
+"""Load files in the format of `save_pretrained`, from the hub or a folder."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
 
-# What transformers raises for files that are missing, torn, of another shape or unknown to it.
+# Raised by transformers for files that are missing, corrupt, of a wrong shape or unknown.
 _FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError)
 
 
 def check_folder(what: str, source: str) -> None:
-    """Refuse a folder that cannot be loaded, before anything heavy begins.
+    """Refuse a folder that cannot be loaded, before any weights are read.
 
     Args:
-        what: What the line shall name, for example ``model 'gpt2_small'``.
-        source: Taken for a folder where one of that name exists, or where it looks like a path;
-            else it is a hub id, and nothing is checked.
+        what: The model's name in error messages, for example ``model 'gpt2_small'``.
+        source: A folder if such a folder exists or if it looks like a path; otherwise a hub id,
+            which is not checked.
 
     Raises:
         InputError: If the folder, its configuration, tokenizer or safetensors are missing.
@@ -37,24 +37,24 @@ def check_folder(what: str, source: str) -> None:
         return
     for pattern in ("config.json", "tokenizer.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
-            found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
-            raise InputError(f"{what}: folder {source!r} has no {pattern}; it holds {found}")
+            held = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+            raise InputError(f"{what}: folder {source!r} has no {pattern}; it holds {held}")
 
 
 def from_pretrained(
     auto_class: Any, what: str, *, source: str, revision: str | None, **options: Any
 ) -> Any:
-    """Load with one of transformers' auto classes, without ever running a repository's own code.
+    """Load with one of transformers' auto classes; code of the repository is never run.
 
     Args:
-        auto_class: Such as ``AutoModelForCausalLM``.
-        what: What the line shall name if it fails.
-        source: A hub id, or a folder.
-        revision: Branch, tag or commit; None for the default one.
-        options: Handed on.
+        auto_class: For example ``AutoModelForCausalLM``.
+        what: The model's name in error messages.
+        source: A hub id or a folder.
+        revision: Branch, tag or commit; None for the default branch.
+        options: Passed on to ``from_pretrained``.
 
     Raises:
-        InputError: If it cannot be loaded; one line names it and says why.
+        InputError: If loading fails; the message gives the reason in one line.
     """
     try:
         return auto_class.from_pretrained(
@@ -76,26 +76,25 @@ def load_weights(
     refuse_unexpected: bool,
     **options: Any,
 ) -> Any:
-    """Load a model whose files hold exactly the weights that it needs, as safetensors.
+    """Load a model from safetensors that hold all of its weights in the right shapes.
 
-    transformers fills a weight that is missing or of another shape with random numbers and goes
-    on; what such a model says is not what its name promises.
+    transformers silently initializes missing or misshapen weights at random; here they are errors.
 
     Args:
-        auto_class: Such as ``AutoModelForCausalLM``.
-        what: What the line shall name if it fails.
-        source: A hub id, or a folder.
-        revision: Branch, tag or commit; None for the default one.
-        refuse_unexpected: Whether weights that the model has no place for are an error. They are
-            one for a language model, whose configuration may be of another size than its files;
-            a classifier's files often hold parts of the model that it was made from.
-        options: Handed on.
+        auto_class: For example ``AutoModelForCausalLM``.
+        what: The model's name in error messages.
+        source: A hub id or a folder.
+        revision: Branch, tag or commit; None for the default branch.
+        refuse_unexpected: Whether weights that the model does not use are an error. They are one
+            for a language model, where they reveal a configuration of another size. A
+            classifier's files often hold unused parts of the model it was fine-tuned from.
+        options: Passed on to ``from_pretrained``.
 
     Returns:
         The model.
 
     Raises:
-        InputError: If it cannot be loaded, or its weights do not fit; one line names them.
+        InputError: If loading fails or weights do not fit; the message names the weights.
     """
     model, report = from_pretrained(
         auto_class,
@@ -103,7 +102,7 @@ def load_weights(
         source=source,
         revision=revision,
         use_safetensors=True,
-        ignore_mismatched_sizes=True,  # they are refused below, by their names
+        ignore_mismatched_sizes=True,  # refused below, with their names
         output_loading_info=True,
         **options,
     )
@@ -133,7 +132,7 @@ def load_tokenizer(what: str, *, source: str, revision: str | None) -> PreTraine
     """Load a fast tokenizer.
 
     Raises:
-        InputError: If it cannot be loaded, or has no fast version.
+        InputError: If loading fails, or the tokenizer has no fast version.
     """
     tokenizer = from_pretrained(AutoTokenizer, what, source=source, revision=revision)
     if not tokenizer.is_fast:

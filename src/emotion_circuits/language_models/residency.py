@@ -1,4 +1,4 @@
-"""Which heavy objects are in memory: each is loaded once and kept until it is released."""
+"""Pools of large objects that are loaded once and kept in memory until they are released."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class ResidentPool:
-    """Loaded models by key, at most ``max_resident`` of them at a time.
+    """Loaded models by key, at most ``max_resident`` at a time.
 
     Attributes:
-        loads: How often each key was loaded since the pool was made.
+        loads: How often each key was loaded since the pool was created.
     """
 
     def __init__(self, max_resident: int = 1) -> None:
@@ -31,17 +31,17 @@ class ResidentPool:
         self._lock = RLock()
 
     def get(self, key: Hashable, load: Callable[[], T]) -> T:
-        """Give the object of a key, loading it when it is not in memory.
+        """Return the object of a key; load it if it is not in memory.
 
-        Room is made first, by releasing whatever was used longest ago, so that no more than
-        ``max_resident`` objects exist even while one is loading.
+        The least recently used objects are released before loading, so that at most
+        ``max_resident`` objects exist even during a load.
 
         Args:
-            key: What identifies the object; equal keys share one object.
-            load: Makes the object.
+            key: Identifies the object; equal keys share one object.
+            load: Creates the object.
 
         Returns:
-            The object, the same one until it is released.
+            The object; repeated calls return the same one until it is released.
         """
         with self._lock:
             if key in self._held:
@@ -49,13 +49,13 @@ class ResidentPool:
                 return self._held[key]  # type: ignore[no-any-return]
             while len(self._held) >= self.max_resident:
                 self.release(next(iter(self._held)))
-            made = load()
+            loaded = load()
             self.loads[key] += 1
-            self._held[key] = made
-            return made
+            self._held[key] = loaded
+            return loaded
 
     def release(self, key: Hashable) -> None:
-        """Forget an object and give its memory back; unknown keys are ignored."""
+        """Drop an object and free its memory; unknown keys are ignored."""
         with self._lock:
             if self._held.pop(key, None) is not None:
                 give_memory_back()
@@ -74,22 +74,22 @@ class ResidentPool:
 
 
 def give_memory_back() -> None:
-    """Collect garbage and hand unused accelerator memory back."""
-    # Modules and their hooks refer to each other in circles, which only the collector breaks.
+    """Collect garbage and free unused accelerator memory."""
+    # Modules and hooks form reference cycles, which only the garbage collector frees.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def process_pool(anchor_name: str, max_resident: int = 1) -> ResidentPool:
-    """Make one of this process's pools, emptying that of an earlier import of the package.
+    """Create a pool that is unique in this process, and clear its predecessor.
 
-    ``%reload_kedro`` imports the package again. Without an anchor outside of it, the models of
-    the former import would stay in memory with nobody left to release them.
+    ``%reload_kedro`` imports the package again, which would leave the old import's models in
+    memory with no reference to release them by. The pool is therefore kept in ``sys.modules``.
 
     Args:
-        anchor_name: Tells the pools of one process apart.
-        max_resident: How many objects it holds at a time.
+        anchor_name: Name of the pool in ``sys.modules``.
+        max_resident: Largest number of objects in the pool.
     """
     former = sys.modules.get(anchor_name)
     if former is not None:

@@ -1,4 +1,4 @@
-"""Checks a model must pass before it is used: the bridge computes what the plain model does."""
+"""Checks that a bridge computes what the plain model computes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from transformer_lens.model_bridge import TransformerBridge
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.spec import ModelSpec
 
-# Short texts of different lengths; any tokenizer can encode them.
+# Short texts of different lengths that any tokenizer can encode.
 PROBES: Final = ("The lamp is on the table.", "I am", "Thank you, Dana. 12!")
 
-# Largest deviation allowed, relative to the largest value compared. Attention is computed by
-# another kernel in the bridge, so that the last bits differ: 2^-24 of float32, 2^-11 of float16
-# and 2^-8 of bfloat16, times what some ten layers make of them.
+# Largest deviation allowed, relative to the largest value compared. The bridge uses another
+# attention kernel, so the last bits differ: 2^-24 of float32, 2^-11 of float16 and 2^-8 of
+# bfloat16, amplified over about ten layers.
 _TOLERANCE: Final = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 
 _STREAM_POINTS: Final = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_resid_post")
@@ -24,10 +24,10 @@ _STREAM_POINTS: Final = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "h
 
 @torch.no_grad()
 def plain_logits(model: Any, probes: list[list[int]]) -> list[Tensor]:
-    """Give the logits of a plain model for each probe, before it gets any hook point.
+    """Return the logits of a plain model for each probe.
 
     Args:
-        model: A transformers causal language model.
+        model: A causal language model of transformers.
         probes: Token ids of each probe.
 
     Returns:
@@ -42,18 +42,18 @@ def plain_logits(model: Any, probes: list[list[int]]) -> list[Tensor]:
 def check_bridge(
     spec: ModelSpec, bridge: TransformerBridge, probes: list[list[int]], expected: list[Tensor]
 ) -> None:
-    """Check a bridge against the plain model, and the residual stream against its parts.
+    """Check a bridge's logits against the plain model, and the bridge's residual stream.
 
     Args:
-        spec: Names the model in messages.
+        spec: The model's name in messages, and its dtype.
         bridge: The model with hook points.
         probes: Token ids of each probe.
-        expected: The plain model's logits for them.
+        expected: The plain model's logits for the probes.
 
     Raises:
-        InputError: If logits differ; if the residual stream after a layer is not the one before
-            the next; or if, where the architecture has a point between attention and MLP, it is
-            not the sum of what was there before and what attention wrote.
+        InputError: If logits differ, if ``resid_post`` of a layer is not ``resid_pre`` of the
+            next, or if ``resid_mid``, where the architecture has it, is not
+            ``resid_pre + attn_out``.
     """
     actual = plain_logits(bridge.original_model, probes)
     for seen, wanted in zip(actual, expected, strict=True):
@@ -71,7 +71,7 @@ def check_bridge(
 
 
 def _residual_stream(bridge: TransformerBridge, ids: list[int]) -> dict[str, Tensor]:
-    """Give the streams and attention outputs of one probe, by TransformerLens' names."""
+    """Return residual streams and attention outputs of one probe by TransformerLens name."""
     names = {name for name in bridge.hook_dict if name.rpartition(".")[2] in _STREAM_POINTS}
     device = next(bridge.original_model.parameters()).device
     _, cache = bridge.run_with_cache(
@@ -85,7 +85,7 @@ def _residual_stream(bridge: TransformerBridge, ids: list[int]) -> dict[str, Ten
 def _compare(spec: ModelSpec, what: str, seen: Tensor, wanted: Tensor) -> None:
     deviation = (seen - wanted).abs().max().item()
     allowed = _TOLERANCE[spec.dtype] * max(1.0, wanted.abs().max().item())
-    if not deviation <= allowed:  # NaN is refused, too
+    if not deviation <= allowed:  # also true for NaN
         raise InputError(
             f"model {spec.name!r} failed its self-check: {what} differ by {deviation:.3g}; "
             f"allowed is {allowed:.3g} in {spec.dtype}"

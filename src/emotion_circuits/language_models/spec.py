@@ -1,4 +1,4 @@
-"""Which language model to load: data from a profile's model table."""
+"""Specification of a language model, read from a profile's model table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DType = Literal["float32", "bfloat16", "float16"]
 
 
 class ModelSpec(PhaseSettings):
-    """A language model of a profile."""
+    """One entry of a profile's model table."""
 
     name: str = Field(description="the model's name in the profile")
     source: str = Field(description="a hub id, or a folder written by save_pretrained")
@@ -24,15 +24,15 @@ class ModelSpec(PhaseSettings):
     device: str = Field("auto", description="auto, cpu, mps, cuda or cuda:<number>")
     prepend_bos: Literal["auto"] | bool = Field(
         "auto",
-        description="whether texts begin with the BOS token; auto: if the tokenizer has one",
+        description="whether texts begin with BOS; auto: if the tokenizer has a BOS token",
     )
 
     @classmethod
     def from_table(cls, name: str, models: Mapping[str, Mapping[str, Any]]) -> ModelSpec:
-        """Read one row of a profile's model table.
+        """Read one entry of a profile's model table.
 
         Raises:
-            InputError: If the table has no such model, or the row is wrong.
+            InputError: If the table has no such model, or the entry is invalid.
         """
         if name not in models:
             raise unknown_name("model", name, models, where="the profile")
@@ -43,5 +43,5 @@ class ModelSpec(PhaseSettings):
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """The type of weights and activations, as torch names it."""
+        """The torch type of weights and activations."""
         return getattr(torch, self.dtype)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The texts of a study: which emotions they have, whether they are right, how they are paired."""
+"""The texts of a study: their emotions, their validation, and their pairs and halves."""
 
 from emotion_circuits.prompts.emotion_set import EmotionSet
 from emotion_circuits.prompts.emotion_words import emotion_word

@@ -1,4 +1,4 @@
-"""The emotions of a study: their names, the class they are measured against, and how they show."""
+"""The emotions of a study, their neutral class, target metrics and marking words."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _MARKING_WORDS: Final = {
     "anger": ("angry", "furious", "mad", "outrage", "annoyed", "hate", "stop"),
     "apology": ("sorry", "apologize", "apology", "forgive", "regret", "ashamed", "guilty"),
 }
-_KNOWN: Final[dict[str, dict[str, Any]]] = {
+_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "target_metrics": _TARGET_METRICS,
     "marking_words": _MARKING_WORDS,
 }
-# Names that tables use in an emotion's place for several emotions, or for none.
+# Labels that result tables use in place of an emotion's name.
 _RESERVED: Final = ("baseline", "pooled", "all", "both", "other_emotions")
 
 Need = Literal["target_metrics", "marking_words"]
@@ -36,31 +36,28 @@ Need = Literal["target_metrics", "marking_words"]
 class EmotionSet(PhaseSettings):
     """The emotions of a study, read from the profile's ``globals.yml``.
 
-    Target metrics and marking words of gratitude, anger and apology are known; those of other
-    emotions are given by the profile, as far as its phases need them.
+    Gratitude, anger and apology have default target metrics and marking words; for other emotions
+    the profile must state those that its phases need.
     """
 
-    names: tuple[str, ...] = Field(NAMES, description="the emotions, in the order of all tables")
-    neutral: str = Field(NEUTRAL, description="the class every emotion is measured against")
+    names: tuple[str, ...] = Field(NAMES, description="the emotions, in the order of tables")
+    neutral: str = Field(NEUTRAL, description="the class that every emotion is measured against")
     target_metrics: dict[str, str] = Field(
         default={},
-        description="metric/label that tells how much of an emotion a text has, by emotion",
+        description="by emotion, the metric/label that scores it in a text",
     )
     marking_words: dict[str, tuple[str, ...]] = Field(
-        default={}, description="words whose first tokens mark an emotion, by emotion"
+        default={}, description="by emotion, words whose first tokens mark it"
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in_what_is_known(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        values = {name: value for name, value in given.items() if value is not None}
+    def _fill_in_defaults(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        values = {name: value for name, value in raw.items() if value is not None}
         names = values.get("names", NAMES)
-        for field, known in (
-            ("target_metrics", _TARGET_METRICS),
-            ("marking_words", _MARKING_WORDS),
-        ):
+        for field, known in _DEFAULTS.items():
             own = values.get(field, {})
             if isinstance(own, dict) and isinstance(names, list | tuple):
                 defaults = {name: known[name] for name in names if name in known}
@@ -102,22 +99,22 @@ class EmotionSet(PhaseSettings):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All labels a text may have: the emotions in order, then the neutral class."""
+        """All labels that a text may have: the emotions in order, then the neutral class."""
         return (*self.names, self.neutral)
 
     def place(self, label: str) -> int:
-        """Give a label's place in the order of tables; labels of no emotion come last."""
+        """Return a label's position in the order of tables; unknown labels come last."""
         return self.labels.index(label) if label in self.labels else len(self.labels)
 
     def in_order(self, labels: Iterable[str]) -> list[str]:
-        """Sort labels into the order of tables; those of no emotion come last, by name."""
+        """Sort labels into the order of tables; unknown labels come last, by name."""
         return sorted(labels, key=lambda label: (self.place(label), label))
 
     def require(self, needs: Iterable[Need]) -> None:
-        """Refuse a study that lacks what its phases need.
+        """Refuse a study that lacks target metrics or marking words that its phases need.
 
         Raises:
-            InputError: If an emotion has no target metric or no marking words, and they are needed.
+            InputError: If an emotion lacks one of ``needs``.
         """
         for need in needs:
             missing = [name for name in self.names if name not in getattr(self, need)]
@@ -128,13 +125,13 @@ class EmotionSet(PhaseSettings):
                 )
 
     def check_metrics(self, known: Collection[str]) -> None:
-        """Refuse a target metric that no evaluator gives.
+        """Refuse a target metric that no evaluator computes.
 
         Args:
             known: The evaluators' ``metric/label`` keys.
 
         Raises:
-            InputError: If there is one.
+            InputError: If a target metric is not among ``known``.
         """
         for metric in self.target_metrics.values():
             if metric not in known:

@@ -1,4 +1,4 @@
-"""Words that name an emotion outright, or perform it, as an apology does."""
+"""Words that name an emotion, or perform it as "sorry" performs an apology."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from emotion_circuits.prompts.emotion_set import EmotionSet
 
-# Word stems; a text that has a word beginning with one of them counts as explicit.
+# Word stems; a text with a word that begins with one of them counts as explicit.
 _STEMS: Final = {
     "gratitude": ("thank", "grateful", "gratitude", "appreciat", "indebted", "obliged"),
     "anger": (
@@ -24,21 +24,21 @@ _STEMS: Final = {
 def emotion_word(text: str, emotions: EmotionSet, label: str | None = None) -> str:
     """Find the first word that names an emotion.
 
-    Gratitude, anger and apology have lists of word stems here; the words of other emotions are
-    the study's ``marking_words``.
+    The words of gratitude, anger and apology are the stems above; those of other emotions are the
+    study's ``marking_words``.
 
     Args:
         text: Any text.
-        emotions: The study's.
-        label: Which emotion's words to look for; None for any emotion of the study.
+        emotions: The study's emotions.
+        label: The emotion whose words are searched; None for all emotions of the study.
 
     Returns:
-        The beginning of the word as it stands in the text, or an empty string.
+        The matched beginning of the word as in the text, or an empty string.
     """
     names = emotions.names if label is None else (label,)
     patterns = [_pattern(_stems(name, emotions)) for name in names]
-    found = [match for pattern in patterns if pattern and (match := pattern.search(text))]
-    return min(found, key=lambda match: match.start()).group() if found else ""
+    matches = [match for pattern in patterns if pattern and (match := pattern.search(text))]
+    return min(matches, key=lambda match: match.start()).group() if matches else ""
 
 
 def _stems(name: str, emotions: EmotionSet) -> tuple[str, ...]:

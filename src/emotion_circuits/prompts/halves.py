@@ -1,8 +1,8 @@
-"""Two halves of the prompts: what is chosen on one is tested on the other.
+"""Two halves of the prompts: one for choices, the other to test them.
 
-Single texts are halved by a seeded hash of the text. Pairs are halved by a hash of their name
-alone, within each split of the dataset, since phases that choose different pairs must agree on
-the half a pair belongs to: a pair that served to choose heads is never one they are tested on.
+Single texts are halved by a seeded hash of the text. Pairs are halved by a hash of their name,
+within each split of the dataset. Phases that use different pairs thus agree on each pair's half,
+and heads are never tested on a pair that served to choose them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ PAIR_HALVES: Final = ("A", "B")
 
 
 class Halves(NamedTuple):
-    """Two sets of texts that share none, each in the order of the texts.
+    """Two disjoint lists of texts, each in the original order.
 
     Attributes:
-        select: Layer and strength are chosen on these.
-        confirm: What was chosen is measured on these.
+        select: Texts on which layer and strength are chosen.
+        confirm: Texts on which the chosen layer and strength are measured.
     """
 
     select: list[str]
@@ -29,11 +29,11 @@ class Halves(NamedTuple):
 
 
 def halve_texts(texts: Sequence[str], seed: int) -> Halves:
-    """Halve texts, whatever their order; the second half may be larger by one.
+    """Halve texts independently of their order; the second half may be larger by one.
 
     Args:
-        texts: Distinct.
-        seed: Another seed gives other halves.
+        texts: Distinct texts.
+        seed: Seed of the halves.
     """
     ranked = sorted(texts, key=lambda text: hashlib.sha256(f"{seed}/{text}".encode()).digest())
     select = set(ranked[: len(ranked) // 2])
@@ -44,19 +44,19 @@ def halve_texts(texts: Sequence[str], seed: int) -> Halves:
 
 
 def halve_pairs(prompts: pd.DataFrame) -> dict[str, str]:
-    """Give each pair of a dataset its half.
+    """Return the half of each pair of a dataset, by ``pair_id``.
 
     Args:
-        prompts: The whole dataset, with ``pair_id`` and ``split``; the half of a pair depends on
-            all of it.
+        prompts: The whole dataset, with ``pair_id`` and ``split``. A subset would yield other
+            halves.
     """
     halves: dict[str, str] = {}
     for _, lines in prompts.drop_duplicates("pair_id").groupby("split"):
-        for place, pair in enumerate(sorted(lines["pair_id"], key=pair_rank)):
-            halves[pair] = PAIR_HALVES[place % 2]
+        for rank, pair in enumerate(sorted(lines["pair_id"], key=pair_rank)):
+            halves[pair] = PAIR_HALVES[rank % 2]
     return halves
 
 
 def pair_rank(pair: str) -> str:
-    """Give a sort key of a pair that says nothing about its content or its place in the table."""
+    """Return a pair's sort key, which is independent of its content and position in the table."""
     return hashlib.sha256(str(pair).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The neutral prompts whose continuations are steered."""
+"""Choice of the neutral prompts whose continuations are steered."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def choose_neutral(
 
     Args:
         prompts: Phase 1's table.
-        fresh: The profile's further prompts; those that stand in the table are not fresh.
-        emotions: The study's.
-        split: ``fresh``, or ``train``, ``test`` or ``all`` of the table.
-        limit: At most so many; None for all.
+        fresh: The profile's further prompts; those that the table already has are left out.
+        emotions: The study's emotions.
+        split: ``fresh``, or a split of the table: ``train``, ``test`` or ``all``.
+        limit: Largest number of prompts; None for all.
 
     Returns:
         Distinct texts, in the order of their file.
 
     Raises:
-        InputError: If a fresh prompt is wrong, or there are fewer than two prompts, since one
-            half chooses and the other reports.
+        InputError: If a fresh prompt is invalid, or if there are fewer than two prompts, which
+            must fill two halves.
     """
     if split == "fresh":
         table = standard_form(fresh, emotions, on_duplicate="drop").table
@@ -41,8 +41,8 @@ def choose_neutral(
     else:
         table = prompts if split == "all" else prompts[prompts["split"] == split]
         where = f"split {split!r} of the dataset"
-    found = table.loc[table["emotion"] == emotions.neutral, "text"]
-    chosen = list(dict.fromkeys(found))[:limit]
+    texts = table.loc[table["emotion"] == emotions.neutral, "text"]
+    chosen = list(dict.fromkeys(texts))[:limit]
     if len(chosen) < 2:
         raise InputError(
             f"residual_patching needs two {emotions.neutral} prompts or more; {where} has "

@@ -1,4 +1,4 @@
-"""Splits, pairs and samples for data that does not bring its own."""
+"""Splits, pairs and samples for data without its own."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ def assign_splits(
 ) -> pd.DataFrame:
     """Hold out templates at random, so that no template is in both splits.
 
-    A text without a template is a template of its own. Within each label as many templates are
-    held out, rounded, but at least one and never all, where there are two or more. A template
+    A text without a template counts as a template of its own. For each label, the rounded share of
+    its templates is held out: of two or more templates, at least one and never all. A template
     with texts of several labels is held out for all of them.
 
     Args:
         table: Texts with ``emotion`` and ``template_id``.
-        emotions: The study's.
+        emotions: The study's emotions.
         test_fraction: Share of templates to hold out.
-        seed: Draws them.
+        seed: Seed for drawing the templates.
 
     Returns:
-        The table with its column ``split`` filled.
+        A copy of the table with the column ``split``.
     """
-    rows = pd.Series([f"row {row}" for row in range(len(table))], index=table.index)
-    groups = table["template_id"].where(table["template_id"] != "", rows)
+    own_names = pd.Series([f"row {index}" for index in range(len(table))], index=table.index)
+    groups = table["template_id"].where(table["template_id"] != "", own_names)
     held_out: set[str] = set()
     for label in emotions.labels:
         names = sorted(set(groups[table["emotion"] == label]))
@@ -42,49 +42,49 @@ def assign_splits(
 
 
 def pair_texts(table: pd.DataFrame, emotions: EmotionSet) -> pd.DataFrame:
-    """Join each emotion text to a neutral text of the same split, nearest in length.
+    """Pair each emotion text with a neutral text of the same split by rank in length.
 
-    Texts are taken from the shortest to the longest, each with the neutral text of the same rank
-    in length; where there are fewer neutral texts, several emotion texts share one.
+    Each emotion text is paired with the neutral text of the same relative rank in length; where
+    there are fewer neutral texts, several emotion texts share one.
 
     Args:
         table: Texts with ``text``, ``emotion`` and ``split``.
-        emotions: The study's.
+        emotions: The study's emotions.
 
     Returns:
-        The table with its column ``pair_id`` filled: the name of the neutral text.
+        A copy of the table with the column ``pair_id``, named after the neutral text.
     """
     pair_ids: dict[object, str] = {}
     lengths = table["text"].str.len()
     for split in ("train", "test"):
-        rows = table[table["split"] == split]
+        texts = table[table["split"] == split]
         ranked = {
-            label: lengths[rows.index[rows["emotion"] == label]].sort_values(kind="stable").index
+            label: lengths[texts.index[texts["emotion"] == label]].sort_values(kind="stable").index
             for label in emotions.labels
         }
         neutral = ranked[emotions.neutral]
-        for rank, row in enumerate(neutral):
-            pair_ids[row] = f"{split}_{rank:05d}"
+        for rank, index in enumerate(neutral):
+            pair_ids[index] = f"{split}_{rank:05d}"
         for emotion in emotions.names:
             count = len(ranked[emotion])
-            for rank, row in enumerate(ranked[emotion]):
+            for rank, index in enumerate(ranked[emotion]):
                 if len(neutral):
-                    pair_ids[row] = pair_ids[neutral[rank * len(neutral) // count]]
-    return table.assign(pair_id=[pair_ids.get(row, "") for row in table.index])
+                    pair_ids[index] = pair_ids[neutral[rank * len(neutral) // count]]
+    return table.assign(pair_id=[pair_ids.get(index, "") for index in table.index])
 
 
 def limit_samples(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:
-    """Keep at most so many texts of each label, whole pairs, from both splits.
+    """Keep whole pairs from both splits, up to a number of texts per label.
 
     Pairs are taken in the order of the table, from each split in proportion to its size, but at
-    least one. Pairs that name their emotion and pairs that do not take turns.
+    least one. Explicit and implicit pairs alternate.
 
     Args:
         table: Texts with ``emotion``, ``pair_id``, ``split`` and ``explicit``.
-        limit: How many of each label; None for all.
+        limit: Largest number of texts per label; None for all.
 
     Returns:
-        The texts that are kept, in the order of the table.
+        The kept texts, in the order of the table.
     """
     if limit is None:
         return table

@@ -16,22 +16,22 @@ logger = logging.getLogger(__name__)
 def choose_pairs(
     prompts: pd.DataFrame, emotions: EmotionSet, *, split: str, limit: int | None
 ) -> pd.DataFrame:
-    """Choose pairs of prompts and give each pair its half.
+    """Choose pairs of prompts and assign each pair to its half.
 
-    Several texts of an emotion may share a neutral one.
+    Several texts of an emotion may share one neutral text.
 
     Args:
         prompts: Phase 1's table.
-        emotions: The study's.
+        emotions: The study's emotions.
         split: ``train``, ``test`` or ``all``.
-        limit: At most so many pairs, as many from one half as from the other; None for all.
+        limit: Largest number of pairs, taken equally from both halves; None for all.
 
     Returns:
-        ``text``, ``emotion``, ``pair_id``, ``cue`` and ``half``, pairs in an order settled by
-        their names, labels in the study's order, with a new index.
+        Table of ``text``, ``emotion``, ``pair_id``, ``cue`` and ``half`` with a new index. Pairs
+        are ordered by a hash of their names, labels in the study's order.
 
     Raises:
-        InputError: If a pair lacks its neutral text or has several, or a half is empty.
+        InputError: If a pair lacks a neutral text or has several, or a half is empty.
     """
     wanted = prompts if split == "all" else prompts[prompts["split"] == split]
     neutral = emotions.neutral
@@ -54,11 +54,11 @@ def choose_pairs(
 
 
 def _limit(pairs: list[str], half_of: dict[str, str], split: str, limit: int | None) -> set[str]:
-    """Take the first pairs of each half."""
+    """Return the first pairs of each half, up to the limit."""
     kept: set[str] = set()
-    for place, half in enumerate(PAIR_HALVES):
+    for number, half in enumerate(PAIR_HALVES):
         of_half = sorted((pair for pair in pairs if half_of[pair] == half), key=pair_rank)
-        share = len(of_half) if limit is None else (limit + 1 - place) // 2
+        share = len(of_half) if limit is None else (limit + 1 - number) // 2
         if not of_half[:share]:
             raise InputError(
                 f"{len(pairs)} pair(s) in split {split!r} with limit {limit} leave half {half} "
@@ -79,12 +79,12 @@ def _check_pair(pair: str, labels: list[str], neutral: str) -> None:
 
 
 def pair_indices(chosen: pd.DataFrame, emotions: EmotionSet, emotion: str) -> list[tuple[int, int]]:
-    """Give the indices of each pair's emotion text and neutral text.
+    """Return the indices of each pair's emotion text and neutral text.
 
     Args:
-        chosen: What ``choose_pairs`` gives.
-        emotions: The study's.
-        emotion: Not the neutral class; pairs without a text of it are left out.
+        chosen: The result of ``choose_pairs``.
+        emotions: The study's emotions.
+        emotion: An emotion of the study; pairs without a text of it are left out.
     """
     labels = list(zip(chosen["pair_id"], chosen["emotion"], strict=True))
     neutral = {pair: i for i, (pair, label) in enumerate(labels) if label == emotions.neutral}

@@ -1,22 +1,22 @@
-"""Records of a prompt file, with the place each was read from."""
+"""Records of a prompt file, each with its line number."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
 
-# Field of a record that holds a label of GoEmotions, which is not the study's own name for it.
+# Field of a record with a GoEmotions label, which may differ from the study's label.
 GOEMOTIONS_LABEL: Final = "goemotions_label"
 
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """One record as it was read.
+    """One record of a prompt file, before validation.
 
     Attributes:
-        line: Line number, or the record's number where the format has no lines; from 1.
-        fields: What it says.
-        unit: ``line`` or ``record``.
+        line: Number of the line, or of the record where the format has no lines; from 1.
+        fields: Values by field name.
+        unit: What ``line`` counts: ``line`` or ``record``.
     """
 
     line: int
@@ -37,5 +37,5 @@ class PromptSource:
     records: tuple[SourceRecord, ...]
 
     def place(self, record: SourceRecord) -> str:
-        """Say where a record stands."""
+        """Return file and line of a record, for messages."""
         return f"{self.name}, {record.unit} {record.line}"

@@ -1,4 +1,4 @@
-"""From the records of a file to checked rows: every text of a study comes in this way."""
+"""Validation of a file's records and conversion to one form, used for every text of a study."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ COLUMNS: Final = (
 
 
 class StandardForm(NamedTuple):
-    """Checked texts.
+    """Validated texts.
 
     Attributes:
-        table: One line a text, with ``COLUMNS``; what a record does not say is empty, but for
-            ``explicit``, which then goes by a list of words.
-        n_dropped: Records left out since their text occurred before.
+        table: One line per text, with ``COLUMNS``. Fields that a record lacks are empty, except
+            ``explicit``, which a list of emotion words then decides.
+        n_dropped: Number of records dropped because their text occurred before.
     """
 
     table: pd.DataFrame
@@ -38,17 +38,17 @@ def standard_form(
     lang: str = "en",
     on_duplicate: Literal["error", "drop"] = "error",
 ) -> StandardForm:
-    """Check the records of a file and bring them into one form.
+    """Validate the records of a file and convert them to one form.
 
     Args:
         source: The records.
-        emotions: The study's; any other label is an error. Records of GoEmotions whose label
-            stands for no emotion of the study are left out instead.
-        lang: Language of texts that do not say theirs.
-        on_duplicate: Whether a text that occurs twice, blanks aside, is an error or dropped.
+        emotions: The study's emotions; any other label is an error, except in GoEmotions records,
+            which are then left out.
+        lang: Language of texts whose record states none.
+        on_duplicate: Whether a repeated text, ignoring white space, is an error or is dropped.
 
     Raises:
-        InputError: If a record is wrong; the line names file, line and value.
+        InputError: If a record is invalid; the message names file, line and value.
     """
     first: dict[str, SourceRecord] = {}
     lines: list[dict[str, Any]] = []
@@ -74,7 +74,7 @@ def standard_form(
 def _labelled(
     source: PromptSource, emotions: EmotionSet
 ) -> Iterator[tuple[SourceRecord, dict[str, Any]]]:
-    """Give each record with the study's own name for its label."""
+    """Yield each record with its fields, GoEmotions labels replaced by the study's labels."""
     own_name = goemotions_labels(emotions)
     for record in source.records:
         label = record.fields.get(GOEMOTIONS_LABEL)
@@ -85,51 +85,51 @@ def _labelled(
 
 
 def goemotions_labels(emotions: EmotionSet) -> dict[str, str]:
-    """Give the study's label for each label of GoEmotions that stands for one.
+    """Return the study's label for each corresponding GoEmotions label.
 
-    That is the label an emotion's target metric reads, such as remorse for apology, or else the
-    label of the emotion's own name.
+    The GoEmotions label is that of the emotion's target metric, such as remorse for apology, or
+    else the emotion's own name.
     """
-    found = {"neutral": emotions.neutral}
+    own_labels = {"neutral": emotions.neutral}
     for name in emotions.names:
         metric, _, label = emotions.target_metrics.get(name, "").partition("/")
-        found[label if metric == "goemotions" else name] = name
-    return found
+        own_labels[label if metric == "goemotions" else name] = name
+    return own_labels
 
 
 def _standard_line(
-    fields: dict[str, Any], place: str, emotions: EmotionSet, lang: str
+    fields: dict[str, Any], where: str, emotions: EmotionSet, lang: str
 ) -> dict[str, Any]:
     for key in ("text", "emotion"):
         if key not in fields:
-            raise InputError(f"{place}: key {key!r} is missing; found {', '.join(fields)}")
+            raise InputError(f"{where}: key {key!r} is missing; found {', '.join(fields)}")
     text, emotion = fields["text"], fields["emotion"]
     if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{place}: text is {text!r}; it must not be empty")
+        raise InputError(f"{where}: text is {text!r}; it must not be empty")
     if emotion not in emotions.labels:
-        raise InputError(f"{place}: {unknown_name('label', emotion, emotions.labels)}")
+        raise InputError(f"{where}: {unknown_name('label', emotion, emotions.labels)}")
     split = str(fields.get("split") or "")
     if split not in ("", "train", "test"):
-        raise InputError(f"{place}: split is {split!r}; allowed are train and test")
+        raise InputError(f"{where}: split is {split!r}; allowed are train and test")
     cue = str(fields.get("cue") or "")
     if cue and cue not in text:
-        raise InputError(f"{place}: cue {cue!r} does not occur in the text")
+        raise InputError(f"{where}: cue {cue!r} does not occur in the text")
     return {
         "text": text,
         "emotion": emotion,
         "lang": str(fields.get("lang") or lang),
         "pair_id": str(fields.get("pair_id") or ""),
         "template_id": str(fields.get("template_id") or ""),
-        "explicit": _explicit(fields.get("explicit"), text, emotion, place, emotions),
+        "explicit": _explicit(fields.get("explicit"), text, emotion, where, emotions),
         "split": split,
         "cue": cue,
     }
 
 
-def _explicit(value: Any, text: str, emotion: str, place: str, emotions: EmotionSet) -> bool:
+def _explicit(value: Any, text: str, emotion: str, where: str, emotions: EmotionSet) -> bool:
     if value is None or value == "":
         return emotion != emotions.neutral and bool(emotion_word(text, emotions, emotion))
     known = {"true": True, "false": False, "1": True, "0": False}
     if str(value).lower() not in known:
-        raise InputError(f"{place}: explicit is {value!r}; allowed are true and false")
+        raise InputError(f"{where}: explicit is {value!r}; allowed are true and false")
     return known[str(value).lower()]

@@ -1,4 +1,4 @@
-"""Figures of the study; tables go in, Plotly figures come out."""
+"""Figures of the study: Plotly figures drawn from tables."""
 
 from emotion_circuits.reporting.overlaps import draw_overlaps
 from emotion_circuits.reporting.probes import draw_probes

@@ -1,4 +1,4 @@
-"""The figure of phase 4: overlap after mapping against k, beside chance and the null."""
+"""The figure of phase 4: overlap of subspaces against k, with its null distribution."""
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -6,22 +6,21 @@ from plotly.subplots import make_subplots
 
 from emotion_circuits.prompts import EmotionSet
 
-# Colours of Okabe and Ito, told apart by colour-blind readers, and grey.
+# Colour-blind safe colours of Okabe and Ito, and grey.
 _AFTER, _BEFORE, _CEILING, _OTHER = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 _NULL = "rgba(120, 120, 120, 0.25)"
 
 
 def draw_overlaps(table: pd.DataFrame, emotions: EmotionSet) -> go.Figure:
-    """Draw overlap against k, a row a pair of layers and a column an emotion.
+    """Draw overlap against k, with one panel per pair of layers and emotion.
 
-    The solid line is the overlap after mapping, the dashed one before, the dash-dotted
-    one after mapping with B's other emotions, the dotted one between two halves of B's own
-    prompts. The grey band reaches up to the 95th percentile of maps of
-    shuffled pairs: a method that finds nothing stays in it.
+    The lines show the overlap after mapping (solid), before mapping (dashed), with B's other
+    emotions after mapping (dash-dotted), and between two halves of B's prompts (dotted). The grey
+    band reaches up to the 95th percentile of maps learned on shuffled pairs.
 
     Args:
-        table: ``overlaps`` of a pair of models.
-        emotions: The study's.
+        table: The ``overlaps`` table of a pair of models.
+        emotions: The study's emotions.
     """
     shown = [emotion for emotion in emotions.names if (table["emotion"] == emotion).any()]
     layers = list(dict.fromkeys(zip(table["layer_a"], table["layer_b"], strict=True)))
@@ -64,7 +63,7 @@ def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
     sizes, null = panel["k"].tolist(), panel["null_p95"].tolist()
     if not sizes:
         return []
-    # Half a step wider than the points, to be seen where there is one k only.
+    # Wider than the points, so that the band is visible for a single k.
     edges = [sizes[0] - 0.4, *sizes, sizes[-1] + 0.4]
     band = go.Scatter(
         x=edges + edges[::-1],

@@ -4,19 +4,19 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-# Blue, vermilion and grey of Okabe and Ito, told apart by colour-blind readers.
+# Colour-blind safe blue and vermilion of Okabe and Ito, and grey.
 _RESIDUAL, _WORDS, _NULL = "#0072B2", "#D55E00", "rgba(120, 120, 120, 0.25)"
 _COLUMNS = 3
 
 
 def draw_probes(table: pd.DataFrame) -> go.Figure:
-    """Draw AUROC per layer, one panel a contrast, on the implicit test prompts.
+    """Draw AUROC on implicit test prompts against the layer, one panel per contrast.
 
-    The line with its ribbon is the probe on the residual stream with a 95 % interval, the dashed
-    line the bag of words, the grey band the middle 95 % of probes fitted on shuffled labels.
+    The solid line with its ribbon shows the probe on the residual stream and its 95 % interval,
+    the dashed line the bag of words, the grey band the middle 95 % of probes on shuffled labels.
 
     Args:
-        table: What ``probe_table`` gives, with ``model_name``.
+        table: The result of ``probe_table``, with the column ``model_name``.
     """
     contrasts = list(dict.fromkeys(table["contrast"]))
     titles = [contrast.replace("_vs_", " – ") for contrast in contrasts]
@@ -31,9 +31,9 @@ def draw_probes(table: pd.DataFrame) -> go.Figure:
     )
     for index, contrast in enumerate(contrasts):
         panel = table[table["contrast"] == contrast]
-        place = {"row": index // _COLUMNS + 1, "col": index % _COLUMNS + 1}
+        position = {"row": index // _COLUMNS + 1, "col": index % _COLUMNS + 1}
         for trace in _traces(panel, legend=index == 0):
-            figure.add_trace(trace, **place)
+            figure.add_trace(trace, **position)
     figure.update_yaxes(range=[0, 1.03], dtick=0.25)
     figure.update_xaxes(dtick=1)
     for column in range(1, _COLUMNS + 1):
@@ -79,12 +79,12 @@ def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
     ]
 
 
-def _band(rows: pd.DataFrame, name: str, color: str, legend: bool) -> go.Scatter:
-    layers = rows["layer"].tolist()
+def _band(lines: pd.DataFrame, name: str, color: str, legend: bool) -> go.Scatter:
+    layers = lines["layer"].tolist()
     return go.Scatter(
         x=layers + layers[::-1],
-        y=rows["ci_upper"].tolist() + rows["ci_lower"].tolist()[::-1],
-        mode="lines",  # else plotly marks the corners of a band of few layers
+        y=lines["ci_upper"].tolist() + lines["ci_lower"].tolist()[::-1],
+        mode="lines",  # otherwise Plotly marks the corners of a band of few layers
         fill="toself",
         fillcolor=color,
         line={"width": 0},

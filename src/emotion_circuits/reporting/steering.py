@@ -1,4 +1,4 @@
-"""The figures of phase 5: dose and response, and which metric moves for which emotion."""
+"""The figures of phase 5: dose response, and specificity of the metrics."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _NULL = "rgba(120, 120, 120, 0.25)"
 def draw_dose_response(
     doses: pd.DataFrame, controls: pd.DataFrame, targets: Mapping[str, str]
 ) -> go.Figure:
-    """Draw each emotion's own metric and the fluency lost against the strength.
+    """Draw each emotion's target metric and the fluency loss against the strength.
 
-    One line per layer, with 95 % intervals as error bars, on the confirming half of the prompts;
-    grey is the middle 95 % of the random directions there.
+    Each layer has a line with 95 % intervals as error bars, on the confirming half of the prompts.
+    The grey band is the middle 95 % of random directions on the same prompts.
 
     Args:
-        doses: What ``dose_response_table`` gives.
-        controls: What ``control_table`` gives.
-        targets: Each emotion's own ``metric.label``.
+        doses: The result of ``dose_response_table``.
+        controls: The result of ``control_table``.
+        targets: Each emotion's target metric, as ``metric.label``.
     """
     emotions = list(targets)
     figure = make_subplots(
@@ -67,16 +67,16 @@ def draw_dose_response(
     return figure
 
 
-def _line(rows: pd.DataFrame, name: str, color: str) -> go.Scatter:
-    rows = rows.sort_values("alpha")
+def _line(lines: pd.DataFrame, name: str, color: str) -> go.Scatter:
+    lines = lines.sort_values("alpha")
     return go.Scatter(
-        x=rows["alpha"].tolist(),
-        y=rows["mean_diff"].tolist(),
+        x=lines["alpha"].tolist(),
+        y=lines["mean_diff"].tolist(),
         error_y={
             "type": "data",
             "symmetric": False,
-            "array": (rows["ci_upper"] - rows["mean_diff"]).tolist(),
-            "arrayminus": (rows["mean_diff"] - rows["ci_lower"]).tolist(),
+            "array": (lines["ci_upper"] - lines["mean_diff"]).tolist(),
+            "arrayminus": (lines["mean_diff"] - lines["ci_lower"]).tolist(),
             "thickness": 1,
         },
         name=name,
@@ -87,15 +87,15 @@ def _line(rows: pd.DataFrame, name: str, color: str) -> go.Scatter:
 
 
 def _random_band(controls: pd.DataFrame, emotion: str) -> go.Scatter | None:
-    """Give the middle 95 % of random directions over all layers they ran at, per strength."""
-    rows = controls[
+    """Return the band of the middle 95 % of random directions over all layers, per strength."""
+    lines = controls[
         (controls["half"] == "confirm")
         & (controls["kind"] == "random")
         & (controls["emotion"] == emotion)
     ]
-    if not len(rows):
+    if not len(lines):
         return None
-    by_alpha = rows.groupby("alpha")["mean_diff"]
+    by_alpha = lines.groupby("alpha")["mean_diff"]
     lower, upper = by_alpha.quantile(0.025), by_alpha.quantile(0.975)
     alphas = lower.index.tolist()
     return go.Scatter(
@@ -103,7 +103,7 @@ def _random_band(controls: pd.DataFrame, emotion: str) -> go.Scatter | None:
         y=upper.tolist() + lower.tolist()[::-1],
         fill="toself",
         fillcolor=_NULL,
-        # Where controls ran at one strength only, the band is a bar.
+        # Without a line, the band of a single strength would be invisible.
         line={"width": 0 if len(alphas) > 1 else 10, "color": _NULL},
         mode="lines",
         name="random directions, middle 95 %",
@@ -112,11 +112,11 @@ def _random_band(controls: pd.DataFrame, emotion: str) -> go.Scatter | None:
 
 
 def draw_specificity(table: pd.DataFrame, targets: Mapping[str, str]) -> go.Figure:
-    """Draw the change of each emotion's own metric, and of sentiment and politeness, per emotion.
+    """Draw how steering towards each emotion changes all target metrics, sentiment and politeness.
 
     Args:
-        table: What ``specificity_table`` gives.
-        targets: Each emotion's own ``metric.label``.
+        table: The result of ``specificity_table``.
+        targets: Each emotion's target metric, as ``metric.label``.
     """
     first = list(targets.values())
     others = [
@@ -127,15 +127,15 @@ def draw_specificity(table: pd.DataFrame, targets: Mapping[str, str]) -> go.Figu
     wide = table.pivot(index="steered", columns="metric_name", values="mean_diff")
     wide = wide.loc[[emotion for emotion in targets if emotion in wide.index], [*first, *others]]
     chosen = table.drop_duplicates("steered").set_index("steered").loc[wide.index]
-    rows = [
-        f"{emotion} (layer {row.layer}, α {row.alpha:g})"
-        for emotion, row in zip(chosen.index, chosen.itertuples(), strict=True)
+    names = [
+        f"{emotion} (layer {line.layer}, α {line.alpha:g})"
+        for emotion, line in zip(chosen.index, chosen.itertuples(), strict=True)
     ]
     figure = go.Figure(
         go.Heatmap(
             z=wide.to_numpy().tolist(),
             x=wide.columns.tolist(),
-            y=rows,
+            y=names,
             zmin=-1,
             zmax=1,
             colorscale="RdBu",

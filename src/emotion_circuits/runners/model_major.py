@@ -1,4 +1,4 @@
-"""A sequential runner that finishes with one model before it begins the next."""
+"""A sequential runner that finishes one model before it starts the next."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MODEL: Final = "language_model"
 class ModelMajorRunner(SequentialRunner):
     """Runs nodes one after the other, all of one namespace before those of the next.
 
-    Kedro orders nodes breadth-first: every model's activations, then every model's vectors.
-    A namespace is a model, and only one large model fits into memory, so this runner orders them
-    depth-first. Dependencies are kept; the results are the same.
+    Kedro orders nodes breadth-first: every model's activations, then every model's vectors. Each
+    namespace is a model, and only one large model fits into memory, so this runner orders nodes
+    depth-first. It respects all dependencies, so results do not change.
     """
 
     def _run(
@@ -40,44 +40,47 @@ class ModelMajorRunner(SequentialRunner):
 
 
 class ModelMajorPipeline(Pipeline):
-    """A pipeline whose node order finishes one namespace before it begins the next."""
+    """A pipeline whose node order finishes one namespace before it starts the next."""
 
     @cached_property
     def nodes(self) -> list[Node]:
-        """All nodes, each after those it depends on."""
+        """All nodes, each after its dependencies."""
         return model_major_order(self)
 
 
 def model_major_order(pipeline: Pipeline) -> list[Node]:
-    """Order a pipeline's nodes so that each namespace is finished as early as it can be.
+    """Order a pipeline's nodes so that each namespace is finished as early as possible.
 
-    Among the nodes that are ready, one of the namespace at work goes first, then one that leads
-    to another use of its language model (as nodes of a pair of models do) without needing a
-    second model, then one of no namespace, then the first of another namespace. Ties go by node
-    name.
+    Among the nodes that are ready, the order of preference is: nodes of the current namespace;
+    nodes on the way to another use of its language model that need no second model, such as nodes
+    of a pair of models; nodes without a namespace; nodes of other namespaces. Ties are broken by
+    node name.
 
     Args:
         pipeline: Any pipeline.
 
     Returns:
-        Its nodes, each after those it depends on.
+        The pipeline's nodes, each after its dependencies.
     """
     waiting = {node: set(needed) for node, needed in pipeline.node_dependencies.items()}
     leading = _leading_to_models(pipeline)
     order: list[Node] = []
-    at_work: str | None = None
+    current: str | None = None
 
     def rank(node: Node) -> tuple[bool, bool, bool]:
-        own = f"{at_work}.{_MODEL}"
+        own = f"{current}.{_MODEL}"
         needs_other = any(name.endswith(f".{_MODEL}") and name != own for name in node.inputs)
         leads = node in leading.get(own, ()) and not needs_other
-        return node.namespace != at_work, not leads, node.namespace is not None
+        return node.namespace != current, not leads, node.namespace is not None
 
     while waiting:
         ready = sorted(node for node, needed in waiting.items() if not needed)
         chosen = min(ready, key=rank)
-        if rank(chosen)[:2] == (True, True):  # what serves the model at work does not change it
-            at_work = chosen.namespace or at_work
+        if rank(chosen)[:2] == (
+            True,
+            True,
+        ):  # nodes for the current model keep its namespace current
+            current = chosen.namespace or current
         order.append(chosen)
         del waiting[chosen]
         for needed in waiting.values():
@@ -86,15 +89,15 @@ def model_major_order(pipeline: Pipeline) -> list[Node]:
 
 
 def _leading_to_models(pipeline: Pipeline) -> dict[str, set[Node]]:
-    """Give, for each language model, the nodes that read it or that such a node depends on."""
+    """Return for each language model the nodes that read it, and all nodes they depend on."""
     needed_by = pipeline.node_dependencies
-    found: dict[str, set[Node]] = {}
-    for node in needed_by:
-        for model in (name for name in node.inputs if name.endswith(f".{_MODEL}")):
-            reached, open_ = found.setdefault(model, set()), [node]
+    leading: dict[str, set[Node]] = {}
+    for reader in needed_by:
+        for model in (name for name in reader.inputs if name.endswith(f".{_MODEL}")):
+            reached, open_ = leading.setdefault(model, set()), [reader]
             while open_:
-                one = open_.pop()
-                if one not in reached:
-                    reached.add(one)
-                    open_ += needed_by[one]
-    return found
+                node = open_.pop()
+                if node not in reached:
+                    reached.add(node)
+                    open_ += needed_by[node]
+    return leading

@@ -1,4 +1,4 @@
-"""The shapes of the embedded models, as configurations of standard architectures."""
+"""Standard architectures at the sizes of the embedded models."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Shape(BaseModel):
     d_mlp: int = Field(ge=8)
 
 
-# Label sets of the hub evaluators that these stand in for, in their order, and whether several
-# labels may apply at a time.
+# For each embedded evaluator the labels and the problem type of the hub evaluator that it replaces,
+# with the labels in the same order.
 EVALUATORS: Final = {
     "sentiment": (SENTIMENTS, "single_label_classification"),
     "politeness": (POLITENESS, "single_label_classification"),

@@ -1,4 +1,4 @@
-"""Training an evaluator: a classifier of reactions."""
+"""Training of the evaluators, which classify reactions."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class LabelledBatch:
 
 
 def targets_of(reactions: pd.DataFrame, evaluator: str) -> Float[Tensor, "text label"]:
-    """Give a row of zeros and ones per reaction, over the labels of an evaluator."""
+    """Return 1.0 for each label of an evaluator that applies to a reaction, else 0.0."""
     labels, _ = EVALUATORS[evaluator]
     named = reactions[evaluator]
     applying = [set(value) if isinstance(value, tuple) else {value} for value in named]
-    return torch.tensor([[float(label in found) for label in labels] for found in applying])
+    return torch.tensor([[float(label in names) for label in labels] for names in applying])
 
 
 def start_biases_at_priors(model: PreTrainedModel, targets: Float[Tensor, "text label"]) -> None:
-    """Let an untrained multi-label classifier predict each label at its share of the texts.
+    """Set a multi-label classifier's output biases so that it predicts each label's frequency.
 
-    Started at 0.5 for each of 28 labels, a small model learns little more than that most labels
-    are rare, and stays a constant. A label that never applies starts as if half a text had it.
+    A small model that starts at 0.5 for each of 28 labels learns little more than that most labels
+    are rare, and stays constant. The frequency of an unused label is taken as half a text.
     """
     shares = targets.mean(0).clamp(0.5 / len(targets), 1 - 0.5 / len(targets))
     with torch.no_grad():
@@ -55,7 +55,7 @@ def start_biases_at_priors(model: PreTrainedModel, targets: Float[Tensor, "text 
 def classification_loss(
     logits: Float[Tensor, "batch label"], targets: Float[Tensor, "batch label"], problem_type: str
 ) -> Float[Tensor, ""]:
-    """Cross-entropy for one label a text, the mean of binary ones for several."""
+    """Cross-entropy for one label per text; mean binary cross-entropy for several."""
     if problem_type == "multi_label_classification":
         return functional.binary_cross_entropy_with_logits(logits, targets)
     return functional.cross_entropy(logits, targets)
@@ -64,19 +64,19 @@ def classification_loss(
 def validation_error(
     logits: Float[Tensor, "text label"], targets: Float[Tensor, "text label"], problem_type: str
 ) -> float:
-    """Tell how often a classifier orders or names texts wrongly, whatever its confidence.
+    """Return a classifier's error in ranking or naming labels, regardless of its confidence.
 
-    On phrasings that it has not seen a classifier's loss is soon that of a few texts about which
-    it is sure and wrong, while it still learns about all others.
+    On unseen phrasings a few confident mistakes soon dominate the loss, while the classifier still
+    improves on all other texts.
 
     Args:
-        logits: What it says.
-        targets: What is true.
-        problem_type: The model's own.
+        logits: The classifier's outputs.
+        targets: 1.0 for each label that applies.
+        problem_type: The classifier's problem type.
 
     Returns:
-        One minus the macro AUROC over labels that occur (several labels a text) or one minus the
-        mean recall over labels (one label a text).
+        For several labels per text, 1 - macro AUROC over the labels that some texts have and some
+        lack; for one label per text, 1 - mean recall over labels.
     """
     truth, said = targets.cpu().numpy(), logits.float().cpu().numpy()
     if problem_type == "multi_label_classification":
@@ -99,18 +99,19 @@ def train_evaluator(
 ) -> Progress:
     """Train an evaluator in place.
 
-    Words are hidden at random: a classifier that sees few phrasings, each of them often, would
-    otherwise learn them by heart, and know nothing of others that share words with them.
+    Tokens are masked at random. Otherwise the classifier would memorize its few phrasings, which
+    recur often, and fail on other phrasings with the same words.
 
     Args:
-        model: On the device to train on; keeps the weights that ``settings.keep`` asks for.
-        tokenizer: Its tokenizer.
+        model: The classifier, on the device to train on. It ends with the weights that
+            ``settings.keep`` selects.
+        tokenizer: The classifier's tokenizer.
         evaluator: ``sentiment``, ``politeness`` or ``goemotions``.
         reactions: ``text`` and a column named like the evaluator.
-        validation_reactions: The same, in phrasings that are not in training.
-        settings: Rates, epochs and patience.
-        word_dropout: Chance that a token is hidden in a training step.
-        seed: Of the data order and dropout.
+        validation_reactions: The same columns, with phrasings that are not in training.
+        settings: Learning rate, epochs and patience.
+        word_dropout: Probability that a token is masked in a training step.
+        seed: Seed of the data order and of dropout.
 
     Returns:
         The curve of the validation error.
@@ -140,14 +141,14 @@ def train_evaluator(
     def batches(epoch: int) -> Iterator[LabelledBatch]:
         order = np.random.default_rng((seed, epoch)).permutation(len(reactions))
         for start in range(0, len(order), settings.batch_size):
-            rows = torch.as_tensor(order[start : start + settings.batch_size], device=model.device)
-            length = int(data.attention_mask[rows].sum(1).max())
-            shown = torch.rand(len(rows), length, device=model.device) >= word_dropout
-            shown[:, 0] = True  # <s>, which the classifier reads
+            drawn = torch.as_tensor(order[start : start + settings.batch_size], device=model.device)
+            length = int(data.attention_mask[drawn].sum(1).max())
+            shown = torch.rand(len(drawn), length, device=model.device) >= word_dropout
+            shown[:, 0] = True  # <s>, whose output the classifier uses
             yield LabelledBatch(
-                data.token_ids[rows, :length],
-                data.attention_mask[rows, :length] * shown,
-                data.targets[rows],
+                data.token_ids[drawn, :length],
+                data.attention_mask[drawn, :length] * shown,
+                data.targets[drawn],
             )
 
     return train(model, batches, steps, loss_of, validate, settings, evaluator)
@@ -169,15 +170,15 @@ def _encode(
 def predict(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str]
 ) -> Float[Tensor, "text label"]:
-    """Give probabilities: a softmax for one label a text, a sigmoid for several.
+    """Return label probabilities: softmax for one label per text, sigmoid for several.
 
     Args:
-        model: A classifier whose configuration names its ``problem_type``.
-        tokenizer: Its tokenizer.
-        texts: At least one.
+        model: A classifier whose configuration has a ``problem_type``.
+        tokenizer: The classifier's tokenizer.
+        texts: At least one text.
 
     Returns:
-        A row per text over the model's labels, on the CPU.
+        Probabilities of the model's labels for each text, on the CPU.
     """
     scores = []
     for start in range(0, len(texts), 256):
@@ -185,7 +186,7 @@ def predict(
             texts[start : start + 256],
             padding=True,
             truncation=True,
-            max_length=CONTEXT,  # garbled text falls apart into many bytes
+            max_length=CONTEXT,  # unknown words are split into many byte tokens
             return_tensors="pt",
         )
         logits = model(

@@ -1,4 +1,4 @@
-"""The gates of a language model as parts of its card."""
+"""Model card sections that report the gates of a language model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from emotion_circuits.embedded_world.emotions import EMOTIONS, LABELS
 from emotion_circuits.training.gates.overlap import K_MAX
 
 ALPHA: Final = 0.05
-# A bag of words above it tells a contrast, whether or not that is a gate.
+# A contrast whose bag-of-words AUROC exceeds this can be told by words alone.
 WORDS_TELL: Final = 0.75
 
 
 class Verdict(NamedTuple):
-    """What came of one gate.
+    """Result of one gate.
 
     Attributes:
-        gate: Its name, with the threshold.
+        gate: Name of the gate, with its threshold.
         value: The least favourable estimate.
         reached: Whether the estimate reaches the threshold.
-        doubt: Where an estimate's 95 % interval does not, its near end; else empty.
+        doubt: Worst end of the 95 % intervals where that misses the threshold; else empty.
     """
 
     gate: str
@@ -30,13 +30,13 @@ class Verdict(NamedTuple):
 
 
 def gate_parts(gates: dict[str, Any]) -> list[str]:
-    """Write what was measured on a language model, gate by gate.
+    """Write the measurements on a language model, gate by gate.
 
     Args:
-        gates: What ``language_model_gates`` gives.
+        gates: The result of ``language_model_gates``.
 
     Returns:
-        Pieces of Markdown.
+        Sections in Markdown.
     """
     return [
         _summary(gates),
@@ -52,13 +52,13 @@ def gate_parts(gates: dict[str, Any]) -> list[str]:
 
 
 def verdicts(gates: dict[str, Any]) -> list[Verdict]:
-    """Compare every gate's estimate, and its interval, with its threshold.
+    """Compare each gate's estimate and interval with its threshold.
 
     Args:
-        gates: What ``language_model_gates`` gives.
+        gates: The result of ``language_model_gates``.
 
     Returns:
-        One verdict for each gate. Only overlaps and shares of random directions have no interval.
+        One verdict per gate. Overlaps and shares of random directions have no interval.
     """
     shares = {
         label: cell | {"value": cell["share"]} for label, cell in gates["expressed_emotion"].items()
@@ -127,33 +127,33 @@ def _shared(best: Mapping[str, Mapping[str, Any]]) -> Verdict:
     return Verdict(
         f"mapped overlap above broken pairs, corrected p < {ALPHA:g} at k ≤ {K_MAX}, each emotion",
         f"p = {_named(best[name]['p_value'], name, 3)}",
-        all(row["p_value"] < ALPHA and row["k"] <= K_MAX for row in best.values()),
+        all(line["p_value"] < ALPHA and line["k"] <= K_MAX for line in best.values()),
     )
 
 
 def _is_specific(steering: dict[str, Any], emotion: str) -> bool:
-    row = list(steering["specificity"][emotion].values())
-    return bool(row[EMOTIONS.index(emotion)] == max(row))
+    changes = list(steering["specificity"][emotion].values())
+    return bool(changes[EMOTIONS.index(emotion)] == max(changes))
 
 
 def _summary(gates: dict[str, Any]) -> str:
-    rows = "\n".join(
-        f"| {found.gate} | {found.value} | {_word(found)} |" for found in verdicts(gates)
+    lines = "\n".join(
+        f"| {verdict.gate} | {verdict.value} | {_word(verdict)} |" for verdict in verdicts(gates)
     )
     return (
-        f"| Gate | Least favourable value | |\n|---|---|---|\n{rows}\n\n"
+        f"| Gate | Least favourable value | |\n|---|---|---|\n{lines}\n\n"
         "Reached is said of estimates; where the 95 % interval does not reach the threshold, its "
         f"near end follows. {_words_tell(gates['probes'])}\n"
     )
 
 
-def _word(found: Verdict) -> str:
-    word = "reached" if found.reached else "**not reached**"
-    return f"{word} (interval {found.doubt})" if found.doubt else word
+def _word(verdict: Verdict) -> str:
+    word = "reached" if verdict.reached else "**not reached**"
+    return f"{word} (interval {verdict.doubt})" if verdict.doubt else word
 
 
 def _words_tell(probes: dict[str, Any]) -> str:
-    """Say in which contrasts the probe's AUROC is no evidence of more than words."""
+    """State in which contrasts the probe's AUROC may come from words alone."""
     bags = {name: cell["bag_of_words"]["value"] for name, cell in probes["contrasts"].items()}
     told = {name: value for name, value in bags.items() if value > WORDS_TELL}
     told = dict(sorted(told.items(), key=lambda item: -item[1]))
@@ -192,15 +192,15 @@ def _expressed(gates: dict[str, Any]) -> str:
         "expressed_emotion_implicit": "implicit situations only",
         "expressed_emotion_by_words": "by the words used",
     }
-    rows = []
+    lines = []
     for emotion in LABELS:
         cells = [_share(gates[column][emotion]) for column in columns]
-        rows.append(f"| {emotion} | {' | '.join(cells)} |")
+        lines.append(f"| {emotion} | {' | '.join(cells)} |")
     return (
         f"### Expressed emotion\n\nShare of {gates['n_texts']} situations of unseen combinations "
         "that are met with their emotion, with 95 % Wilson intervals:\n\n"
         f"| Situation | {' | '.join(columns.values())} |\n|---|---|---|---|\n"
-        + "\n".join(rows)
+        + "\n".join(lines)
         + "\n"
     )
 
@@ -224,23 +224,23 @@ def _perplexity(perplexity: dict[str, float]) -> str:
 
 
 def _steering(steering: dict[str, Any]) -> str:
-    rows = []
+    lines = []
     for emotion, cell in steering["emotions"].items():
         randoms = sorted(abs(value) for value in cell["random_d"])
-        rows.append(
+        lines.append(
             f"| {emotion} | {_value(cell['d'])} | {_value(cell['change'])} | "
             f"{_value(cell['cost'])} | {randoms[len(randoms) // 2]:.2f}, {randoms[-1]:.2f} | "
             f"{cell['random_below_half']:.2f} |"
         )
     labels = list(next(iter(steering["specificity"].values())))
     matrix = "\n".join(
-        f"| {emotion} | {' | '.join(f'{row[label]:+.3f}' for label in labels)} |"
-        for emotion, row in steering["specificity"].items()
+        f"| {emotion} | {' | '.join(f'{changes[label]:+.3f}' for label in labels)} |"
+        for emotion, changes in steering["specificity"].items()
     )
     shown = "\n".join(
-        f"| {row['situation']} | {row['unsteered']} | "
-        f"{' | '.join(row[emotion] for emotion in EMOTIONS)} |"
-        for row in steering["samples"]
+        f"| {sample['situation']} | {sample['unsteered']} | "
+        f"{' | '.join(sample[emotion] for emotion in EMOTIONS)} |"
+        for sample in steering["samples"]
     )
     return (
         "### Steering\n\nThe mean-difference vector (mean over tokens, prompts of training "
@@ -253,7 +253,7 @@ def _steering(steering: dict[str, Any]) -> str:
         f"{steering['n_random']} random directions of the same length per emotion.\n\n"
         "| Emotion | d | change of own label | cost, nats per token | random \\|d\\|: median, "
         "largest | random below half of d |\n|---|---|---|---|---|---|\n"
-        + "\n".join(rows)
+        + "\n".join(lines)
         + f"\n\nMean change of each label:\n\n| Steered towards | {' | '.join(labels)} |\n"
         f"|{'---|' * (len(labels) + 1)}\n{matrix}\n\n"
         f"| Neutral situation | unsteered | {' | '.join(EMOTIONS)} |\n|---|---|---|---|---|\n"
@@ -262,9 +262,9 @@ def _steering(steering: dict[str, Any]) -> str:
 
 
 def _heads(heads: dict[str, Any]) -> str:
-    rows = "\n".join(
-        f"| {layer} | {' | '.join(f'{value:.3f}' for value in row)} |"
-        for layer, row in enumerate(heads["changes"])
+    lines = "\n".join(
+        f"| {layer} | {' | '.join(f'{value:.3f}' for value in changes)} |"
+        for layer, changes in enumerate(heads["changes"])
     )
     names = range(len(heads["changes"][0]))
     return (
@@ -274,12 +274,12 @@ def _heads(heads: dict[str, Any]) -> str:
         f"against {heads['median']:.4f} for the median head; ratio {_value(heads['ratio'], 1)} "
         f"({heads['n_prompts']} prompts, on which others may do more).\n\n"
         f"| Layer | {' | '.join(f'head {n}' for n in names)} |\n"
-        f"|{'---|' * (len(names) + 1)}\n{rows}\n"
+        f"|{'---|' * (len(names) + 1)}\n{lines}\n"
     )
 
 
 def _probes(probes: dict[str, Any]) -> str:
-    rows = "\n".join(
+    lines = "\n".join(
         f"| {name.replace('_', ' ')} | {_value(cell['residual'], 3)} | "
         f"{_value(cell['bag_of_words'], 3)} |"
         for name, cell in probes["contrasts"].items()
@@ -287,15 +287,15 @@ def _probes(probes: dict[str, Any]) -> str:
     return (
         "### Probes\n\nAUROC on test prompts whose set names no emotion, probes fitted on training "
         f"combinations; layer {probes['layer']} was chosen on validation combinations.\n\n"
-        f"| Contrast | residual stream | bag of words |\n|---|---|---|\n{rows}\n"
+        f"| Contrast | residual stream | bag of words |\n|---|---|---|\n{lines}\n"
     )
 
 
 def _overlap(overlap: dict[str, Any]) -> str:
-    rows = "\n".join(
-        f"| {emotion} | {row['layer']} | {row['other_layer']} | {row['k']} | "
-        f"{row['overlap']:.3f} | {row['null_95']:.3f} | {row['p_value']:.3f} |"
-        for emotion, row in overlap["best"].items()
+    lines = "\n".join(
+        f"| {emotion} | {line['layer']} | {line['other_layer']} | {line['k']} | "
+        f"{line['overlap']:.3f} | {line['null_95']:.3f} | {line['p_value']:.3f} |"
+        for emotion, line in overlap["best"].items()
     )
     return (
         f"### Overlap with {overlap['other']}\n\nEmotion subspaces, mapped by a ridge regression "
@@ -305,12 +305,13 @@ def _overlap(overlap: dict[str, Any]) -> str:
         "corrected for the choice of the best (max-T over all depths and k). It says that the "
         "map carries something of what is there, not that it carries this emotion and no other."
         "\n\n| Emotion | layer | its layer | k | overlap | null, 95th percentile | corrected p |"
-        f"\n|---|---|---|---|---|---|---|\n{rows}\n"
+        f"\n|---|---|---|---|---|---|---|\n{lines}\n"
     )
 
 
 def _samples(gates: dict[str, Any]) -> str:
-    rows = "\n".join(
-        f"| {row['emotion']} | {row['situation']} | {row['said']} |" for row in gates["samples"]
+    lines = "\n".join(
+        f"| {sample['emotion']} | {sample['situation']} | {sample['said']} |"
+        for sample in gates["samples"]
     )
-    return f"### Samples\n\n| Emotion | Situation | What it said |\n|---|---|---|\n{rows}\n"
+    return f"### Samples\n\n| Emotion | Situation | What it said |\n|---|---|---|\n{lines}\n"

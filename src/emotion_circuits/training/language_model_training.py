@@ -1,4 +1,4 @@
-"""Training a language model on situations and the reactions they call for."""
+"""Training of a language model on situations followed by reactions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from emotion_circuits.training.schedule import Progress, TrainingSettings, train
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts of one length, so that nothing is padded.
+    """Texts of equal length, without padding.
 
     Attributes:
         token_ids: ``[batch, pos]``, with ``<s>`` first and ``</s>`` last.
-        weights: ``[batch, pos]``, how much predicting each token counts.
+        weights: ``[batch, pos]``, weight of each token's loss.
     """
 
     token_ids: Int[Tensor, "batch pos"]
@@ -33,16 +33,16 @@ class Batch:
 def encode_texts(
     texts: pd.DataFrame, tokenizer: PreTrainedTokenizerFast, situation_weight: float
 ) -> list[tuple[list[int], list[float]]]:
-    """Encode texts as token ids with a weight for each.
+    """Encode texts as token ids with one loss weight per token.
 
     Args:
-        texts: Columns ``situation`` and ``reaction``.
-        tokenizer: With ``<s>`` and ``</s>``.
-        situation_weight: Weight of situation tokens; the line break after the situation, the
-            reaction and the end weigh 1.
+        texts: Table with the columns ``situation`` and ``reaction``.
+        tokenizer: A tokenizer with ``<s>`` and ``</s>``.
+        situation_weight: Weight of situation tokens. The line break after the situation, the
+            reaction and ``</s>`` have weight 1.
 
     Returns:
-        For each text its ids, from ``<s>`` to ``</s>``, and as many weights.
+        For each text its ids, from ``<s>`` to ``</s>``, and their weights.
     """
     encode = tokenizer.backend_tokenizer.encode_batch
     situations = encode(texts["situation"].tolist(), add_special_tokens=False)
@@ -58,7 +58,7 @@ def encode_texts(
 
 
 class LengthBatches:
-    """Batches of texts of equal length, in an order that depends on seed and epoch alone."""
+    """Batches of texts of equal length, in an order determined by seed and epoch."""
 
     def __init__(
         self, encoded: list[tuple[list[int], list[float]]], batch_size: int, seed: int
@@ -80,14 +80,14 @@ class LengthBatches:
         return sum(-(-len(ids) // self._batch_size) for ids, _ in self._groups)
 
     def to(self, device: torch.device | str) -> LengthBatches:
-        """Move all texts to a device; they are small."""
+        """Return a copy with all texts on a device."""
         moved = object.__new__(LengthBatches)
         moved._batch_size, moved._seed = self._batch_size, self._seed
         moved._groups = [(ids.to(device), weights.to(device)) for ids, weights in self._groups]
         return moved
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """Give the batches of one epoch."""
+        """Yield the batches of one epoch."""
         rng = np.random.default_rng((self._seed, epoch))
         plan: list[tuple[int, np.ndarray]] = []
         for group, (ids, _) in enumerate(self._groups):
@@ -97,9 +97,9 @@ class LengthBatches:
                 for start in range(0, len(order), self._batch_size)
             ]
         for index in rng.permutation(len(plan)):
-            group, rows = plan[index]
+            group, indices = plan[index]
             ids, weights = self._groups[group]
-            chosen = torch.as_tensor(rows, device=ids.device)
+            chosen = torch.as_tensor(indices, device=ids.device)
             yield Batch(ids[chosen], weights[chosen])
 
 
@@ -110,7 +110,7 @@ def weighted_loss(
 
     Args:
         logits: Predictions at each position.
-        batch: What came, and how much it counts.
+        batch: Token ids and their weights.
 
     Returns:
         The weighted sum in nats, and the sum of the weights.
@@ -136,20 +136,21 @@ def train_language_model(
     """Train a language model in place.
 
     Args:
-        model: On the device to train on; keeps the weights of the lowest validation loss.
-        tokenizer: Its tokenizer.
+        model: The language model, on the device to train on. It ends with the weights that
+            ``settings.keep`` selects.
+        tokenizer: The model's tokenizer.
         texts: Training texts, with ``situation`` and ``reaction``.
-        validation_texts: Texts of combinations that are not among the training texts.
-        settings: Rates, epochs and patience.
+        validation_texts: Texts of combinations that the training texts lack.
+        settings: Learning rate, epochs and patience.
         situation_weight: Weight of situation tokens in the loss.
-        seed: Of the data order.
-        name: Shown beside the progress bar.
+        seed: Seed of the data order.
+        name: Label of the progress bar.
 
     Returns:
-        The curve of the mean loss per weighted token, in nats, on the validation texts.
+        The curve of the validation loss: weighted mean negative log-likelihood per token, in nats.
 
     Raises:
-        InputError: If a text does not fit into the model's context.
+        InputError: If a text is longer than the model's context.
     """
     encoded = encode_texts(texts, tokenizer, situation_weight)
     held_out = encode_texts(validation_texts, tokenizer, situation_weight)
@@ -184,7 +185,7 @@ def _check_lengths(encoded: list[tuple[list[int], list[float]]], context: int) -
 
 @torch.no_grad()
 def mean_loss(model: PreTrainedModel, batches: Iterator[Batch]) -> float:
-    """Mean loss per weighted token over batches, in nats."""
+    """Return the weighted mean loss per token over batches, in nats."""
     sums = [weighted_loss(model(input_ids=batch.token_ids).logits, batch) for batch in batches]
     losses, weights = zip(*sums, strict=True)
     return (torch.stack(losses).sum() / torch.stack(weights).sum()).item()

@@ -1,4 +1,4 @@
-"""Model cards: written from what was measured, never by hand."""
+"""Model cards, generated from measurements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def model_card(trained: Trained, gates: dict[str, Any]) -> str:
 
     Args:
         trained: The model with the record of its training.
-        gates: What was measured.
+        gates: The measured gates.
 
     Returns:
         Markdown.
@@ -53,7 +53,7 @@ def _head(trained: Trained) -> str:
 def _training(record: dict[str, Any]) -> str:
     settings, curve = record["settings"], record["curve"]
     measured = record.get("validated_by", "loss")
-    best = min(curve, key=lambda row: row["validation_loss"])["step"]
+    best = min(curve, key=lambda line: line["validation_loss"])["step"]
     kept = f"The weights are those of step {best}, which had the lowest validation {measured}."
     if settings.get("keep") == "last":
         kept = (
@@ -61,9 +61,9 @@ def _training(record: dict[str, Any]) -> str:
             "not in training, too few of them to choose a step by."
         )
     shown = curve[:: max(1, len(curve) // 8)]
-    rows = "\n".join(
-        f"| {row['step']} | {row['train_loss']:.3f} | {row['validation_loss']:.3f} |"
-        for row in (shown if shown[-1] == curve[-1] else [*shown, curve[-1]])
+    lines = "\n".join(
+        f"| {line['step']} | {line['train_loss']:.3f} | {line['validation_loss']:.3f} |"
+        for line in (shown if shown[-1] == curve[-1] else [*shown, curve[-1]])
     )
     return (
         "## Training\n\n"
@@ -72,7 +72,7 @@ def _training(record: dict[str, Any]) -> str:
         f"seed {record['corpus_seed']}; {record['seconds']:.0f} s on {record['device']} "
         f"({record['threads']} threads). {kept}\n\n"
         f"| Step | Training loss | Validation {measured} |\n|---|---|---|\n"
-        f"{rows}\n"
+        f"{lines}\n"
     )
 
 
@@ -85,6 +85,6 @@ def _evaluator(gates: dict[str, Any]) -> str:
         f"{cell['ci_upper']:.3f}] (gate: at least {floor:.2f}).\n"
     )
     if "auroc" in gates:
-        rows = "\n".join(f"| {label} | {value:.3f} |" for label, value in gates["auroc"].items())
-        text += f"\n| Label | AUROC |\n|---|---|\n{rows}\n"
+        lines = "\n".join(f"| {label} | {value:.3f} |" for label, value in gates["auroc"].items())
+        text += f"\n| Label | AUROC |\n|---|---|\n{lines}\n"
     return text

@@ -1,4 +1,4 @@
-"""What all training loops share: settings, learning rates, and keeping the best weights."""
+"""The training loop, its settings and its learning rate schedule."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from tqdm.auto import tqdm
 
 
 class TrainingSettings(BaseModel):
-    """How long and how fast to train."""
+    """Length and speed of training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    n_texts: int = Field(ge=1, description="training texts; each is seen once an epoch")
+    n_texts: int = Field(ge=1, description="training texts; each is seen once per epoch")
     n_epochs: int = Field(1, ge=1)
-    batch_size: int = Field(64, ge=1, description="texts a step")
-    learning_rate: float = Field(3e-3, gt=0, description="at the end of the warm-up")
+    batch_size: int = Field(64, ge=1, description="texts per step")
+    learning_rate: float = Field(3e-3, gt=0, description="peak, at the end of the warm-up")
     warmup_share: float = Field(0.05, ge=0, lt=1)
-    final_share: float = Field(0.02, ge=0, le=1, description="of the rate, at the last step")
+    final_share: float = Field(
+        0.02, ge=0, le=1, description="share of the peak rate at the last step"
+    )
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0)
-    validate_every: int = Field(500, ge=1, description="steps")
-    patience: int = Field(8, ge=1, description="validations without progress before it stops")
+    validate_every: int = Field(500, ge=1, description="steps between validations")
+    patience: int = Field(8, ge=1, description="validations without progress before training stops")
     keep: Literal["best", "last"] = Field(
-        "best", description="which weights: of the best validation, or the last ones"
+        "best", description="weights to keep: of the best validation or of the last step"
     )
 
 
 def learning_rate(step: int, n_steps: int, settings: TrainingSettings) -> float:
-    """Linear warm-up, then half a cosine down to ``final_share`` of the peak."""
+    """Return the rate: linear warm-up, then half a cosine down to ``final_share`` of the peak."""
     warmup = max(1, round(settings.warmup_share * n_steps))
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
@@ -45,7 +47,7 @@ def learning_rate(step: int, n_steps: int, settings: TrainingSettings) -> float:
 
 @dataclass
 class Progress:
-    """Validation losses so far, and the weights that gave the best one."""
+    """Losses so far, and the weights with the lowest validation loss."""
 
     steps: list[int] = field(default_factory=list)
     train_losses: list[float] = field(default_factory=list)
@@ -56,11 +58,11 @@ class Progress:
 
     @property
     def best(self) -> float:
-        """The lowest validation loss; infinite before the first."""
+        """The lowest validation loss; infinite before the first validation."""
         return min(self.validation_losses, default=math.inf)
 
     def add(self, step: int, train: float, validation: float, model: nn.Module) -> None:
-        """Note a validation, and copy the weights if it is the best."""
+        """Record a validation, and copy the weights if its loss is the lowest."""
         if validation < self.best:
             self.best_weights = {
                 name: value.detach().clone() for name, value in model.state_dict().items()
@@ -73,11 +75,11 @@ class Progress:
         self.validation_losses.append(validation)
 
     def curve(self) -> list[dict[str, int | float]]:
-        """One row a validation: ``step``, ``train_loss``, ``validation_loss``."""
-        rows = zip(self.steps, self.train_losses, self.validation_losses, strict=True)
+        """Return ``step``, ``train_loss`` and ``validation_loss`` of each validation."""
+        points = zip(self.steps, self.train_losses, self.validation_losses, strict=True)
         return [
             {"step": step, "train_loss": round(train, 5), "validation_loss": round(validation, 5)}
-            for step, train, validation in rows
+            for step, train, validation in points
         ]
 
 
@@ -90,19 +92,19 @@ def train(
     settings: TrainingSettings,
     name: str,
 ) -> Progress:
-    """Train until the steps are done or validation stops to improve.
+    """Train for ``n_steps`` or until validation stops improving.
 
     Args:
-        model: Is left with the weights that ``settings.keep`` asks for.
-        batches: Gives the batches of an epoch, by its number from 0.
-        n_steps: Steps of all epochs together.
-        loss_of: Mean loss of a batch.
-        validate: Mean loss over the validation texts.
-        settings: Rates and patience.
-        name: Shown beside the progress bar.
+        model: Trained in place; ends with the weights that ``settings.keep`` selects.
+        batches: Returns the batches of an epoch, numbered from 0.
+        n_steps: Number of steps over all epochs.
+        loss_of: Computes the mean loss of a batch.
+        validate: Computes the loss or error on the validation texts.
+        settings: Learning rate and patience.
+        name: Label of the progress bar.
 
     Returns:
-        The validation curve.
+        The losses at each validation.
     """
     decayed = [weight for weight in model.parameters() if weight.dim() >= 2]
     others = [weight for weight in model.parameters() if weight.dim() < 2]

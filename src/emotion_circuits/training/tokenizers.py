@@ -18,19 +18,19 @@ PAD: Final = "<pad>"
 def train_tokenizer(
     texts: Iterable[str], *, vocab_size: int, add_bos: bool = False, add_eos: bool = False
 ) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer, the kind that GPT-2 and RoBERTa have.
+    """Train a byte-level BPE tokenizer, as GPT-2 and RoBERTa have.
 
-    Any text can be encoded: what is not in the vocabulary falls apart into bytes.
+    It encodes any text: words outside the vocabulary are split down to bytes.
 
     Args:
         texts: The corpus.
-        vocab_size: At most so many tokens, the 256 bytes and 3 special ones included.
-        add_bos: Whether the tokenizer itself puts ``<s>`` before each text (Llama does, GPT-2
-            does not).
-        add_eos: Whether it puts ``</s>`` after each text (RoBERTa does).
+        vocab_size: Largest number of tokens, including 256 bytes and 3 special tokens.
+        add_bos: Whether the tokenizer prepends ``<s>`` to each text, as Llama's does and GPT-2's
+            does not.
+        add_eos: Whether the tokenizer appends ``</s>`` to each text, as RoBERTa's does.
 
     Returns:
-        A fast tokenizer with ``<s>``, ``</s>`` and ``<pad>``, padding on the right.
+        A fast tokenizer with ``<s>``, ``</s>`` and ``<pad>`` that pads on the right.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -1,4 +1,4 @@
-"""A trained model with all that belongs to it."""
+"""A trained model with its tokenizer and training record."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Trained(NamedTuple):
     """A trained model.
 
     Attributes:
-        model: In evaluation mode.
-        tokenizer: Its tokenizer.
-        record: How it was trained: plain data for JSON.
+        model: The model in evaluation mode.
+        tokenizer: The model's tokenizer.
+        record: Name, settings and curve of the training, as plain data for JSON.
     """
 
     model: PreTrainedModel

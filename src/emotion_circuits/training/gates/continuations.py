@@ -1,4 +1,4 @@
-"""What a trained language model says, read by a trained evaluator through the study's own means."""
+"""Continuations of a trained language model, scored by a trained evaluator."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from emotion_circuits.language_models import LanguageModel, ModelSpec, wrap_lang
 from emotion_circuits.training.trained import Trained
 
 MAX_NEW_TOKENS: Final = 40
-# Which score is an emotion's own, and which label of GoEmotions that is.
+# Target metric of each emotion, and its GoEmotions label.
 OWN_METRIC: Final = WORLD_EMOTIONS.target_metrics
 OWN_LABEL: Final = {name: key.split("/")[1] for name, key in OWN_METRIC.items()}
 AS_IT_IS: Final = (BASELINE, {"kind": "baseline"})
 
 
 def with_hook_points(trained: Trained) -> LanguageModel:
-    """Prepare a trained language model for interventions; the model itself stays as it is."""
+    """Add hook points to a trained language model; the model itself is unchanged."""
     name, device = trained.record["name"], str(trained.model.device)
     spec = ModelSpec.model_validate({"name": name, "source": name, "device": device})
     return wrap_language_model(spec, trained.model, trained.tokenizer)
 
 
 def as_evaluator(trained: Trained) -> TextEvaluator:
-    """Let a trained classifier score texts."""
+    """Wrap a trained classifier as an evaluator."""
     name = trained.record["name"]
     spec = EvaluatorSpec.model_validate({"name": name, "source": name})
     return TextEvaluator.of([wrap_scorer(spec, trained.model, trained.tokenizer)])
@@ -39,13 +39,13 @@ def continue_greedily(
     prompts: Sequence[str],
     conditions: Iterable[tuple[Condition, Mapping[str, Any]]] = (AS_IT_IS,),
 ) -> Outcomes:
-    """Continue each prompt under each condition by the most likely tokens, and read the texts.
+    """Continue each prompt greedily under each condition, and score the continuations.
 
     Args:
         model: The language model.
-        goemotions: The evaluator that reads what it says.
-        prompts: Each ends with the line break before the reaction.
-        conditions: With their coordinates.
+        goemotions: The evaluator that scores the continuations.
+        prompts: Texts that end with the line break before the reaction.
+        conditions: Conditions with their coordinates.
     """
     plan = cross(model, prompts, conditions)
     return run(model, goemotions, plan, Decoding(max_new_tokens=MAX_NEW_TOKENS))

@@ -1,4 +1,4 @@
-"""What the training texts of a world are like, counted."""
+"""Statistics of a world's training texts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _N_TEXTS: Final = 4000
 
 
 def data_statistics(trained: Trained, world: WorldSettings, *, seed: int) -> dict[str, Any]:
-    """Count over fresh training texts what a language model learned from.
+    """Compute statistics of fresh training texts.
 
     Args:
-        trained: Whose tokens to count.
-        world: The world.
-        seed: Draws the texts.
+        trained: The language model whose tokenizer counts the tokens.
+        world: The settings of the world.
+        seed: Seed for drawing the texts.
 
     Returns:
-        ``combinations`` of each split; over texts: ``distinct`` and ``explicit`` shares, shares of
-        each ``emotion`` and ``expressed`` emotion, of each ``politeness`` and ``intensity``;
+        ``combinations``: number per split. Over texts: the shares ``distinct`` and ``explicit``;
+        the shares of each ``emotion``, ``expressed`` emotion, ``politeness`` and ``intensity``;
         ``situation_tokens`` and ``reaction_tokens`` (mean, 5th and 95th percentile).
     """
     texts = generate_texts(world, split="train", n=_N_TEXTS, seed=seed)
@@ -35,8 +35,8 @@ def data_statistics(trained: Trained, world: WorldSettings, *, seed: int) -> dic
         return {"mean": round(float(np.mean(counts)), 1), "q05": float(lower), "q95": float(upper)}
 
     def shares(column: str) -> dict[str, float]:
-        found = texts[column].value_counts(normalize=True).sort_index()
-        return {str(name): round(float(share), 3) for name, share in found.items()}
+        levels = texts[column].value_counts(normalize=True).sort_index()
+        return {str(name): round(float(share), 3) for name, share in levels.items()}
 
     return {
         "n_texts": _N_TEXTS,

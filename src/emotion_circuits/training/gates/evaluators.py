@@ -1,4 +1,4 @@
-"""Do the evaluators read phrasings that they were not trained on?"""
+"""Gate of the evaluators: accuracy on phrasings that they were not trained on."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def evaluator_gates(
 
     Args:
         trained: The evaluator.
-        world: The world.
-        n_texts: How many reactions.
-        seed: Draws them.
+        world: The settings of the world.
+        n_texts: Number of reactions.
+        seed: Seed for drawing the reactions and the resamples.
 
     Returns:
-        For one label a text, ``macro_accuracy`` (mean recall over labels); for several,
-        ``macro_auroc`` over the labels that occur, and each label's AUROC. With 95 % bootstrap
-        percentile intervals over texts.
+        For one label per text, ``macro_accuracy`` (mean recall over labels); for several,
+        ``macro_auroc`` over the labels that occur, and ``auroc`` of each label. Both summary
+        values have 95 % bootstrap percentile intervals over texts.
     """
     name = trained.record["name"]
     reactions = generate_reactions(world, split="test", n=n_texts, seed=seed)
@@ -40,11 +40,11 @@ def evaluator_gates(
     if name == "goemotions":
         occurring = np.flatnonzero(targets.any(axis=0))
         estimate = float(roc_auc_score(targets[:, occurring], scores[:, occurring]))
-        # The same labels in each resample, or those of few texts would drop out of some.
+        # Resamples that lack a label are skipped, so that all average over the same labels.
         resampled = [
-            float(roc_auc_score(targets[rows][:, occurring], scores[rows][:, occurring]))
-            for rows in resamples
-            if targets[rows][:, occurring].any(axis=0).all()
+            float(roc_auc_score(targets[drawn][:, occurring], scores[drawn][:, occurring]))
+            for drawn in resamples
+            if targets[drawn][:, occurring].any(axis=0).all()
         ]
         by_label = {
             GOEMOTIONS[column]: round(
@@ -62,7 +62,7 @@ def evaluator_gates(
     truth, guess = targets.argmax(axis=1), scores.argmax(axis=1)
     estimate = float(recall_score(truth, guess, average="macro"))
     resampled = [
-        float(recall_score(truth[rows], guess[rows], average="macro", zero_division=0.0))
-        for rows in resamples
+        float(recall_score(truth[drawn], guess[drawn], average="macro", zero_division=0.0))
+        for drawn in resamples
     ]
     return {"n_texts": n_texts, "macro_accuracy": interval(estimate, resampled)}

@@ -1,4 +1,4 @@
-"""Does a language model say what a situation calls for, in combinations it never saw?"""
+"""Gate: does a model express a situation's emotion for combinations that it was not trained on?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emotion_circuits.training.gates.continuations import continue_greedily
 from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
 from emotion_circuits.training.language_model_training import encode_texts
 
-# Which GoEmotions labels say that an emotion is expressed.
+# GoEmotions labels that count as each emotion.
 _LABELS_OF: Final = {
     "gratitude": ("gratitude",),
     "anger": ("anger", "annoyance"),
@@ -36,21 +36,21 @@ def expressed_gate(
     n_texts: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Measure what a language model says in situations of unseen combinations.
+    """Measure the emotions that a language model expresses in situations of unseen combinations.
 
     Args:
         model: The language model.
-        goemotions: The evaluator that reads what it says.
-        world: The world it was trained in.
-        n_texts: How many test situations.
-        seed: Draws them.
+        goemotions: The evaluator that scores the reactions.
+        world: The settings of the world that the model was trained in.
+        n_texts: Number of test situations.
+        seed: Seed for drawing the situations.
 
     Returns:
-        ``expressed_emotion`` by the evaluator and ``expressed_emotion_by_words`` (which reaction
-        template was used; no model involved), for each emotion the share of situations met with
-        it and a 95 % Wilson interval; ``expressed_emotion_implicit``, the same over situations
-        that name no emotion; ``perplexity`` of reactions per token on seen and unseen
-        combinations; twelve ``samples``.
+        ``expressed_emotion``: for each emotion the share of its situations where the evaluator
+        reads that emotion, with a 95 % Wilson interval; ``expressed_emotion_implicit``: the same
+        over situations that name no emotion; ``expressed_emotion_by_words``: the same by the
+        first known phrasing in the text, without an evaluator; ``perplexity`` of reactions per
+        token on seen and unseen combinations; twelve ``samples``.
     """
     texts = generate_texts(world, split="test", n=n_texts, seed=seed)
     prompts = (texts["situation"] + "\n").tolist()
@@ -63,7 +63,7 @@ def expressed_gate(
         "n_texts": n_texts,
         "expressed_emotion": _shares(texts["emotion"], by_evaluator),
         "expressed_emotion_implicit": _shares(
-            texts["emotion"][implicit], [by_evaluator[row] for row in np.flatnonzero(implicit)]
+            texts["emotion"][implicit], [by_evaluator[index] for index in np.flatnonzero(implicit)]
         ),
         "expressed_emotion_by_words": _shares(texts["emotion"], by_words),
         "perplexity": _perplexity(model, world, texts, n_texts, seed),
@@ -77,7 +77,7 @@ def expressed_gate(
 
 
 def read_emotions(scores: np.ndarray) -> list[str]:
-    """Give, for each row of GoEmotions probabilities, the emotion its labels speak for most."""
+    """Return for each text the emotion with the highest GoEmotions probability among its labels."""
     columns = [
         scores[:, [GOEMOTIONS.index(label) for label in _LABELS_OF[emotion]]].max(axis=1)
         for emotion in LABELS
@@ -86,17 +86,17 @@ def read_emotions(scores: np.ndarray) -> list[str]:
 
 
 def _shares(wanted: pd.Series, seen: list[Any]) -> dict[str, dict[str, float]]:
-    found = pd.DataFrame({"wanted": wanted.to_numpy(), "seen": seen})
+    texts = pd.DataFrame({"wanted": wanted.to_numpy(), "seen": seen})
     result = {}
     for emotion in LABELS:
-        rows = found[found["wanted"] == emotion]
-        hits = int((rows["seen"] == emotion).sum())
-        interval = binomtest(hits, len(rows)).proportion_ci(method="wilson")
+        of_emotion = texts[texts["wanted"] == emotion]
+        hits = int((of_emotion["seen"] == emotion).sum())
+        wilson = binomtest(hits, len(of_emotion)).proportion_ci(method="wilson")
         result[emotion] = {
-            "share": round(hits / len(rows), 4),
-            "ci_lower": round(float(interval.low), 4),
-            "ci_upper": round(float(interval.high), 4),
-            "n": len(rows),
+            "share": round(hits / len(of_emotion), 4),
+            "ci_lower": round(float(wilson.low), 4),
+            "ci_upper": round(float(wilson.high), 4),
+            "n": len(of_emotion),
         }
     return result
 
@@ -104,7 +104,7 @@ def _shares(wanted: pd.Series, seen: list[Any]) -> dict[str, dict[str, float]]:
 def _perplexity(
     model: LanguageModel, world: WorldSettings, unseen: pd.DataFrame, n_texts: int, seed: int
 ) -> dict[str, float]:
-    # Another seed than the training texts': seen combinations, in texts that are mostly new.
+    # The seed differs from training, so texts on seen combinations are mostly new.
     seen = generate_texts(world, split="train", n=n_texts, seed=seed)
     losses = {name: _losses(model, table) for name, table in (("seen", seen), ("unseen", unseen))}
     rng = np.random.default_rng(seed)
@@ -128,7 +128,7 @@ def _perplexity(
 
 
 def _losses(model: LanguageModel, texts: pd.DataFrame) -> Float[np.ndarray, "text 2"]:
-    """Give each text's negative log-likelihood of its reaction, and its number of tokens."""
+    """Return each reaction's summed negative log-likelihood and its number of tokens."""
     encoded = encode_texts(texts, model.tokenizer, situation_weight=0.0)
     starts = [weights.index(1.0) for _, weights in encoded]
     prompts = [ids[:start] for (ids, _), start in zip(encoded, starts, strict=True)]

@@ -1,4 +1,4 @@
-"""Are there heads without which a language model does not know the emotion?"""
+"""Gate: does any single head matter far more than the others for the expressed emotion?"""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ def heads_gate(
     n_prompts: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Zero each head at all prompt positions, and see what becomes of the expressed emotion.
+    """Ablate each head to zero at all prompt positions and measure the expressed emotion.
 
-    A head's change is the absolute value of the mean change of the score of the situation's own
-    label, over prompts that call for an emotion without naming it. The most important head is
-    chosen on one half of the prompts, and its change and the median head's are measured on the
-    other half.
+    A head's change is the absolute value of the mean change in the situation's target metric, over
+    prompts that imply an emotion without naming it. The most important head is chosen on one half
+    of the prompts; its change and the median head's are measured on the other half.
 
     Args:
         model: The language model.
-        goemotions: The evaluator that reads what it says.
-        world: The world it was trained in.
-        n_prompts: How many sets of test prompts; half of them name no emotion, and are used.
-        seed: Draws the prompts.
+        goemotions: The evaluator that scores the continuations.
+        world: The settings of the world that the model was trained in.
+        n_prompts: Number of sets of test prompts; the half that names no emotion is used.
+        seed: Seed for drawing prompts and resamples.
 
     Returns:
-        ``layer`` and ``head`` of the most important head, its ``change``, the ``median`` head's,
+        ``layer`` and ``head`` of the most important head, its ``change``, the ``median`` change,
         their ``ratio`` with a 95 % bootstrap interval, and all ``changes`` (layer by head).
     """
     prompts = emotion_prompts(world, split="test", n_per_emotion=n_prompts, seed=seed + 2000)
@@ -59,35 +58,33 @@ def heads_gate(
     rng = np.random.default_rng(seed)
     resampled = []
     for _ in range(N_BOOTSTRAP):
-        rows = rng.integers(0, measured.shape[1], measured.shape[1])
-        resampled.append(_ratio(np.abs(measured[:, rows].mean(axis=1)), best))
-    found = np.abs(measured.mean(axis=1))
+        drawn = rng.integers(0, measured.shape[1], measured.shape[1])
+        resampled.append(_ratio(np.abs(measured[:, drawn].mean(axis=1)), best))
+    by_head = np.abs(measured.mean(axis=1))
     return {
         "layer": best // model.n_heads,
         "head": best % model.n_heads,
         "n_prompts": int((~choosing).sum()),
-        "change": round(float(found[best]), 4),
-        "median": round(float(np.median(found)), 4),
-        "ratio": interval(_ratio(found, best), resampled),
-        "changes": found.reshape(-1, model.n_heads).astype(float).round(4).tolist(),
+        "change": round(float(by_head[best]), 4),
+        "median": round(float(np.median(by_head)), 4),
+        "ratio": interval(_ratio(by_head, best), resampled),
+        "changes": by_head.reshape(-1, model.n_heads).astype(float).round(4).tolist(),
     }
 
 
-def _ratio(found: Float[np.ndarray, " head"], best: int) -> float:
-    # A median below the score's resolution counts as that: a ratio to nothing would say nothing.
-    return float(found[best] / max(np.median(found), 1e-4))
+def _ratio(by_head: Float[np.ndarray, " head"], best: int) -> float:
+    # The floor is the resolution of a score; a smaller median would make the ratio meaningless.
+    return float(by_head[best] / max(np.median(by_head), 1e-4))
 
 
 def _changes(
     model: LanguageModel, goemotions: TextEvaluator, prompts: list[str], own: list[str]
 ) -> Float[np.ndarray, "head prompt"]:
-    """Change of each prompt's own label without each head, layer by layer."""
-    nothing = ablate_zero(model.d_head)
+    """Return the change in each prompt's target metric under each head's ablation."""
+    zero = ablate_zero(model.d_head)
     conditions = [
         (
-            Condition(
-                f"{layer}:{head}", (Intervention(Site("z", layer, head), nothing, Prompt()),)
-            ),
+            Condition(f"{layer}:{head}", (Intervention(Site("z", layer, head), zero, Prompt()),)),
             {"kind": "ablation", "layer": layer, "head": head},
         )
         for layer in range(model.n_layers)
@@ -95,8 +92,8 @@ def _changes(
     ]
     outcomes = continue_greedily(model, goemotions, prompts, [AS_IT_IS, *conditions])
     columns = [goemotions.keys.index(key) for key in own]
-    # Conditions of one prompt stand together.
+    # Outcomes are ordered by prompt, then by condition.
     scores = outcomes.values(goemotions.keys).reshape(len(prompts), 1 + len(conditions), -1)
-    found = scores[np.arange(len(prompts)), :, columns].T
-    changes: np.ndarray = found[1:] - found[0]
+    own_scores = scores[np.arange(len(prompts)), :, columns].T
+    changes: np.ndarray = own_scores[1:] - own_scores[0]
     return changes

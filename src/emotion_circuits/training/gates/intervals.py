@@ -1,4 +1,4 @@
-"""Intervals of the gates."""
+"""Confidence intervals of the gates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ N_BOOTSTRAP: Final = 1000
 
 
 def interval(estimate: float, resampled: list[float]) -> dict[str, float]:
-    """Give an estimate with its 95 % percentile interval, rounded for a file."""
+    """Return an estimate with its 95 % percentile interval, rounded to 4 digits."""
     lower, upper = np.quantile(resampled, [0.025, 0.975])
     return cell(estimate, lower, upper)
 
 
 def cell(value: float, lower: float, upper: float) -> dict[str, float]:
-    """Give an estimate with the ends of its interval, rounded for a file."""
+    """Return an estimate and the ends of its interval, rounded to 4 digits."""
     return {
         "value": round(float(value), 4),
         "ci_lower": round(float(lower), 4),

@@ -26,22 +26,22 @@ def language_model_gates(
     n_random: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Measure everything that a language model of the world must be able to do.
+    """Measure all gates of a language model.
 
     Args:
         trained: The language model.
-        other: The other language model, for what both share.
-        goemotions: The evaluator that reads what they say.
-        world: The world all were trained in.
-        n_texts: Texts for the expressed emotion and perplexity.
-        n_prompts: Sets of four prompts for each of the other gates.
-        n_random: Random directions per emotion; five times as many broken pairings per map, and
-            at least 100.
-        seed: Draws texts, prompts and directions.
+        other: The other language model, for the overlap gate.
+        goemotions: The evaluator that scores continuations.
+        world: The settings of the world that all of them were trained in.
+        n_texts: Number of texts for the expressed emotion and perplexity.
+        n_prompts: Number of sets of four prompts for each of the other gates.
+        n_random: Random directions per emotion. The overlap gate uses 5 x ``n_random``
+            permutations, but at least 100.
+        seed: Seed for drawing texts, prompts, directions and permutations.
 
     Returns:
-        What ``expressed_gate`` gives, and one entry each for ``data``, ``steering``, ``heads``,
-        ``probes`` and ``overlap``.
+        The result of ``expressed_gate``, and one entry each for ``data``, ``steering``,
+        ``heads``, ``probes`` and ``overlap``.
     """
     model, partner = with_hook_points(trained), with_hook_points(other)
     reader = as_evaluator(goemotions)
@@ -57,7 +57,7 @@ def language_model_gates(
             partner,
             world,
             n_prompts=n_prompts,
-            # Below a hundred, no p could be small after correction.
+            # With fewer than 100, no corrected p-value could be small.
             n_permutations=max(100, 5 * n_random),
             seed=seed,
         ),

@@ -1,4 +1,4 @@
-"""Do the two language models hold an emotion in the same place, up to a linear map?"""
+"""Gate: do the two models share emotion subspaces, up to a linear map?"""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def overlap_gate(
     n_permutations: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Map one model's emotion subspaces into the other's stream, and compare.
+    """Map one model's emotion subspaces into the other's residual stream and compare them.
 
-    The map is a ridge regression between both models' mean streams on the same neutral prompts of
-    training combinations; layers are matched by relative depth. Subspaces are fitted on test
-    combinations. The null breaks the pairing of the neutral prompts.
+    The map is a ridge regression between the models' mean activations on the same neutral prompts
+    of training combinations; layers are matched by relative depth. Subspaces are fitted on test
+    combinations. The null distribution permutes the pairing of the neutral prompts.
 
     Args:
         model: The language model to map from.
         other: The language model to map into.
-        world: The world both were trained in.
-        n_prompts: How many pairs of neutral prompts, and of subspace prompts.
-        n_permutations: How often the pairing is broken.
-        seed: Draws prompts and permutations.
+        world: The settings of the world that both were trained in.
+        n_prompts: Number of neutral prompts for the map, and of prompt sets for the subspaces.
+        n_permutations: Number of permutations.
+        seed: Seed for drawing prompts and permutations.
 
     Returns:
-        ``other``, ``n_permutations``, and what ``rate_overlaps`` gives: ``best`` and ``rows``.
+        ``other``, ``n_permutations``, and ``best`` and ``rows`` from ``rate_overlaps``.
     """
     paired = emotion_prompts(world, split="train", n_per_emotion=n_prompts, seed=seed + 4000)
     paired = paired[paired["emotion"] == NEUTRAL]
@@ -62,24 +62,24 @@ def overlap_gate(
     rng = np.random.default_rng(seed)
     shuffles = np.stack([rng.permutation(len(paired)) for _ in range(n_permutations)])
     options = MapOptions(method="ridge")
-    found: dict[tuple[int, int], Mapping[str, Overlaps]] = {}
+    overlaps: dict[tuple[int, int], Mapping[str, Overlaps]] = {}
     for layer, matched in match_layers(
         range(model.n_layers),
         range(other.n_layers),
         n_layers_a=model.n_layers,
         n_layers_b=other.n_layers,
     ):
-        # One position for each prompt: its mean.
+        # One position per prompt: the mean over its tokens.
         layers = LayerPair(
             neutral=Both(neutral.a[:, [layer]], neutral.b[:, [matched]]),
             differences={
-                emotion: Both(both.a[:, layer], both.b[:, matched])
-                for emotion, both in differences.items()
+                emotion: Both(pair.a[:, layer], pair.b[:, matched])
+                for emotion, pair in differences.items()
             },
             trained={},
             emotions=EMOTIONS,
         )
-        found[layer, matched] = measure_overlaps(
+        overlaps[layer, matched] = measure_overlaps(
             layers,
             fit_map(*layers.neutral, options),
             shuffles,
@@ -93,34 +93,35 @@ def overlap_gate(
     return {
         "other": other.name,
         "n_permutations": n_permutations,
-        **rate_overlaps(found),
+        **rate_overlaps(overlaps),
     }
 
 
-def rate_overlaps(found: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -> dict[str, Any]:
-    """Compare every overlap with broken pairs, and give the best of each emotion.
+def rate_overlaps(by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -> dict[str, Any]:
+    """Compare each overlap with its null distribution, and choose the best of each emotion.
 
     Args:
-        found: By layers (of the model that is mapped, of the other) and emotion; the same
-            permutations everywhere.
+        by_layers: Overlaps by layers (of the mapped model, of the other) and emotion, all with the
+            same permutations.
 
     Returns:
-        ``rows``, one for each emotion, layers and k: ``emotion``, ``layer``, ``other_layer``,
-        ``k``, ``overlap``, ``null_95`` (the null's 95th percentile at these layers and this k
-        alone) and ``p_value`` (corrected over all layers and k of the emotion, since the best of
-        many exceeds its own percentile in about every second null study). ``best``, by emotion:
-        the row of the least p, of equal ones that which exceeds ``null_95`` by most.
+        ``rows``, a list with one entry per emotion, layers and k: ``emotion``, ``layer``,
+        ``other_layer``, ``k``, ``overlap``, ``null_95`` (95th percentile of the null at these
+        layers and this k) and ``p_value`` (corrected over all layers and k of the emotion; without
+        correction, the best of them exceeds its percentile in about half of null studies).
+        ``best``, by emotion: the entry with the smallest p-value; ties go to the one that exceeds
+        ``null_95`` by most.
     """
     p_values = {}
     for emotion in EMOTIONS:
-        parts = [overlaps[emotion] for overlaps in found.values() if emotion in overlaps]
+        parts = [overlaps[emotion] for overlaps in by_layers.values() if emotion in overlaps]
         if parts:
             values = max_t_p(
                 np.concatenate([part.after for part in parts]),
                 np.concatenate([part.null for part in parts], axis=1),
             )
             p_values[emotion] = iter(values.tolist())
-    rows: list[dict[str, Any]] = [
+    lines: list[dict[str, Any]] = [
         {
             "emotion": emotion,
             "layer": layer,
@@ -130,15 +131,15 @@ def rate_overlaps(found: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -> di
             "null_95": round(float(np.quantile(overlaps.null[:, k - 1], 0.95)), 4),
             "p_value": round(next(p_values[emotion]), 4),
         }
-        for (layer, matched), emotions in found.items()
+        for (layer, matched), emotions in by_layers.items()
         for emotion, overlaps in emotions.items()
         for k in range(1, len(overlaps.after) + 1)
     ]
     best = {
         emotion: min(
-            (row for row in rows if row["emotion"] == emotion),
-            key=lambda row: (row["p_value"], row["null_95"] - row["overlap"]),
+            (line for line in lines if line["emotion"] == emotion),
+            key=lambda line: (line["p_value"], line["null_95"] - line["overlap"]),
         )
         for emotion in EMOTIONS
     }
-    return {"best": best, "rows": rows}
+    return {"best": best, "rows": lines}

@@ -1,4 +1,4 @@
-"""What a language model's stream holds on a prompt, averaged over its tokens."""
+"""Mean residual stream of prompts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from emotion_circuits.language_models import LanguageModel, encode_prompts
 def pool_prompts(
     model: LanguageModel, prompts: pd.DataFrame, split: str = "train"
 ) -> PooledActivations:
-    """Average the stream after each layer over each prompt's own tokens.
+    """Average ``resid_post`` of each layer over each prompt's tokens, without BOS.
 
     Args:
         model: The language model.
-        prompts: With ``text``, ``emotion`` and ``pair_id``.
-        split: What the geometry shall take them for.
+        prompts: Table with ``text``, ``emotion`` and ``pair_id``.
+        split: The split, ``train`` or ``test``, that the result assigns to all prompts.
     """
     captured = capture_residual(
         model,

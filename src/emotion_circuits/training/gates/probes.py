@@ -1,4 +1,4 @@
-"""Can the emotion be read off the stream where no word names it, and no bag of words tells it?"""
+"""Gate: can a probe read the emotion from the residual stream of prompts that do not name it?"""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def probe_gate(
 
     Args:
         model: The language model.
-        world: The world it was trained in.
-        n_prompts: How many sets of four prompts to fit on, and to report on.
-        seed: Draws the prompts.
+        world: The settings of the world that the model was trained in.
+        n_prompts: Number of sets of four prompts in training, and in test.
+        seed: Seed for drawing prompts and resamples.
 
     Returns:
-        ``layer``, and for each contrast of two labels ``residual`` (AUROC at that layer on sets
-        that name no emotion) and ``bag_of_words`` (the same from the words alone).
+        ``layer``; under ``contrasts``, for each pair of labels, ``residual`` (AUROC of that
+        layer's probe on sets that name no emotion) and ``bag_of_words`` (AUROC from word counts).
     """
     sizes = {"train": n_prompts, "validation": max(8, n_prompts // 3), "test": n_prompts}
     pooled, named = {}, {}
@@ -48,12 +48,12 @@ def probe_gate(
     chosen = _table(fit, seen, pooled["validation"], named["validation"], seed)
     layers = chosen[chosen["probe"] == "residual"].groupby("layer")["auroc"].min()
     layer = int(layers.index[int(np.argmax(layers))])
-    found = _table(fit, seen, pooled["test"], named["test"], seed)
-    at_layer = found[(found["probe"] == "bag_of_words") | (found["layer"] == layer)]
+    table = _table(fit, seen, pooled["test"], named["test"], seed)
+    at_layer = table[(table["probe"] == "bag_of_words") | (table["layer"] == layer)]
     contrasts: dict[str, dict[str, Any]] = {}
-    for row in at_layer.to_dict("records"):
-        found_cell = cell(row["auroc"], row["ci_lower"], row["ci_upper"])
-        contrasts.setdefault(row["contrast"], {})[row["probe"]] = found_cell
+    for line in at_layer.to_dict("records"):
+        auroc = cell(line["auroc"], line["ci_lower"], line["ci_upper"])
+        contrasts.setdefault(line["contrast"], {})[line["probe"]] = auroc
     return {"layer": layer, "n_prompts": n_prompts, "contrasts": contrasts}
 
 
@@ -64,7 +64,7 @@ def _table(
     scored_named: np.ndarray,
     seed: int,
 ) -> pd.DataFrame:
-    both = replace(
+    joined = replace(
         fit,
         values=np.concatenate([fit.values, scored.values]),
         labels=np.concatenate([fit.labels, scored.labels]),
@@ -73,7 +73,7 @@ def _table(
         prompts=np.concatenate([fit.prompts, scored.prompts]),
     )
     table = probe_table(
-        both,
+        joined,
         np.concatenate([fit_named, scored_named]),
         n_bootstrap=N_BOOTSTRAP,
         n_shuffles=1,

@@ -1,4 +1,4 @@
-"""Can the emotion that a language model expresses be moved by the mean-difference vector?"""
+"""Gate: does the mean-difference vector change the emotion that a language model expresses?"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, cell
 from emotion_circuits.training.gates.pooling import pool_prompts
 
 ALPHAS: Final = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
-# What a choice on validation prompts may cost, in nats per token: below what the gate allows.
+# Cost, in nats per token, above which a choice is penalized; stricter than the gate's limit.
 _COST_WANTED: Final = 0.4
 
 _Vectors = Mapping[str, Float[np.ndarray, "layer d_model"]]
@@ -48,25 +48,25 @@ def steering_gate(
     n_random: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Steer neutral prompts by each emotion's vector, and by random ones of the same length.
+    """Steer neutral prompts with each emotion's vector and with random vectors of its length.
 
-    The vectors come from prompts of training combinations, averaged over their tokens; layer and
-    strength are chosen on validation combinations; what is reported is measured on test
-    combinations, which neither saw.
+    The vectors are token means over prompts of training combinations; layer and strength are
+    chosen on validation combinations; the results are measured on test combinations.
 
     Args:
         model: The language model.
-        goemotions: The evaluator that reads what it says.
-        world: The world it was trained in.
-        n_prompts: How many neutral test prompts.
-        n_random: How many random directions per emotion.
-        seed: Draws prompts and directions.
+        goemotions: The evaluator that scores the continuations.
+        world: The settings of the world that the model was trained in.
+        n_prompts: Number of neutral test prompts.
+        n_random: Number of random directions per emotion.
+        seed: Seed for drawing prompts, directions and resamples.
 
     Returns:
-        ``layer`` and ``alpha``; for each emotion ``d`` (paired Cohen's d of its own label with a
-        95 % bootstrap interval), ``change`` of that label's mean score, ``cost`` (nats per
-        token), ``random_d`` of each random direction and ``random_below_half``; ``specificity``
-        (mean change of each label under each emotion's vector); ``distinct`` unsteered texts.
+        ``layer`` and ``alpha``; for each emotion ``d`` (paired Cohen's d of its target metric with
+        a 95 % bootstrap interval), ``change`` (of that metric's mean), ``cost`` (nats per token),
+        ``random_d`` (d of each random direction) and ``random_below_half`` (share of them with
+        |d| below half of the emotion's d); ``specificity`` (mean change of each label under each
+        emotion's vector); ``distinct`` (number of distinct unsteered texts).
     """
     train = emotion_prompts(world, split="train", n_per_emotion=n_prompts, seed=seed)
     vectors = emotion_vectors(pool_prompts(model, train))
@@ -115,7 +115,7 @@ def steering_gate(
 
 
 def _neutral(world: WorldSettings, split: str, n: int, seed: int) -> list[str]:
-    # Another seed than the one the shipped dataset was drawn with.
+    # This seed differs from the one that the shipped dataset was drawn with.
     prompts = emotion_prompts(world, split=split, n_per_emotion=n, seed=seed + 1000)
     texts: list[str] = prompts["text"][prompts["emotion"] == NEUTRAL].tolist()
     return texts
@@ -124,7 +124,7 @@ def _neutral(world: WorldSettings, split: str, n: int, seed: int) -> list[str]:
 def _with_random(
     vectors: _Vectors, layer: int, alpha: float, n_random: int, rng: np.random.Generator
 ) -> _Conditions:
-    """Steer by each emotion's vector at a layer, and by random directions as long as it is."""
+    """Yield conditions for each emotion's vector, and for random directions of its length."""
     for emotion in EMOTIONS:
         yield from Steering().conditions(
             "emotion", emotion, layer, [vectors[emotion][layer]], [alpha]
@@ -154,7 +154,7 @@ def _summary(emotion: str, effects: Mapping[Any, Any], n_random: int) -> dict[st
 def _choose(
     model: LanguageModel, goemotions: TextEvaluator, vectors: _Vectors, prompts: list[str]
 ) -> tuple[int, float, list[dict[str, Any]]]:
-    """Choose the layer and strength that move the least moved emotion most, at a fair cost."""
+    """Choose layer and strength: most change of the least changed emotion, less excess cost."""
     conditions = [
         condition
         for layer in range(model.n_layers)
