@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 import pytest
+from emotion_circuits.emotions import LABELS
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -23,7 +24,6 @@ from emotion_circuits.embedded_world.events import I, leaning_of
 from emotion_circuits.embedded_world.lexicon import ACTS, OBJECTS, PEOPLE
 from emotion_circuits.embedded_world.phrasings import CORES
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS, recognize
-from emotion_circuits.emotions import LABELS
 from emotion_circuits.errors import InputError
 
 SETTINGS = WorldSettings()

@@ -3,10 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-
-from emotion_circuits.errors import InputError
-from emotion_circuits.interventions import Add, AddInSubspace, Listed, ProjectOut, Site, Window
 from emotion_circuits.pipelines.residual_patching.conditions import build_conditions
 from emotion_circuits.pipelines.residual_patching.directions import (
     project,
@@ -15,6 +11,10 @@ from emotion_circuits.pipelines.residual_patching.directions import (
     vectors_at,
 )
 from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
+from scipy import stats
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.interventions import Add, AddInSubspace, Listed, ProjectOut, Site, Window
 
 D_MODEL, LAYERS = 24, [1, 3]
 LABELS = ["gratitude", "anger", "apology", "neutral"]

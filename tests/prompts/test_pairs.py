@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_circuits.circuits import choose_prompts, pair_rows
 from emotion_circuits.errors import InputError
-
-LABELS = ("gratitude", "anger", "apology", "neutral")
+from emotion_circuits.prompts import choose_pairs, pair_indices
+from study_emotions import FOUR
 
 
 def table(n_pairs, n_test=0):
@@ -21,7 +20,7 @@ def table(n_pairs, n_test=0):
             "cue": label,
         }
         for pair in range(n_pairs)
-        for label in LABELS
+        for label in FOUR.labels
     ]
     return pd.DataFrame(rows)
 
@@ -37,38 +36,38 @@ def halves(chosen):
 )
 def test_a_pair_is_in_the_same_half_whatever_is_chosen(n_pairs, first, limits):
     prompts = table(n_pairs, n_test=n_pairs // 2)
-    one = halves(choose_prompts(prompts, split=first, limit=limits[0]))
+    one = halves(choose_pairs(prompts, FOUR, split=first, limit=limits[0]))
     shuffled = prompts.sample(frac=1, random_state=0)
-    two = halves(choose_prompts(shuffled, split="all", limit=limits[1]))
+    two = halves(choose_pairs(shuffled, FOUR, split="all", limit=limits[1]))
     assert not one["A"] & one["B"]
     assert not one["A"] & two["B"]
     assert not one["B"] & two["A"]
 
 
 def test_halves_are_as_large_as_each_other_and_hold_whole_pairs():
-    chosen = choose_prompts(table(9), split="train", limit=None)
+    chosen = choose_pairs(table(9), FOUR, split="train", limit=None)
     sizes = {half: len(pairs) for half, pairs in halves(chosen).items()}
     assert sizes == {"A": 5, "B": 4}
-    assert (chosen.groupby("pair_id")["emotion"].apply(tuple) == LABELS).all() or all(
-        tuple(labels) == LABELS for labels in chosen.groupby("pair_id")["emotion"].apply(list)
+    assert (chosen.groupby("pair_id")["emotion"].apply(tuple) == FOUR.labels).all() or all(
+        tuple(labels) == FOUR.labels for labels in chosen.groupby("pair_id")["emotion"].apply(list)
     )
     assert chosen["half"].groupby(chosen["pair_id"]).nunique().max() == 1
-    few = choose_prompts(table(9), split="train", limit=3)
+    few = choose_pairs(table(9), FOUR, split="train", limit=3)
     assert {half: len(pairs) for half, pairs in halves(few).items()} == {"A": 2, "B": 1}
 
 
 def test_the_order_of_the_table_does_not_matter():
     prompts = table(7)
-    wanted = choose_prompts(prompts, split="all", limit=4)
-    turned = choose_prompts(prompts[::-1], split="all", limit=4)
+    wanted = choose_pairs(prompts, FOUR, split="all", limit=4)
+    turned = choose_pairs(prompts[::-1], FOUR, split="all", limit=4)
     pd.testing.assert_frame_equal(wanted, turned)
 
 
 def test_pairs_are_joined_by_their_neutral_text():
     prompts = table(4)
     twice = prompts[prompts["text"] == "anger 2"].assign(text="anger again")
-    chosen = choose_prompts(pd.concat([prompts, twice]), split="all", limit=None)
-    pairs = pair_rows(chosen, "anger")
+    chosen = choose_pairs(pd.concat([prompts, twice]), FOUR, split="all", limit=None)
+    pairs = pair_indices(chosen, FOUR, "anger")
     assert len(pairs) == 5
     for ours, neutral in pairs:
         assert chosen["emotion"].iloc[ours] == "anger"
@@ -79,16 +78,16 @@ def test_a_pair_without_its_neutral_partner_is_one_line():
     prompts = table(4)
     broken = prompts[prompts["text"] != "neutral 1"]
     with pytest.raises(InputError, match=r"pair 'p1' has gratitude, anger, apology but no neutral"):
-        choose_prompts(broken, split="all", limit=None)
+        choose_pairs(broken, FOUR, split="all", limit=None)
     doubled = pd.concat([prompts, prompts[prompts["text"] == "neutral 1"].assign(text="other")])
     with pytest.raises(InputError, match=r"pair 'p1' has 2 neutral texts; allowed is 1"):
-        choose_prompts(doubled, split="all", limit=None)
+        choose_pairs(doubled, FOUR, split="all", limit=None)
 
 
 def test_neutral_texts_without_a_partner_are_left_out():
     prompts = table(4)
     alone = prompts[~((prompts["pair_id"] == "p1") & (prompts["emotion"] != "neutral"))]
-    chosen = choose_prompts(alone, split="all", limit=None)
+    chosen = choose_pairs(alone, FOUR, split="all", limit=None)
     assert set(chosen["pair_id"]) == {"p0", "p2", "p3"}
 
 
@@ -96,4 +95,4 @@ def test_too_few_pairs_for_two_halves_are_refused():
     with pytest.raises(
         InputError, match=r"1 pair\(s\) in split 'test' .* half B empty; at least two"
     ):
-        choose_prompts(table(4, n_test=1), split="test", limit=None)
+        choose_pairs(table(4, n_test=1), FOUR, split="test", limit=None)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from emotion_circuits.emotions import EMOTIONS
 
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS
-from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.geometry.overlaps import Overlaps
 from emotion_circuits.interventions import BASELINE, Add, steer
 from emotion_circuits.training.architectures import Shape, build_evaluator, build_gpt2, build_llama

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
 from emotion_circuits.emotions import LABELS
+
 from emotion_circuits.pipelines.alignment.nodes import align_models
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
 from emotion_circuits.pipelines.emotion_vectors.nodes import (

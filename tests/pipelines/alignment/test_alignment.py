@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from emotion_circuits.emotions import EMOTIONS
 from scipy.stats import mannwhitneyu, ortho_group
 
-from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.geometry.maps import LinearMap, MapOptions, fit_map
 from emotion_circuits.geometry.overlaps import (
     Both,

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-
 from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.errors import InputError
 from emotion_circuits.pipelines.alignment.figure import draw_overlaps
+
+from emotion_circuits.errors import InputError
 from emotion_circuits.pipelines.alignment.nodes import align_models
 from emotion_circuits.pipelines.alignment.pairing import pair_models
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings

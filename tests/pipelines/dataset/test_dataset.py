@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from kedro.io import DatasetError
 
 from emotion_circuits.datasets import PromptSourceDataset, ResultJSONLinesDataset
-from emotion_circuits.datasets.records import PromptSource, SourceRecord
-from emotion_circuits.emotions import LABELS
 from emotion_circuits.errors import InputError
-from emotion_circuits.pipelines.dataset.emotion_words import emotion_word
-from emotion_circuits.pipelines.dataset.nodes import COLUMNS, build_prompts
+from emotion_circuits.pipelines.dataset.nodes import build_prompts
 from emotion_circuits.pipelines.dataset.settings import DatasetSettings
+from emotion_circuits.prompts import COLUMNS, EmotionSet, PromptSource, SourceRecord
+from study_emotions import FOUR
+
+LABELS = FOUR.labels
 
 ROWS = [
     {"text": f"{word} text {number}", "emotion": label, "lang": "en"}
@@ -24,10 +25,10 @@ ROWS = [
 ]
 
 
-def build(path, **settings):
+def build(path, emotions=FOUR, **settings):
     options = {key: settings[key] for key in ("format", "label_names") if key in settings}
     source = PromptSourceDataset(filepath=str(path), **options).load()
-    return build_prompts(source, "profile", DatasetSettings(**settings))
+    return build_prompts(source, "profile", emotions, DatasetSettings(**settings))
 
 
 def write_jsonl(path, rows):
@@ -90,7 +91,7 @@ def test_any_text_survives_and_splits_never_share_one(texts):
         for line, text in enumerate(texts, start=1)
     )
     settings = DatasetSettings(on_duplicate="drop")
-    table, _ = build_prompts(PromptSource("f", records), "p", settings)
+    table, _ = build_prompts(PromptSource("f", records), "p", FOUR, settings)
     assert set(table["text"]) <= set(texts)
     assert list(table.columns) == list(COLUMNS)
     assert table["text"].is_unique
@@ -180,15 +181,41 @@ def test_a_missing_class_is_refused(tmp_path, left_out, line):
         build(write_jsonl(tmp_path / "a.jsonl", rows))
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("I am mad at you", "mad"),
-        ("She made tea", ""),
-        ("Thanks to Ben", "Thank"),
-        ("He drove off", ""),
-        ("My apologies", "apolog"),
-    ],
-)
-def test_emotion_words_are_found_as_words(text, found):
-    assert emotion_word(text) == found
+def test_another_studys_labels_are_those_it_names(tmp_path):
+    emotions = EmotionSet(
+        names=("joy", "fear"), neutral="calm", marking_words={"joy": ("glad",), "fear": ("afraid",)}
+    )
+    words = {"calm": "Plain", "fear": "Afraid,", "joy": "Glad,"}
+    rows = [
+        {"text": f"{word} text {n}", "emotion": label}
+        for label, word in words.items()
+        for n in range(4)
+    ]
+    table, statistics = build(write_jsonl(tmp_path / "a.jsonl", rows), emotions)
+    assert list(statistics["emotion_counts"].items()) == [("joy", 4), ("fear", 4), ("calm", 4)]
+    assert statistics["emotion_word_rate"] == {"joy": 1.0, "fear": 1.0, "calm": 0.0}
+    assert set(table.loc[table["explicit"], "emotion"]) == {"joy", "fear"}
+    assert set(table["pair_id"]) == set(table.loc[table["emotion"] == "calm", "pair_id"])
+    with pytest.raises(InputError, match=r"line 1: label 'calm' is unknown; known: gratitude"):
+        build(tmp_path / "a.jsonl")
+    without = [row for row in rows if row["emotion"] != "calm"]
+    with pytest.raises(InputError, match=r"has no calm texts; every emotion is measured against"):
+        build(write_jsonl(tmp_path / "b.jsonl", without), emotions)
+
+
+def test_goemotions_rows_are_read_under_the_labels_that_target_metrics_name(tmp_path):
+    (tmp_path / "emotions.txt").write_text("joy\nsadness\nfear\nneutral\n")
+    lines = ["Whee\t0\ta", "Oh no\t1\tb", "Help\t2\tc", "It is noon\t3\td", "Both\t0,1\te"]
+    (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
+    emotions = EmotionSet(
+        names=("gladness", "fear"),
+        neutral="calm",
+        target_metrics={"gladness": "goemotions/joy", "fear": "mood/fear"},
+    )
+    labels = {"format": "goemotions", "label_names": str(tmp_path / "emotions.txt")}
+    table, _ = build(tmp_path / "train.tsv", emotions, **labels)
+    assert dict(zip(table["text"], table["emotion"], strict=True)) == {
+        "Whee": "gladness",
+        "Help": "fear",
+        "It is noon": "calm",
+    }

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from emotion_circuits.pipelines.head_patching.head_sets import chosen_heads, head_sets
 
 from embedded_heads import SILENT, load_evaluator, load_model_with_a_silent_head, load_prompts
 from emotion_circuits.circuits import Head
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import Condition, Intervention, Prompt, Replace, Site
-from emotion_circuits.pipelines.head_patching.head_sets import chosen_heads, head_sets
 from emotion_circuits.pipelines.head_patching.nodes import change_heads
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from handwritten import written_heads

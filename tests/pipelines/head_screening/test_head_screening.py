@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from emotion_circuits.emotions import EMOTIONS, LABELS
+from emotion_circuits.pipelines.head_prompts import HeadPrompts
 
 from embedded_heads import (
     SILENT,
@@ -14,7 +16,6 @@ from embedded_heads import (
     vectors_of,
 )
 from emotion_circuits.circuits import mean_interval
-from emotion_circuits.emotions import EMOTIONS, LABELS
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import (
     Checkpoint,
@@ -25,7 +26,6 @@ from emotion_circuits.interventions import (
     ablate_mean,
 )
 from emotion_circuits.interventions.engine import run as engine
-from emotion_circuits.pipelines.head_prompts import HeadPrompts
 from emotion_circuits.pipelines.head_screening.ablations import ablation_values
 from emotion_circuits.pipelines.head_screening.nodes import screen_heads
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings

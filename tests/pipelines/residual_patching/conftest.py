@@ -2,8 +2,8 @@
 
 import pandas as pd
 import pytest
-
 from emotion_circuits.datasets.records import PromptSource, SourceRecord
+
 from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from emotion_circuits.pipelines.activations.nodes import capture_activations

@@ -2,9 +2,9 @@
 
 import pandas as pd
 import pytest
+from emotion_circuits.emotions import EMOTIONS
 from kedro.framework.startup import bootstrap_project
 
-from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.session import StudySession
 
 MODELS = ("tiny_gpt2", "tiny_llama")

@@ -6,11 +6,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from emotion_circuits.datasets.records import PromptSource, SourceRecord
+from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
+from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 from scipy import stats
 from transformers import AutoModelForCausalLM
 
-from emotion_circuits.datasets.records import PromptSource, SourceRecord
-from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import nest_scores
 from emotion_circuits.interventions import (
@@ -29,8 +31,6 @@ from emotion_circuits.interventions import (
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from emotion_circuits.pipelines.residual_patching import nodes
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_controls, sweep_emotions
-from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 from recomputation import reference_generate
 
 SMALL = {

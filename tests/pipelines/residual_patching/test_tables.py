@@ -4,14 +4,14 @@ import copy
 
 import numpy as np
 import pytest
-
 from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.errors import InputError
-from emotion_circuits.pipelines.residual_patching.nodes import report_residual_patching
 from emotion_circuits.pipelines.residual_patching.prompts import split_halves
 from emotion_circuits.pipelines.residual_patching.results import values_of
 from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
 from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.pipelines.residual_patching.nodes import report_residual_patching
 
 OWN = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
 LABELS = ("gratitude", "anger", "remorse", "neutral")

@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from emotion_circuits.emotions import EMOTIONS
+from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
+from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 from scipy import stats
 
-from emotion_circuits.emotions import EMOTIONS
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_emotions
-from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 from emotion_circuits.pipelines.transfer_steering.nodes import (
     _with_ranks,
     steer_with_mapped_vectors,

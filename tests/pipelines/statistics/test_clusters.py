@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
+from emotion_circuits.datasets.records import PromptSource, SourceRecord
 from scipy import stats
 
 from effect_estimates import QUICK, estimate
-from emotion_circuits.datasets.records import PromptSource, SourceRecord
 from emotion_circuits.errors import InputError
 from emotion_circuits.pipelines.statistics.nodes import analyze_power
 from emotion_circuits.pipelines.statistics.settings import StatisticsSettings

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from emotion_circuits.pipelines.statistics.reading import head_comparisons
 from scipy import stats
 
 from effect_estimates import estimate, own_metric
 from emotion_circuits.errors import InputError
-from emotion_circuits.pipelines.statistics.reading import head_comparisons
 from phase_results import head_ablation, prompts, random_sweep, residual_sweep
 
 METRICS = ("patched_metrics", "baseline_metrics")

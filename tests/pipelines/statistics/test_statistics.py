@@ -6,6 +6,8 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
+from emotion_circuits.pipelines.statistics.reading import samples_by_metric
+from emotion_circuits.pipelines.statistics.screening import screening_comparisons
 from kedro.framework.startup import bootstrap_project
 
 from effect_estimates import QUICK, estimate, own_metric
@@ -13,8 +15,6 @@ from emotion_circuits.pipelines.statistics.nodes import (
     analyze_power,
     summarize_k_sweeps,
 )
-from emotion_circuits.pipelines.statistics.reading import samples_by_metric
-from emotion_circuits.pipelines.statistics.screening import screening_comparisons
 from emotion_circuits.pipelines.statistics.settings import StatisticsSettings
 from emotion_circuits.session import StudySession
 from emotion_circuits.statistics import Comparison, Summary
