@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from transformers import AutoModelForCausalLM
 
 from architectures import ARCHITECTURES, save_architecture
 from emotion_circuits.circuits import (
-    ablate_heads,
     ablation_estimates,
     cue_attention,
     direct_write,
@@ -17,12 +15,10 @@ from emotion_circuits.circuits import (
     head_writes,
     log_odds,
     log_odds_target,
-    mean_interval,
-    mean_outputs,
     projection_target,
     rank_agreement,
-    ratio_interval,
 )
+from emotion_circuits.experiments.head_conditions import ablate_heads
 from emotion_circuits.interventions import Row, capture_heads, read_logits
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from handwritten import keep_mlp, written_heads, written_logits
@@ -211,17 +207,6 @@ def test_log_odds_are_those_of_the_softmax():
     )
 
 
-def test_means_count_prompts_and_labels_alike_and_leave_bos_out():
-    def constant(value, n):
-        z = torch.full((1, n, 1, 2), float(value))
-        z[:, 0] = 1e6
-        return z
-
-    z = {0: constant(1, 3), 1: constant(3, 30), 2: constant(10, 2)}
-    labels = {0: "anger", 1: "anger", 2: "neutral"}
-    assert mean_outputs(z, labels, n_special=1).flatten().tolist() == [6.0, 6.0]
-
-
 def test_agreement_is_perfect_reversed_and_absent():
     scores = np.arange(10.0)
     assert rank_agreement(scores, scores**3) == (pytest.approx(1), 1.0, 0.2, 2)
@@ -232,59 +217,6 @@ def test_agreement_is_perfect_reversed_and_absent():
     drawn = [rank_agreement(rng.normal(size=20), rng.normal(size=20)) for _ in range(500)]
     assert np.mean([item.recall for item in drawn]) == pytest.approx(0.2, abs=0.03)
     assert np.mean([item.spearman for item in drawn]) == pytest.approx(0, abs=0.04)
-
-
-def test_intervals_agree_with_scipys_bootstrap():
-    rng = np.random.default_rng(0)
-    whole = rng.normal(2, 1, 40)
-    part = 0.5 * whole + rng.normal(0, 0.5, 40)
-    seen = ratio_interval(part, whole, n_bootstrap=4000, seed=1)
-    wanted = stats.bootstrap(
-        (part, whole),
-        lambda a, b, axis: a.mean(axis) / b.mean(axis),
-        paired=True,
-        method="percentile",
-        n_resamples=4000,
-        rng=np.random.default_rng(2),
-    ).confidence_interval
-    assert seen.value == pytest.approx(part.mean() / whole.mean())
-    # Two sets of 4,000 resamples: their quantiles differ by a few percent of the width.
-    width = wanted.high - wanted.low
-    assert abs(seen.lower - wanted.low) < 0.08 * width
-    assert abs(seen.upper - wanted.high) < 0.08 * width
-    mean, lower, upper = mean_interval(part[None], n_bootstrap=4000, seed=1)
-    reference = stats.bootstrap(
-        (part,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(2)
-    ).confidence_interval
-    assert mean[0] == pytest.approx(part.mean())
-    assert abs(lower[0] - reference.low) < 0.08 * (reference.high - reference.low)
-    assert abs(upper[0] - reference.high) < 0.08 * (reference.high - reference.low)
-
-
-def test_intervals_of_a_share_cover_it():
-    rng = np.random.default_rng(0)
-    inside = 0
-    for trial in range(500):
-        whole = rng.normal(2, 1, 60)
-        part = 0.3 * whole + rng.normal(0, 0.5, 60)
-        seen = ratio_interval(part, whole, n_bootstrap=1000, seed=trial)
-        inside += seen.lower <= 0.3 <= seen.upper
-    # 95 % ± three standard errors of 500 trials.
-    assert 0.92 <= inside / 500 <= 0.98
-
-
-def test_a_share_of_nothing_has_no_interval():
-    zeros = np.zeros(5)
-    assert np.isnan(ratio_interval(np.ones(5), zeros, n_bootstrap=10, seed=0).value)
-    rng = np.random.default_rng(0)
-    noise = rng.normal(0, 1, 30)
-    seen = ratio_interval(
-        rng.normal(0, 1, 30), noise - noise.mean() + 1e-3, n_bootstrap=200, seed=0
-    )
-    assert np.isnan(seen.lower)
-    one = ratio_interval(np.ones(1), np.ones(1), n_bootstrap=10, seed=0)
-    assert one.value == 1
-    assert np.isnan(one.lower)
 
 
 def test_what_is_written_out_is_not_touched_by_idle_edits(loaded):

@@ -5,7 +5,6 @@ import re
 
 import pandas as pd
 import pytest
-from emotion_circuits.emotions import LABELS
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -20,6 +19,7 @@ from emotion_circuits.embedded_world import (
     generate_reactions,
     generate_texts,
 )
+from emotion_circuits.embedded_world.emotions import LABELS
 from emotion_circuits.embedded_world.events import I, leaning_of
 from emotion_circuits.embedded_world.lexicon import ACTS, OBJECTS, PEOPLE
 from emotion_circuits.embedded_world.phrasings import CORES

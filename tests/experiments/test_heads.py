@@ -5,14 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_circuits.circuits import (
-    ablate_heads,
-    format_heads,
-    parse_heads,
-    patch_heads,
-    random_heads,
-)
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.head_conditions import ablate_heads, patch_heads
+from emotion_circuits.experiments.heads import format_heads, parse_heads, random_heads
 
 SHAPE = {"n_layers": 3, "n_heads": 4}
 EVERY = [(layer, head) for layer in range(3) for head in range(4)]

@@ -6,8 +6,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from architectures import ARCHITECTURES, save_architecture
-from emotion_circuits.circuits import ablate_heads, aligned_positions, patch_heads
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.head_conditions import (
+    ablate_heads,
+    aligned_positions,
+    patch_heads,
+)
 from emotion_circuits.interventions import (
     BASELINE,
     Condition,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from architectures import ARCHITECTURES, save_architecture
-from emotion_circuits.circuits import patch_heads
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.head_conditions import patch_heads
 from emotion_circuits.interventions import (
     BASELINE,
     Add,

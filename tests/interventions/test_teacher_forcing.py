@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from architectures import ARCHITECTURES, save_architecture
-from emotion_circuits.circuits import ablate_heads
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import continuation_nll
+from emotion_circuits.experiments.head_conditions import ablate_heads
 from emotion_circuits.interventions import (
     BASELINE,
     Condition,

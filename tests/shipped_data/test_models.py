@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from emotion_circuits.emotions import LABELS
 from sklearn.metrics import roc_auc_score
 from transformers import (
     AutoModelForCausalLM,
@@ -17,6 +16,7 @@ from transformers import (
 )
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
+from emotion_circuits.embedded_world.emotions import LABELS
 from emotion_circuits.pipelines.embedded_models.nodes import write_prompts
 from emotion_circuits.pipelines.embedded_models.settings import EmbeddedModelSettings
 from emotion_circuits.training.architectures import EVALUATORS

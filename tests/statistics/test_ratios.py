@@ -1,9 +1,63 @@
-"""Intervals over clusters and over random sets against loops, and their coverage."""
+"""Intervals against scipy, and over clusters and random sets against loops; their coverage."""
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from emotion_circuits.statistics.ratios import mean_interval, ratio_interval
+
+
+def test_intervals_agree_with_scipys_bootstrap():
+    rng = np.random.default_rng(0)
+    whole = rng.normal(2, 1, 40)
+    part = 0.5 * whole + rng.normal(0, 0.5, 40)
+    seen = ratio_interval(part, whole, n_bootstrap=4000, seed=1)
+    wanted = stats.bootstrap(
+        (part, whole),
+        lambda a, b, axis: a.mean(axis) / b.mean(axis),
+        paired=True,
+        method="percentile",
+        n_resamples=4000,
+        rng=np.random.default_rng(2),
+    ).confidence_interval
+    assert seen.value == pytest.approx(part.mean() / whole.mean())
+    # Two sets of 4,000 resamples: their quantiles differ by a few percent of the width.
+    width = wanted.high - wanted.low
+    assert abs(seen.lower - wanted.low) < 0.08 * width
+    assert abs(seen.upper - wanted.high) < 0.08 * width
+    mean, lower, upper = mean_interval(part[None], n_bootstrap=4000, seed=1)
+    reference = stats.bootstrap(
+        (part,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert mean[0] == pytest.approx(part.mean())
+    assert abs(lower[0] - reference.low) < 0.08 * (reference.high - reference.low)
+    assert abs(upper[0] - reference.high) < 0.08 * (reference.high - reference.low)
+
+
+def test_intervals_of_a_share_cover_it():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for trial in range(500):
+        whole = rng.normal(2, 1, 60)
+        part = 0.3 * whole + rng.normal(0, 0.5, 60)
+        seen = ratio_interval(part, whole, n_bootstrap=1000, seed=trial)
+        inside += seen.lower <= 0.3 <= seen.upper
+    # 95 % ± three standard errors of 500 trials.
+    assert 0.92 <= inside / 500 <= 0.98
+
+
+def test_a_share_of_nothing_has_no_interval():
+    zeros = np.zeros(5)
+    assert np.isnan(ratio_interval(np.ones(5), zeros, n_bootstrap=10, seed=0).value)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 1, 30)
+    seen = ratio_interval(
+        rng.normal(0, 1, 30), noise - noise.mean() + 1e-3, n_bootstrap=200, seed=0
+    )
+    assert np.isnan(seen.lower)
+    one = ratio_interval(np.ones(1), np.ones(1), n_bootstrap=10, seed=0)
+    assert one.value == 1
+    assert np.isnan(one.lower)
 
 
 def clustered(rng, n_clusters=20, size=3, mean=0.0):

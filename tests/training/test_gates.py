@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from emotion_circuits.emotions import EMOTIONS
 
-from emotion_circuits.embedded_world.reactions import GOEMOTIONS
+from emotion_circuits.embedded_world.emotions import EMOTIONS
 from emotion_circuits.geometry.overlaps import Overlaps
-from emotion_circuits.interventions import BASELINE, Add, steer
+from emotion_circuits.interventions import Add, steer
 from emotion_circuits.training.architectures import Shape, build_evaluator, build_gpt2, build_llama
 from emotion_circuits.training.gate_tables import _summary, verdicts
 from emotion_circuits.training.gates import heads
 from emotion_circuits.training.gates.continuations import (
+    AS_IT_IS,
     MAX_NEW_TOKENS,
+    as_evaluator,
     continue_greedily,
     with_hook_points,
 )
@@ -55,6 +56,11 @@ def goemotions():
     return Trained(enlarged(evaluator), tokenizer, {"name": "goemotions"})
 
 
+@pytest.fixture(scope="module")
+def reader(goemotions):
+    return as_evaluator(goemotions)
+
+
 def ids_of(trained, prompt):
     return [
         trained.tokenizer.bos_token_id,
@@ -84,7 +90,7 @@ def recomputed(trained, prompt, change):
 
 
 @pytest.mark.parametrize("layer", [0, 2])
-def test_steering_is_recomputation_without_a_cache(trained, model, goemotions, layer):
+def test_steering_is_recomputation_without_a_cache(trained, model, reader, layer):
     torch.manual_seed(1)
     vector = torch.randn(SHAPE.d_model)
 
@@ -97,31 +103,42 @@ def test_steering_is_recomputation_without_a_cache(trained, model, goemotions, l
         return blocks_of(trained.model)[layer].register_forward_hook(hook)
 
     steered = steer("steered", Add(vector), layer, alpha=2.0)
-    said = continue_greedily(model, goemotions, PROMPTS, [BASELINE, steered])
-    for row, prompt in enumerate(PROMPTS):
+    conditions = [AS_IT_IS, (steered, {"kind": "emotion"})]
+    outcomes = continue_greedily(model, reader, PROMPTS, conditions)
+    said = outcomes.where(kind="emotion").table.set_index("prompt")
+    for prompt in PROMPTS:
         text, nll = recomputed(trained, prompt, change)
-        assert said["steered"].texts[row] == text
-        assert said["steered"].nll[row] == pytest.approx(nll, abs=1e-4)
-    assert said["steered"].texts != said["baseline"].texts
+        assert said.loc[prompt, "text"] == text
+        assert said.loc[prompt, "fluency"] == pytest.approx(nll, abs=1e-4)
+    assert said["text"].tolist() != outcomes.baseline.table["text"].tolist()
 
 
-def test_scores_belong_to_their_texts(model, goemotions):
+@torch.no_grad()
+def read_alone(goemotions, text):
+    """What the classifier says of a text, which it reads without the blanks around it."""
+    ids = goemotions.tokenizer(text.strip(), return_tensors="pt").input_ids
+    return goemotions.model(input_ids=ids).logits[0].sigmoid()
+
+
+def test_scores_belong_to_their_texts(model, goemotions, reader):
     vector = Add(torch.ones(SHAPE.d_model))
-    conditions = [BASELINE, *(steer(str(layer), vector, layer) for layer in range(3))]
-    said = continue_greedily(model, goemotions, PROMPTS, conditions)
-    for part in said.values():
-        for text, scores in zip(part.texts, part.scores, strict=True):
-            ids = goemotions.tokenizer(text, return_tensors="pt").input_ids
-            with torch.no_grad():
-                wanted = goemotions.model(input_ids=ids).logits[0].sigmoid()
-            np.testing.assert_allclose(scores, wanted, atol=1e-5)
+    steered = [(steer(str(n), vector, n), {"kind": "emotion", "layer": n}) for n in range(3)]
+    outcomes = continue_greedily(model, reader, PROMPTS, [AS_IT_IS, *steered])
+    assert len(outcomes) == len(PROMPTS) * 4
+    texts = outcomes.table["text"]
+    assert texts.nunique() > 1
+    for text, scores in zip(texts, outcomes.values(reader.keys), strict=True):
+        np.testing.assert_allclose(scores, read_alone(goemotions, text), atol=1e-5)
 
 
-def test_a_heads_change_is_that_of_zeroing_its_part_of_the_prompt(trained, model, goemotions):
+def test_a_heads_change_is_that_of_zeroing_its_part_of_the_prompt(
+    trained, model, goemotions, reader
+):
     """Against a hook on the output projection, with a column of labels for each prompt."""
-    columns = np.array([GOEMOTIONS.index(name) for name in ("anger", "gratitude", "remorse")])
-    changes = heads._changes(model, goemotions, PROMPTS, columns)
-    base = continue_greedily(model, goemotions, PROMPTS)[BASELINE.name]
+    own = [f"goemotions/{label}" for label in ("anger", "gratitude", "remorse")]
+    columns = [reader.keys.index(key) for key in own]
+    changes = heads._changes(model, reader, PROMPTS, own)
+    base = continue_greedily(model, reader, PROMPTS).values(reader.keys)
     width = SHAPE.d_model // SHAPE.n_heads
     for layer, head in ((0, 1), (2, 3)):
         block = blocks_of(trained.model)[layer]
@@ -138,11 +155,9 @@ def test_a_heads_change_is_that_of_zeroing_its_part_of_the_prompt(trained, model
 
         for row, prompt in enumerate(PROMPTS):
             text, _ = recomputed(trained, prompt, change)
-            ids = goemotions.tokenizer(text, return_tensors="pt").input_ids
-            with torch.no_grad():
-                score = goemotions.model(input_ids=ids).logits[0, columns[row]].sigmoid()
+            score = float(read_alone(goemotions, text)[columns[row]])
             found = changes[layer * SHAPE.n_heads + head, row]
-            assert found == pytest.approx(float(score) - base.scores[row, columns[row]], abs=1e-5)
+            assert found == pytest.approx(score - base[row, columns[row]], abs=1e-5)
     assert np.abs(changes).max() > 0
 
 
