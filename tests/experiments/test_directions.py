@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 import torch
-from emotion_circuits.pipelines.residual_patching.conditions import build_conditions
-from emotion_circuits.pipelines.residual_patching.directions import (
+from scipy import stats
+
+from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.directions import (
     project,
     random_control,
     shuffled_controls,
     vectors_at,
 )
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
-from scipy import stats
-
-from emotion_circuits.errors import InputError
-from emotion_circuits.interventions import Add, AddInSubspace, Listed, ProjectOut, Site, Window
+from emotion_circuits.geometry import pool_positions
+from emotion_circuits.interventions import AddInSubspace
+from study_emotions import FOUR
 
 D_MODEL, LAYERS = 24, [1, 3]
-LABELS = ["gratitude", "anger", "apology", "neutral"]
+LABELS = list(FOUR.labels)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,11 @@ def vectors(activations):
     }
 
 
+def shuffle(activations, vectors, seeds):
+    pooled = pool_positions(activations, FOUR, hook_point="resid_post")
+    return shuffled_controls(pooled, vectors, seeds, split="train")
+
+
 def test_a_random_direction_has_the_length_of_its_vector_and_comes_back_from_its_seed():
     vector = np.random.default_rng(3).normal(size=D_MODEL) * 7
     drawn = [random_control(vector, seed) for seed in range(200)]
@@ -77,7 +82,7 @@ def test_a_random_direction_has_the_length_of_its_vector_and_comes_back_from_its
 
 def test_a_shuffled_vector_is_the_difference_of_means_of_shuffled_labels(activations, vectors):
     at = vectors_at(vectors, "all", "resid_post")
-    found = shuffled_controls(activations, vectors, at, {"anger": [11, 12]})
+    found = shuffle(activations, at, {"anger": [11, 12]})
     rows = [r for r in range(60) if activations["labels"][r] == "anger"]
     others = [r for r in range(60) if activations["labels"][r] == "neutral"]
     stream = activations["resid_post"][:, :, 0].numpy()
@@ -100,7 +105,7 @@ def test_a_shuffled_vector_is_the_difference_of_means_of_shuffled_labels(activat
 
 def test_shuffled_vectors_are_short_and_point_either_way(activations, vectors):
     at = vectors_at(vectors, "all", "resid_post")
-    found = shuffled_controls(activations, vectors, at, {"gratitude": list(range(200))})
+    found = shuffle(activations, at, {"gratitude": list(range(200))})
     controls = found["gratitude", 3]
     norm = np.linalg.norm(at["gratitude", 3])
     assert all(np.linalg.norm(c.direction) == pytest.approx(norm) for c in controls)
@@ -114,9 +119,7 @@ def test_held_out_prompts_do_not_touch_shuffled_vectors(activations, vectors):
     spoiled = dict(activations)
     spoiled["resid_post"] = activations["resid_post"].clone()
     spoiled["resid_post"][60:] = 1e6
-    clean, changed = (
-        shuffled_controls(data, vectors, at, {"anger": [1]}) for data in (activations, spoiled)
-    )
+    clean, changed = (shuffle(data, at, {"anger": [1]}) for data in (activations, spoiled))
     np.testing.assert_array_equal(clean["anger", 1][0].direction, changed["anger", 1][0].direction)
 
 
@@ -139,34 +142,3 @@ def test_the_subspace_part_is_what_the_engines_operator_adds():
     basis = np.linalg.qr(rows.T)[0].T
     wanted = AddInSubspace(torch.from_numpy(vector), torch.from_numpy(rows)).parameters()[0]
     np.testing.assert_allclose(project(vector, basis), wanted, atol=1e-5)
-
-
-def test_conditions_say_where_what_when_and_how_much():
-    settings = ResidualPatchingSettings(
-        alphas=[2.0, -1.0], window=3, new_tokens_only=True, schedule="list", strengths=[1.0, 0.5]
-    )
-    directions = [np.eye(4)[0], np.eye(4)[1]]
-    table = build_conditions(
-        "random", "anger", 2, directions, alphas=settings.alphas, settings=settings
-    )
-    assert [tuple(place) for place in table] == [
-        ("random", "anger", 2, 0, 2.0),
-        ("random", "anger", 2, 0, -1.0),
-        ("random", "anger", 2, 1, 2.0),
-        ("random", "anger", 2, 1, -1.0),
-    ]
-    assert len({condition.name for condition in table.values()}) == 4
-    (last,) = list(table.values())[-1].interventions
-    assert last.site == Site("resid_post", 2)
-    assert last.positions == Window(3, new_tokens_only=True)
-    assert last.strength == Listed((-1.0, -0.5))
-    assert isinstance(last.operator, Add)
-    assert last.operator.direction.tolist() == [0, 1, 0, 0]
-
-
-def test_projecting_out_removes_the_vectors_line():
-    settings = ResidualPatchingSettings(operator="project_out", alphas=[1.0])
-    table = build_conditions("emotion", "anger", 0, [np.ones(4)], alphas=[1.0], settings=settings)
-    ((intervention,),) = [condition.interventions for condition in table.values()]
-    assert isinstance(intervention.operator, ProjectOut)
-    np.testing.assert_allclose(intervention.operator.subspace.abs(), 0.5, rtol=1e-6)
