@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from emotion_circuits.emotions import EMOTIONS
 from kedro.framework.startup import bootstrap_project
 
 from emotion_circuits.session import StudySession
+from study_emotions import FOUR
 
 MODELS = ("tiny_gpt2", "tiny_llama")
 
@@ -29,7 +29,7 @@ def folder(project_root, tmp_path_factory):
 @pytest.mark.parametrize("model", MODELS)
 def test_each_emotion_can_be_steered_and_random_directions_cannot(folder, model):
     table = pd.read_csv(folder / f"{model}_selection.csv").set_index("emotion")
-    assert list(table.index) == list(EMOTIONS)
+    assert list(table.index) == list(FOUR.names)
     assert (table["n"] >= 100).all()
     assert (table["random_n"] >= 20).all()
     assert (table["cohen_d"] >= 0.8).all()
@@ -45,6 +45,6 @@ def test_what_is_steered_towards_moves_most(folder, model):
     table = pd.read_csv(folder / f"{model}_specificity.csv")
     own = table[table["target_of"].notna()]
     moved = own.pivot_table(index="steered", columns="target_of", values="mean_diff")
-    moved = moved.loc[list(EMOTIONS), list(EMOTIONS)]
-    assert (moved.to_numpy().argmax(axis=1) == range(len(EMOTIONS))).all()
-    assert (moved.to_numpy().argmax(axis=0) == range(len(EMOTIONS))).all()
+    moved = moved.loc[list(FOUR.names), list(FOUR.names)]
+    assert (moved.to_numpy().argmax(axis=1) == range(len(FOUR.names))).all()
+    assert (moved.to_numpy().argmax(axis=0) == range(len(FOUR.names))).all()

@@ -6,15 +6,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from emotion_circuits.datasets.records import PromptSource, SourceRecord
-from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 from scipy import stats
 from transformers import AutoModelForCausalLM
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import nest_scores
+from emotion_circuits.experiments import choose_conditions
+from emotion_circuits.experiments.contract import read_residual_sweep
+from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import (
     Add,
     AddInSubspace,
@@ -31,7 +30,9 @@ from emotion_circuits.interventions import (
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from emotion_circuits.pipelines.residual_patching import nodes
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_controls, sweep_emotions
+from emotion_circuits.prompts import EmotionSet, PromptSource, SourceRecord
 from recomputation import reference_generate
+from study_emotions import FOUR
 
 SMALL = {
     "split": "fresh",
@@ -49,14 +50,15 @@ SMALL = {
 def run(model, evaluator, vectors, subspaces, activations, prompts, fresh, tmp_path_factory):
     """Sweep emotions, and controls if asked for, with other settings than ``SMALL``."""
 
-    def sweep(controls=False, given=vectors, **settings):
-        chosen = ResidualPatchingSettings(**(SMALL | settings))
+    def sweep(controls=False, given=vectors, study=FOUR, **settings):
+        chosen = SteeringSettings(**(SMALL | settings))
         checkpoint = Checkpoint(tmp_path_factory.mktemp("sweep") / "rows")
         shared = (model, evaluator, given, subspaces)
-        emotions = sweep_emotions(*shared, prompts, fresh, checkpoint, "baseline_smoke", chosen)
+        table = prompts, fresh, checkpoint, "baseline_smoke"
+        emotions = sweep_emotions(*shared, *table, study, chosen)
         if not controls:
             return emotions
-        return emotions, sweep_controls(*shared, activations, emotions, checkpoint, chosen)
+        return emotions, sweep_controls(*shared, activations, emotions, checkpoint, study, chosen)
 
     return sweep
 
@@ -73,6 +75,17 @@ def cells(sweep):
                 yield (emotion, layer, alpha), cell
 
 
+def places_of(nested):
+    return [
+        (e, layer, a) for e, layers in nested.items() for layer, of in layers.items() for a in of
+    ]
+
+
+def choose(sweep, settings):
+    outcomes, limit = read_residual_sweep(sweep), settings.max_fluency_loss
+    return choose_conditions(outcomes, FOUR.target_metrics, max_fluency_loss=limit)
+
+
 def test_the_residual_file_has_the_contracts_keys_and_nesting(both):
     sweep, _ = both
     assert sweep["profile"] == "baseline_smoke"
@@ -81,9 +94,9 @@ def test_the_residual_file_has_the_contracts_keys_and_nesting(both):
     assert sweep["patch_window"] is None
     assert sweep["sequence_length"] == 10
     assert len(sweep["prompts"]) == 5
-    assert list(sweep["sweep_results"]) == list(EMOTIONS)
+    assert list(sweep["sweep_results"]) == list(FOUR.names)
     places = [place for place, _ in cells(sweep)]
-    assert places == [(e, layer, a) for e in EMOTIONS for layer in (1, 3) for a in (0.5, 2.0)]
+    assert places == [(e, layer, a) for e in FOUR.names for layer in (1, 3) for a in (0.5, 2.0)]
     for cell in (sweep["baseline"], *(cell for _, cell in cells(sweep))):
         assert list(cell["texts"]) == list(cell["metrics"]) == sweep["prompts"]
         assert all(isinstance(text, str) for text in cell["texts"].values())
@@ -96,7 +109,7 @@ def test_the_residual_file_has_the_contracts_keys_and_nesting(both):
 def test_the_random_file_has_the_contracts_keys_and_nesting(both):
     sweep, random = both
     assert {"profile", "model", "alpha_values", "num_random"} <= set(random)
-    assert list(random["random_results"]) == list(EMOTIONS)
+    assert list(random["random_results"]) == list(FOUR.names)
     for layers in random["random_results"].values():
         (layer,) = layers  # the one chosen for the emotion
         assert layer in (1, 3)
@@ -106,9 +119,16 @@ def test_the_random_file_has_the_contracts_keys_and_nesting(both):
             records = alphas[0.5]
             assert [record["prompt"] for record in records] == sweep["prompts"]
             assert set(records[0]) >= {"prompt", "text", "metrics"}
-    for place, cell in cells(sweep):
-        emotion, layer, alpha = place
+    # Beside the controls stand the emotions' own texts, wherever there are controls.
+    assert places_of(random["emotion_results"]) == places_of(
+        {
+            emotion: {layer: draws[0] for layer, draws in layers.items()}
+            for emotion, layers in random["random_results"].items()
+        }
+    )
+    for emotion, layer, alpha in places_of(random["emotion_results"]):
         records = random["emotion_results"][emotion][layer][alpha]
+        cell = sweep["sweep_results"][emotion][layer][alpha]
         assert {r["prompt"]: r["text"] for r in records} == cell["texts"]
         assert {r["prompt"]: r["metrics"] for r in records} == cell["metrics"]
 
@@ -214,7 +234,7 @@ def test_any_order_and_any_batch_give_the_same_results(run, both):
 
 def test_a_condition_is_the_same_among_others_and_alone(run, both):
     alone = run(layers=[3], alphas=[2.0])
-    for emotion in EMOTIONS:
+    for emotion in FOUR.names:
         wanted = both[0]["sweep_results"][emotion][3][2.0]
         seen = alone["sweep_results"][emotion][3][2.0]
         assert seen["token_ids"] == wanted["token_ids"]
@@ -277,7 +297,7 @@ def test_vectors_of_nothing_do_nothing_whatever_their_strength(run, vectors):
 def test_baselines_are_drawn_again_when_sampling_and_only_then(run, both):
     assert both[1]["reseeded_results"] == []
     sweep, random = run(controls=True, sampling="temperature", num_random=3, alphas=[0.0, 2.0])
-    for emotion in EMOTIONS:  # the same seeds: a patch of strength zero has the baseline's luck
+    for emotion in FOUR.names:  # the same seeds: a patch of strength zero has the baseline's luck
         assert sweep["sweep_results"][emotion][3][0.0] == sweep["baseline"]
     texts = [tuple(r["text"] for r in records) for records in random["reseeded_results"]]
     assert len(set(texts)) == 3
@@ -290,7 +310,7 @@ def test_controls_run_where_and_as_strong_as_asked(run):
     sweep, random = run(
         controls=True, random_layers=[3], random_alphas="selected", num_random=1, num_shuffled=0
     )
-    choices = choose_conditions(sweep, ResidualPatchingSettings(**SMALL))
+    choices = choose(sweep, SteeringSettings(**SMALL))
     for emotion, layers in random["random_results"].items():
         assert list(layers) == [3]
         assert list(layers[3][0]) == [choices[emotion].alpha]
@@ -298,10 +318,10 @@ def test_controls_run_where_and_as_strong_as_asked(run):
 
 
 def test_a_wrong_target_metric_is_found_before_any_text_is_made(run, monkeypatch):
-    monkeypatch.setattr(nodes, "run_conditions", lambda *_args, **_kwargs: pytest.fail("generated"))
-    targets = ResidualPatchingSettings().target_metrics | {"anger": "goemotions/angr"}
-    with pytest.raises(InputError, match=r"'goemotions/angr' is unknown.* nearest: .*/anger"):
-        run(target_metrics=targets)
+    monkeypatch.setattr(nodes, "run", lambda *_args, **_kwargs: pytest.fail("generated"))
+    study = EmotionSet(target_metrics={"anger": "goemotions/angr"})
+    with pytest.raises(InputError, match=r"'goemotions/angr' is not in .* nearest: .*/anger"):
+        run(study=study)
 
 
 def test_hooks_are_gone_afterwards(model, both):
@@ -345,9 +365,9 @@ def test_random_directions_do_less_than_the_emotion_and_nothing_among_themselves
         controls=True, layers=[3], alphas=[0.5, 0.75], num_random=16, num_shuffled=0,
         max_samples_per_emotion=12, random_alphas="selected", max_fluency_loss=5.0,
     )  # fmt: skip
-    settings = ResidualPatchingSettings(**(SMALL | {"max_fluency_loss": 5.0}))
+    settings = SteeringSettings(**(SMALL | {"max_fluency_loss": 5.0}))
     own = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
-    for emotion, choice in choose_conditions(sweep, settings).items():
+    for emotion, choice in choose(sweep, settings).items():
         baseline = np.array(
             [m["goemotions"][own[emotion]] for m in sweep["baseline"]["metrics"].values()]
         )
@@ -375,10 +395,12 @@ def test_other_architectures_run_the_phase(name, tmp_path, evaluator, prompts):
     micro = load_language_model(ModelSpec(name=name, source=str(source), device="cpu"))
     rng = np.random.default_rng(0)
     vectors = {
-        "emotion_vectors": {e: rng.normal(size=(micro.n_layers, micro.d_model)) for e in EMOTIONS},
+        "emotion_vectors": {
+            e: rng.normal(size=(micro.n_layers, micro.d_model)) for e in FOUR.names
+        },
         "metadata": {"layer_indices": list(range(micro.n_layers)), "hook_pos": "resid_post"},
     }
-    settings = ResidualPatchingSettings(
+    settings = SteeringSettings(
         split="fresh", max_samples_per_emotion=2, alphas=[0.0, 3.0], sequence_length=4, window=3
     )
     short = PromptSource(
@@ -388,8 +410,9 @@ def test_other_architectures_run_the_phase(name, tmp_path, evaluator, prompts):
             for n, text in enumerate(["I looked at her chair.", "We counted 12 books."])
         ),
     )
+    checkpoint = Checkpoint(tmp_path / "c")
     sweep = sweep_emotions(
-        micro, evaluator, vectors, {}, prompts, short, Checkpoint(tmp_path / "c"), "p", settings
+        micro, evaluator, vectors, {}, prompts, short, checkpoint, "p", FOUR, settings
     )
     assert all(
         alphas[0.0] == sweep["baseline"]

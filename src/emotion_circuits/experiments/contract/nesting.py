@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,11 @@ from emotion_circuits.experiments.outcomes import Outcomes, nest
 Line = dict[str, Any]
 # Coordinates of lines that no direction was added to.
 UNSTEERED: Mapping[str, Any] = {"emotion": "", "layer": None, "draw": 0, "alpha": None}
+# Every coordinate that lines of a file may have.
+_COORDINATES: Final = (
+    *("prompt", "kind", "record", "emotion", "layer", "head", "heads", "variant", "control"),
+    *("draw", "alpha"),
+)
 
 
 def nested(items: Iterable[tuple[tuple[Any, ...], Any]]) -> dict[Any, Any]:
@@ -121,6 +126,10 @@ def flat(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def outcomes_of(lines: Iterable[Line]) -> Outcomes:
-    """Put lines that were read from a file into a table."""
-    table = pd.DataFrame(list(lines))
+    """Put lines that were read from a file into a table.
+
+    A file without results gives a table without lines, which has its coordinates all the same.
+    """
+    listed = list(lines)
+    table = pd.DataFrame(listed, columns=None if listed else list(_COORDINATES))
     return Outcomes(table.astype({name: "Int64" for name in ("layer", "head") if name in table}))

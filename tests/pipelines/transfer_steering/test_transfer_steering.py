@@ -3,21 +3,22 @@
 import numpy as np
 import pandas as pd
 import pytest
-from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.pipelines.residual_patching.selection import choose_conditions
-from emotion_circuits.pipelines.residual_patching.settings import ResidualPatchingSettings
 from scipy import stats
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments import choose_conditions
+from emotion_circuits.experiments.contract import read_residual_sweep
+from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_emotions
 from emotion_circuits.pipelines.transfer_steering.nodes import (
     _with_ranks,
     steer_with_mapped_vectors,
 )
+from study_emotions import FOUR
 
 LAYERS = [1, 3]
-SETTINGS = ResidualPatchingSettings(
+SETTINGS = SteeringSettings(
     split="fresh",
     max_samples_per_emotion=12,
     layers=[3],
@@ -33,16 +34,16 @@ SETTINGS = ResidualPatchingSettings(
 def residual_sweep(model, evaluator, vectors, subspaces, prompts, fresh, tmp_path_factory):
     checkpoint = Checkpoint(tmp_path_factory.mktemp("sweep") / "rows")
     return sweep_emotions(
-        model, evaluator, vectors, subspaces, prompts, fresh, checkpoint, "p", SETTINGS
+        model, evaluator, vectors, subspaces, prompts, fresh, checkpoint, "p", FOUR, SETTINGS
     )
 
 
 def mapped_by(vectors, change):
     """What phase 4 gives for a map that does `change` to the model's own vectors."""
-    own = {emotion: vectors["emotion_vectors"][emotion][LAYERS] for emotion in EMOTIONS}
+    own = {emotion: vectors["emotion_vectors"][emotion][LAYERS] for emotion in FOUR.names}
     rng = np.random.default_rng(0)
     return {
-        "emotion_vectors": {emotion: change(emotion, own) for emotion in EMOTIONS},
+        "emotion_vectors": {emotion: change(emotion, own) for emotion in FOUR.names},
         "random_vectors": {emotion: rng.normal(size=(5, *own[emotion].shape)) for emotion in own},
         "metadata": {
             "model_name": "tiny_gpt2",
@@ -58,7 +59,7 @@ def steer(model, evaluator, vectors, subspaces, residual_sweep):
     def run(change):
         mapped = mapped_by(vectors, change)
         return steer_with_mapped_vectors(
-            model, evaluator, mapped, vectors, subspaces, residual_sweep, SETTINGS
+            model, evaluator, mapped, vectors, subspaces, residual_sweep, FOUR, SETTINGS
         )
 
     return run
@@ -67,6 +68,11 @@ def steer(model, evaluator, vectors, subspaces, residual_sweep):
 @pytest.fixture(scope="module")
 def perfect(steer):
     return steer(lambda emotion, own: 7.0 * own[emotion])
+
+
+def choose(sweep):
+    outcomes, limit = read_residual_sweep(sweep), SETTINGS.max_fluency_loss
+    return choose_conditions(outcomes, FOUR.target_metrics, max_fluency_loss=limit)
 
 
 def effects(table, vector):
@@ -79,11 +85,11 @@ def test_a_perfect_map_does_what_the_models_own_vector_does(perfect, residual_sw
     np.testing.assert_allclose(mapped["cosine_own"], 1.0, rtol=1e-6)
     for column in ("mean_baseline", "mean_patched", "mean_diff"):
         np.testing.assert_allclose(own[column], mapped[column], atol=1e-6)
-    choices = choose_conditions(residual_sweep, SETTINGS)
+    choices = choose(residual_sweep)
     confirm = residual_sweep["halves"]["confirm"]
     for emotion, choice in choices.items():
         row = own[(own["emotion"] == emotion) & own["metric_name"].str.startswith("goemotions")]
-        metric, label = SETTINGS.target_metrics[emotion].split("/")
+        metric, label = FOUR.target_metrics[emotion].split("/")
         cell = residual_sweep["sweep_results"][emotion][choice.layer][choice.alpha]["metrics"]
         before = residual_sweep["baseline"]["metrics"]
         wanted = np.mean([cell[p][metric][label] - before[p][metric][label] for p in confirm])
@@ -99,7 +105,7 @@ def test_a_map_to_nothing_or_to_anothers_vector_is_told_apart(perfect, steer):
     nothing = steer(lambda emotion, own: 0 * own[emotion])
     assert (effects(nothing, "mapped")["mean_diff"] == 0).all()
     turned = steer(
-        lambda emotion, own: own[EMOTIONS[(EMOTIONS.index(emotion) + 1) % len(EMOTIONS)]]
+        lambda emotion, own: own[FOUR.names[(FOUR.names.index(emotion) + 1) % len(FOUR.names)]]
     )
     own, other = effects(perfect, "own"), effects(turned, "mapped")
     assert (other["cosine_own"] < 0.99).all()
@@ -127,7 +133,7 @@ def test_a_sweep_at_layers_that_were_not_mapped_is_one_line(
     mapped["metadata"]["layer_indices"] = [0, 2]
     with pytest.raises(InputError, match=r"steered at layer 3 only, .* layers 0, 2"):
         steer_with_mapped_vectors(
-            model, evaluator, mapped, vectors, subspaces, residual_sweep, SETTINGS
+            model, evaluator, mapped, vectors, subspaces, residual_sweep, FOUR, SETTINGS
         )
 
 
@@ -144,15 +150,18 @@ def test_what_steers_as_own_is_what_was_chosen_with_a_subspace_too(
         fresh,
         Checkpoint(tmp_path / "rows"),
         "p",
+        FOUR,
         settings,
     )
     mapped = mapped_by(vectors, lambda emotion, own: own[emotion])
-    table = steer_with_mapped_vectors(model, evaluator, mapped, vectors, subspaces, sweep, settings)
+    table = steer_with_mapped_vectors(
+        model, evaluator, mapped, vectors, subspaces, sweep, FOUR, settings
+    )
     # The whole vector is another than its part in the subspace, so this tells them apart.
     assert (table.loc[table["vector"] == "mapped", "cosine_own"] < 0.999).all()
     confirm, before = sweep["halves"]["confirm"], sweep["baseline"]["metrics"]
-    for emotion, choice in choose_conditions(sweep, settings).items():
-        metric, label = settings.target_metrics[emotion].split("/")
+    for emotion, choice in choose(sweep).items():
+        metric, label = FOUR.target_metrics[emotion].split("/")
         cell = sweep["sweep_results"][emotion][choice.layer][choice.alpha]["metrics"]
         wanted = np.mean([cell[p][metric][label] - before[p][metric][label] for p in confirm])
         own = table[

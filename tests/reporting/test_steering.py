@@ -1,0 +1,49 @@
+"""Figures of steering show what the tables say."""
+
+import copy
+
+import pytest
+
+from emotion_circuits.pipelines.residual_patching.nodes import report_residual_patching
+from planted_sweep import SETTINGS, idle_controls, planted_sweep
+from study_emotions import FOUR
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    return planted_sweep()
+
+
+@pytest.fixture(scope="module")
+def controls():
+    return idle_controls()
+
+
+@pytest.fixture(scope="module")
+def report(sweep, controls):
+    return report_residual_patching(sweep, controls, FOUR, SETTINGS)
+
+
+def test_figures_draw_each_layer_and_each_target(report):
+    names = [trace.name for trace in report.dose_figure.data]
+    assert names.count("layer 0") == names.count("layer 2") == 6
+    assert names.count("random directions, middle 95 %") == 3
+    line = next(t for t in report.dose_figure.data if t.name == "layer 2")
+    assert list(line.x) == [1.0, 2.0]
+    assert line.y[0] == pytest.approx(0.4, abs=0.03)
+    (heat,) = report.specificity_figure.data
+    assert list(heat.x)[:3] == ["goemotions.gratitude", "goemotions.anger", "goemotions.remorse"]
+    assert heat.z[1][1] == pytest.approx(0.4, abs=0.03)
+    assert "anger (layer 2, α 1)" in list(heat.y)
+
+
+def test_controls_at_one_strength_are_a_bar(sweep, controls):
+    one = copy.deepcopy(controls)
+    for layers in one["random_results"].values():
+        for alphas in layers[2].values():
+            del alphas[2.0]
+    figure = report_residual_patching(sweep, one, FOUR, SETTINGS).dose_figure
+    band = next(trace for trace in figure.data if trace.name == "random directions, middle 95 %")
+    assert set(band.x) == {1.0}
+    assert band.line.width > 0
+    assert -0.02 < min(band.y) < max(band.y) < 0.02
