@@ -6,11 +6,13 @@ from jaxtyping import install_import_hook
 # in place before the packages are imported first.
 install_import_hook(
     [
-        "emotion_circuits.evaluation",
         "emotion_circuits.circuits",
+        "emotion_circuits.evaluation",
+        "emotion_circuits.experiments",
         "emotion_circuits.geometry",
         "emotion_circuits.interventions",
         "emotion_circuits.language_models",
+        "emotion_circuits.prompts",
         "emotion_circuits.statistics",
         "emotion_circuits.training",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -11,6 +12,7 @@ from emotion_circuits.pipelines.activations.nodes import capture_activations
 from emotion_circuits.pipelines.activations.settings import ActivationSettings
 from emotion_circuits.pipelines.emotion_vectors.nodes import fit_emotion_vectors
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
+from study_emotions import FOUR
 
 SILENT = (1, 2)
 
@@ -45,4 +47,21 @@ def load_evaluator(project_root):
 
 def vectors_of(model, prompts):
     captured = capture_activations(model, prompts, ActivationSettings())
-    return fit_emotion_vectors(captured, EmotionVectorSettings())[0]
+    return fit_emotion_vectors(captured, FOUR, EmotionVectorSettings())[0]
+
+
+def score_table(model, seed=0):
+    """Scores of every head that differ between the halves."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "head": head,
+            "emotion": "pooled",
+            "half": half,
+            "drop_mean": rng.normal(),
+        }
+        for half in ("A", "B", "both")
+        for layer in range(model.n_layers)
+        for head in range(model.n_heads)
+    )

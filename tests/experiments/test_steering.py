@@ -39,7 +39,7 @@ def test_projecting_out_removes_the_vectors_line():
 
 
 def test_without_settings_a_direction_is_added_after_the_layer_from_the_prompts_end_on():
-    ((condition, _),) = Steering().conditions("emotion", "joy", 1, [np.ones(4)], [2])
+    ((condition, _),) = Steering().conditions("emotion", "joy", 1, [np.ones(4)], [2.0])
     (intervention,) = condition.interventions
     assert intervention.site == Site("resid_post", 1)
     assert (intervention.positions, intervention.strength) == (Onward(), Constant(2.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ class PairedPrompts:
         *,
         split: str,
         limit: int | None,
-    ) -> Self:
+    ) -> PairedPrompts:
         """Choose and encode prompts.
 
         Args:

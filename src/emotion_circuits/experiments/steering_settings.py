@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, field_validator, model_validator
 
@@ -80,7 +80,7 @@ class SteeringSettings(GenerationSettings):
         return values
 
     @model_validator(mode="after")
-    def _belong_together(self) -> Self:
+    def _belong_together(self) -> SteeringSettings:
         if (self.schedule == "list") != bool(self.strengths):
             raise ValueError(
                 f"schedule is {self.schedule!r} and strengths is {self.strengths}: schedule list "

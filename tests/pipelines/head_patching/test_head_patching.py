@@ -5,16 +5,21 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from emotion_circuits.pipelines.head_patching.head_sets import chosen_heads, head_sets
 
-from embedded_heads import SILENT, load_evaluator, load_model_with_a_silent_head, load_prompts
-from emotion_circuits.circuits import Head
+from embedded_heads import (
+    SILENT,
+    load_evaluator,
+    load_model_with_a_silent_head,
+    load_prompts,
+    score_table,
+)
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import Condition, Intervention, Prompt, Replace, Site
-from emotion_circuits.pipelines.head_patching.nodes import change_heads
+from emotion_circuits.pipelines.head_patching.nodes import change_heads, head_sets
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from handwritten import written_heads
 from recomputation import reference_generate
+from study_emotions import FOUR
 
 SETTINGS = HeadPatchingSettings(
     sequence_length=8, n_bootstrap=50, top_k=3, num_random=2, score="drop_mean"
@@ -38,39 +43,9 @@ def evaluator(project_root):
     return load_evaluator(project_root)
 
 
-def score_table(model, seed=0):
-    """Scores of every head that differ between the halves."""
-    rng = np.random.default_rng(seed)
-    return pd.DataFrame(
-        {
-            "layer": layer,
-            "head": head,
-            "emotion": "pooled",
-            "half": half,
-            "drop_mean": rng.normal(),
-        }
-        for half in ("A", "B", "both")
-        for layer in range(model.n_layers)
-        for head in range(model.n_heads)
-    )
-
-
 @pytest.fixture(scope="module")
 def changed(model, evaluator, prompts):
-    return change_heads(model, evaluator, prompts, score_table(model), SETTINGS, "test")
-
-
-def test_heads_are_chosen_on_the_other_half(model):
-    table = score_table(model)
-    before = chosen_heads(model, table, SETTINGS).of_half
-    spoiled = table.copy()
-    spoiled.loc[spoiled["half"].isin(["A", "both"]), "drop_mean"] *= -1
-    after = chosen_heads(model, spoiled, SETTINGS).of_half
-    assert before["A"] == after["A"]
-    assert before["B"] != after["B"]
-    for half, other in (("A", "B"), ("B", "A")):
-        rows = table[table["half"] == other].nlargest(3, "drop_mean")
-        assert set(before[half]) == set(zip(rows["layer"], rows["head"], strict=True))
+    return change_heads(model, evaluator, prompts, score_table(model), FOUR, SETTINGS, "test")
 
 
 def test_random_sets_hold_none_of_the_heads_they_stand_beside(model):
@@ -151,7 +126,7 @@ def test_a_patched_text_is_the_recomputed_one(changed, model, prompts):
 def test_a_head_that_writes_nothing_recovers_nothing(model, evaluator, prompts):
     silent = SETTINGS.model_copy(update={"heads": f"{SILENT[0]}:{SILENT[1]}", "num_random": 0})
     ablation, patching, tidy, summary = change_heads(
-        model, evaluator, prompts, score_table(model), silent, "test"
+        model, evaluator, prompts, score_table(model), FOUR, silent, "test"
     )
     for record in (*ablation["records"], *patching["records"]):
         assert record["heads"] == [SILENT]
@@ -167,7 +142,7 @@ def test_changing_heads_twice_or_in_another_order_gives_the_same(
 ):
     shuffled = prompts.sample(frac=1, random_state=2)
     table = score_table(model).sample(frac=1, random_state=3)
-    again = change_heads(model, evaluator, shuffled, table, SETTINGS, "test")
+    again = change_heads(model, evaluator, shuffled, table, FOUR, SETTINGS, "test")
     assert again[0] == changed[0]
     assert again[1] == changed[1]
     pd.testing.assert_frame_equal(again[2], changed[2])
@@ -282,6 +257,7 @@ def test_what_is_not_there_is_one_line(change, line, model, evaluator, prompts):
             evaluator,
             prompts,
             score_table(model),
+            FOUR,
             SETTINGS.model_copy(update=change),
             "test",
         )
@@ -290,7 +266,7 @@ def test_what_is_not_there_is_one_line(change, line, model, evaluator, prompts):
 def test_a_pair_without_its_neutral_prompt_is_one_line(model, evaluator, prompts):
     lonely = prompts[~((prompts["split"] == "test") & (prompts["emotion"] == "neutral"))]
     with pytest.raises(InputError, match=r"pair '.*' has gratitude, anger, apology but no neutral"):
-        change_heads(model, evaluator, lonely, score_table(model), SETTINGS, "test")
+        change_heads(model, evaluator, lonely, score_table(model), FOUR, SETTINGS, "test")
 
 
 @pytest.mark.parametrize(
@@ -304,12 +280,6 @@ def test_a_pair_without_its_neutral_prompt_is_one_line(model, evaluator, prompts
 def test_a_wrong_setting_is_one_line(given, line):
     with pytest.raises(InputError, match=line):
         HeadPatchingSettings.model_validate(given)
-
-
-def test_heads_by_hand_are_the_same_for_both_halves(model):
-    by_hand = SETTINGS.model_copy(update={"heads": "1:3 0:0"})
-    chosen = chosen_heads(model, pd.DataFrame(), by_hand)
-    assert chosen.of_half == {half: (Head(0, 0), Head(1, 3)) for half in ("A", "B")}
 
 
 @pytest.mark.parametrize("written", ["1:3", "99:0", "0:11", "'1:3'", "0:0-11", "0:*", "1:3 2:0"])

@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from emotion_circuits.emotions import EMOTIONS, LABELS
-from emotion_circuits.pipelines.head_prompts import HeadPrompts
 
 from embedded_heads import (
     SILENT,
@@ -15,8 +13,8 @@ from embedded_heads import (
     load_prompts,
     vectors_of,
 )
-from emotion_circuits.circuits import mean_interval
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.interventions import (
     Checkpoint,
     Condition,
@@ -29,7 +27,10 @@ from emotion_circuits.interventions.engine import run as engine
 from emotion_circuits.pipelines.head_screening.ablations import ablation_values
 from emotion_circuits.pipelines.head_screening.nodes import screen_heads
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
+from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.statistics.ratios import mean_interval
 from recomputation import reference_generate
+from study_emotions import FOUR
 
 SETTINGS = HeadScreeningSettings(sequence_length=8, n_bootstrap=50, batch_size=7)
 
@@ -56,7 +57,7 @@ def vectors(model, prompts):
 
 @pytest.fixture(scope="module")
 def screened(model, evaluator, prompts, vectors):
-    return screen_heads(model, evaluator, prompts, vectors, SETTINGS, "test")
+    return screen_heads(model, evaluator, prompts, vectors, FOUR, SETTINGS, "test")
 
 
 def test_the_json_is_what_the_file_format_says(screened, model, evaluator):
@@ -65,7 +66,7 @@ def test_the_json_is_what_the_file_format_says(screened, model, evaluator):
     assert scores["layers"] == list(range(model.n_layers))
     rows = scores["head_scores_by_label"]
     n_heads = model.n_layers * model.n_heads
-    assert len(rows) == n_heads * 2 * len(LABELS) * len(evaluator.keys)
+    assert len(rows) == n_heads * 2 * len(FOUR.labels) * len(evaluator.keys)
     keys = {"layer", "head", "metric", "delta_mean", "delta_std", "n_samples"}
     assert all(keys <= set(row) for row in (*rows, *scores["head_scores"]))
     distinct = {(r["layer"], r["head"], r["metric"], r["ablation"], r["label"]) for r in rows}
@@ -103,7 +104,7 @@ def test_scores_are_means_of_the_samples(screened):
     }
     checked = set()
     for row in (*scores["head_scores"], *scores["head_scores_by_label"]):
-        if row["metric"] not in SETTINGS.target_metrics.values():
+        if row["metric"] not in FOUR.target_metrics.values():
             continue
         metric, label = row["metric"].split("/")
         deltas = [
@@ -116,12 +117,12 @@ def test_scores_are_means_of_the_samples(screened):
         assert row["delta_std"] == pytest.approx(np.std(deltas, ddof=1), abs=1e-5)
         assert row["n_samples"] == len(deltas)
         checked.add(row["label"])
-    assert checked == {"all", *LABELS}
+    assert checked == {"all", *FOUR.labels}
 
 
 def test_ablated_texts_are_those_of_recomputing_each_alone(screened, model, evaluator, prompts):
     scores, _, _ = screened
-    data = HeadPrompts.prepare(model, prompts, SETTINGS)
+    data = SETTINGS.paired_prompts(model, prompts, FOUR)
     values = ablation_values(data, ["mean"], 7)
     halves = dict(zip(scores["prompts"], scores["halves"], strict=True))
     wanted = (2, 3)
@@ -223,11 +224,14 @@ def test_a_reaction_drop_is_what_recomputing_two_texts_gives(screened, model):
 
 
 def test_a_prompt_has_no_part_in_its_own_mean(model, prompts):
-    data = HeadPrompts.prepare(model, prompts, SETTINGS)
+    data = SETTINGS.paired_prompts(model, prompts, FOUR)
     before = ablation_values(data, ["mean"], 8)
-    rows = data.rows_of("A")
-    ids = [(*row[:2], *row[3:]) if place in rows else row for place, row in enumerate(data.ids)]
-    after = ablation_values(HeadPrompts(model, data.table, ids, data.n_special), ["mean"], 8)
+    ids = [
+        (*tokens[:2], *tokens[3:]) if half == "A" else tokens
+        for tokens, half in zip(data.ids, data.halves, strict=True)
+    ]
+    changed = PairedPrompts(model, FOUR, data.table, ids, data.n_special)
+    after = ablation_values(changed, ["mean"], 8)
     assert torch.equal(before["mean", "A"], after["mean", "A"])
     assert not torch.equal(before["mean", "B"], after["mean", "B"])
 
@@ -252,8 +256,8 @@ def test_a_head_that_writes_nothing_scores_nothing(screened):
 def test_every_head_emotion_and_half_has_a_row(screened, model):
     _, table, agreement = screened
     n_heads = model.n_layers * model.n_heads
-    assert len(table) == n_heads * (len(EMOTIONS) + 1) * 3
-    assert set(table["emotion"]) == {*EMOTIONS, "pooled"}
+    assert len(table) == n_heads * (len(FOUR.names) + 1) * 3
+    assert set(table["emotion"]) == {*FOUR.names, "pooled"}
     both = table[(table["emotion"] == "pooled") & (table["half"] == "both")]
     parts = [
         table[(table["emotion"] == "pooled") & (table["half"] == half)]["drop_mean"].to_numpy()
@@ -275,7 +279,7 @@ def test_screening_twice_gives_the_same_and_leaves_no_hook(
 
     before = count()
     shuffled = prompts.sample(frac=1, random_state=1)
-    again = screen_heads(model, evaluator, shuffled, vectors, SETTINGS, "test")
+    again = screen_heads(model, evaluator, shuffled, vectors, FOUR, SETTINGS, "test")
     assert json.dumps(again[0]) == json.dumps(screened[0])
     assert again[1].equals(screened[1])
     assert again[2].equals(screened[2])
@@ -284,7 +288,7 @@ def test_screening_twice_gives_the_same_and_leaves_no_hook(
 
 def test_some_layers_give_their_part_of_the_table(screened, model, evaluator, prompts, vectors):
     few = SETTINGS.model_copy(update={"layers": [1], "ablations": ["zero"]})
-    scores, table, _ = screen_heads(model, evaluator, prompts, vectors, few, "test")
+    scores, table, _ = screen_heads(model, evaluator, prompts, vectors, FOUR, few, "test")
     assert scores["layers"] == [1]
     whole = screened[1]
     wanted = whole[whole["layer"] == 1].reset_index(drop=True)
@@ -304,25 +308,33 @@ def test_some_layers_give_their_part_of_the_table(screened, model, evaluator, pr
             r"metric 'goemotions/angr' .* nearest: goemotions/anger",
         ),
         ({"vector_layer": 99}, r"vector_layer '99' is not in the emotion vectors; known: 0, 1"),
-        (
-            {"target_metrics": dict.fromkeys(EMOTIONS, "mood/high")},
-            r"metric 'mood/high' is not in the profile's evaluators; known: goemotions/admiration",
-        ),
     ],
 )
 def test_what_is_not_there_is_one_line(change, line, model, evaluator, prompts, vectors):
     with pytest.raises(InputError, match=line):
-        screen_heads(model, evaluator, prompts, vectors, SETTINGS.model_copy(update=change), "test")
+        changed = SETTINGS.model_copy(update=change)
+        screen_heads(model, evaluator, prompts, vectors, FOUR, changed, "test")
+
+
+def test_what_the_studys_emotions_lack_is_one_line(model, evaluator, prompts, vectors):
+    metrics = EmotionSet(target_metrics=dict.fromkeys(FOUR.names, "mood/high"))
+    line = r"metric 'mood/high' is not in the evaluators; known: goemotions/admiration"
+    with pytest.raises(InputError, match=line):
+        screen_heads(model, evaluator, prompts, vectors, metrics, SETTINGS, "test")
+    words = EmotionSet(marking_words=dict.fromkeys(FOUR.names, ("thanks",)))
+    line = r"marking_words of gratitude begin with no token of their own for .*'tiny_llama': thanks"
+    with pytest.raises(InputError, match=line):
+        screen_heads(model, evaluator, prompts, vectors, words, SETTINGS, "test")
 
 
 @pytest.mark.parametrize(
     ("given", "line"),
     [
         ({"layers": [0, 0]}, "layers is .0, 0.: the same value stands twice"),
-        ({"target_metrics": {}}, "target_metrics is {}: it must name a metric for each of"),
+        ({"target_metrics": {}}, "parameter 'target_metrics' is unknown; known: "),
         ({"ablation": ["zero"]}, "parameter 'ablation' is unknown; .* nearest: ablations"),
         ({"rows": 0}, "rows.* is 0: allowed are auto and whole numbers from 1"),
-        ({"marking_words": {}}, "marking_words is {}: it must give words for each of"),
+        ({"marking_words": {}}, "parameter 'marking_words' is unknown; known: "),
     ],
 )
 def test_a_wrong_setting_is_one_line(given, line):
@@ -347,7 +359,7 @@ def test_a_killed_screening_goes_on_where_it_stopped(
             return whole(model_, batch, *args, **options)
 
         monkeypatch.setattr(engine, "generate_batch", generate)
-        return screen_heads(model, evaluator, prompts, vectors, few, "test", checkpoint)
+        return screen_heads(model, evaluator, prompts, vectors, FOUR, few, "test", checkpoint)
 
     wanted = screen()
     n_rows = len(rows)

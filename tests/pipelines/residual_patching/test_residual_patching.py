@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import nest_scores
-from emotion_circuits.experiments import choose_conditions
 from emotion_circuits.experiments.contract import read_residual_sweep
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import (
@@ -82,8 +81,7 @@ def places_of(nested):
 
 
 def choose(sweep, settings):
-    outcomes, limit = read_residual_sweep(sweep), settings.max_fluency_loss
-    return choose_conditions(outcomes, FOUR.target_metrics, max_fluency_loss=limit)
+    return settings.choose(read_residual_sweep(sweep), FOUR)
 
 
 def test_the_residual_file_has_the_contracts_keys_and_nesting(both):

@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.experiments import choose_conditions
 from emotion_circuits.experiments.contract import read_residual_sweep
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import Checkpoint
@@ -71,8 +70,7 @@ def perfect(steer):
 
 
 def choose(sweep):
-    outcomes, limit = read_residual_sweep(sweep), SETTINGS.max_fluency_loss
-    return choose_conditions(outcomes, FOUR.target_metrics, max_fluency_loss=limit)
+    return SETTINGS.choose(read_residual_sweep(sweep), FOUR)
 
 
 def effects(table, vector):
