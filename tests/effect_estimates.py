@@ -2,6 +2,7 @@
 
 from emotion_circuits.pipelines.statistics.nodes import estimate_effects
 from emotion_circuits.pipelines.statistics.settings import StatisticsSettings
+from study_emotions import FOUR
 
 QUICK = {"n_bootstrap": 200, "n_permutations": 200}
 
@@ -12,4 +13,4 @@ def own_metric(table):
 
 def estimate(settings=None, table=None, fresh=None, **results):
     settings = settings or StatisticsSettings(**QUICK)
-    return estimate_effects("p", settings, table, fresh, **results)
+    return estimate_effects("p", FOUR, settings, table, fresh, **results)

@@ -2,13 +2,13 @@
 
 import pandas as pd
 import pytest
-from emotion_circuits.datasets.records import PromptSource, SourceRecord
 from scipy import stats
 
 from effect_estimates import QUICK, estimate
 from emotion_circuits.errors import InputError
 from emotion_circuits.pipelines.statistics.nodes import analyze_power
 from emotion_circuits.pipelines.statistics.settings import StatisticsSettings
+from emotion_circuits.prompts import PromptSource, SourceRecord
 from phase_results import head_ablation, prompts
 
 

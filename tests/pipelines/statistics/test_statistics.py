@@ -3,11 +3,8 @@
 import json
 
 import click
-import numpy as np
 import pandas as pd
 import pytest
-from emotion_circuits.pipelines.statistics.reading import samples_by_metric
-from emotion_circuits.pipelines.statistics.screening import screening_comparisons
 from kedro.framework.startup import bootstrap_project
 
 from effect_estimates import QUICK, estimate, own_metric
@@ -17,17 +14,16 @@ from emotion_circuits.pipelines.statistics.nodes import (
 )
 from emotion_circuits.pipelines.statistics.settings import StatisticsSettings
 from emotion_circuits.session import StudySession
-from emotion_circuits.statistics import Comparison, Summary
 from phase_results import (
     EMOTIONS,
     PLANTED_D,
     head_ablation,
     head_scores,
     k_sweep,
-    prompts,
     random_sweep,
     residual_sweep,
 )
+from study_emotions import FOUR
 
 MODELS = ("tiny_gpt2", "tiny_llama")
 FILES = {
@@ -298,115 +294,12 @@ def test_the_family_can_be_everything():
     assert sorted(two["family_size"].unique()) == [5, 16]
 
 
-def test_screening_uses_values_where_it_has_them():
-    scores = head_scores("m", n=6)
-    rows = [
-        {"layer": 1, "head": 2, "metric": "goemotions/anger", "prompt": text, "ablation": "zero"}
-        | {"baseline": 0.5 + 0.01 * place, "patched": 0.3 + 0.02 * place}
-        for place, text in enumerate(prompts(6))
-    ]
-    scores["head_scores"] = [score | {"ablation": "zero"} for score in scores["head_scores"]]
-    scores["head_samples"] = [
-        {
-            "layer": 0,
-            "head": 3,
-            "ablation": "zero",
-            "samples": [
-                {
-                    "prompt": text,
-                    "baseline": {"goemotions": {"anger": 0.1 * place}},
-                    "patched": {"goemotions": {"anger": 0.2 * place}},
-                }
-                for place, text in enumerate(prompts(6))
-            ],
-        }
-    ]
-    found = list(screening_comparisons(scores, pd.DataFrame(rows), "p", "m"))
-    sampled = {item.key.head_spec for item in found if isinstance(item, Comparison)}
-    assert sampled == {"1:2", "0:3"}
-    assert sum(isinstance(item, Summary) for item in found) == 14
-    assert {item.key.variant for item in found} == {"zero"}
-
-
-def test_screening_is_compared_label_by_label_where_labels_are_known():
-    """Scores over all labels, which stand first for readers that know no labels, add nothing."""
-    texts = prompts(6)
-    scores = head_scores("m", n=6)
-
-    def entry(ablation):
-        samples = [
-            {
-                "prompt": text,
-                "label": "anger" if place < 3 else "neutral",
-                "baseline": {"goemotions": {"anger": 0.1 * place}},
-                "patched": {"goemotions": {"anger": 0.2 * place}},
-            }
-            for place, text in enumerate(texts)
-        ]
-        return {"layer": 0, "head": 3, "ablation": ablation, "samples": samples}
-
-    row = {"layer": 0, "head": 3, "delta_mean": 0.1, "delta_std": 0.1, "n_samples": 3}
-    scores["head_samples"], scores["other_head_samples"] = [entry("mean")], [entry("zero")]
-    scores["head_scores_by_label"] = [
-        row | {"metric": metric, "ablation": ablation, "label": label}
-        for metric in ("goemotions/anger", "goemotions/joy")
-        for ablation in ("mean", "zero")
-        for label in ("anger", "neutral")
-    ]
-    found = list(screening_comparisons(scores, None, "p", "m"))
-    variants = {"mean anger", "mean neutral", "zero anger", "zero neutral"}
-    sampled = [item for item in found if isinstance(item, Comparison)]
-    summed = [item for item in found if isinstance(item, Summary)]
-    assert {item.key.variant for item in sampled} == variants
-    assert len(sampled) == 4
-    assert [item.key.metric_name for item in summed] == ["goemotions.joy"] * 4
-    assert {item.key.variant for item in summed} == variants
-
-
-def test_screening_counts_repeated_prompts_once():
-    once, thrice = head_scores("m", n=10), head_scores("m", n=10)
-    thrice["prompts"] = thrice["prompts"] * 3
-    for score in thrice["head_scores"]:
-        score["n_samples"] = 30
-        score["delta_std"] *= np.sqrt(30 / 29 * 9 / 10)
-    seen, wanted = (list(screening_comparisons(s, None, "p", "m")) for s in (thrice, once))
-    for one, other in zip(seen, wanted, strict=True):
-        assert one.n_samples == other.n_samples == 10
-        assert one.delta_std == pytest.approx(other.delta_std, rel=1e-12)
-
-
-def test_a_missing_score_is_a_dropped_pair():
-    result = head_ablation("m", n=6)
-    result["patched_metrics"][0] = {"goemotions": {"anger": None}}
-    table = estimate(**{"head_ablation m": result}).set_index("metric_name")
-    assert table.loc["goemotions.anger", ["n_effective", "n_nan_dropped"]].tolist() == [5, 1]
-
-
-def test_fluency_beside_the_metrics_is_compared_too():
-    result = residual_sweep("m", n=8)
-    result["baseline"]["fluency"] = {text: 2.0 + 0.1 * n for n, text in enumerate(prompts(8))}
-    for layers in result["sweep_results"].values():
-        for strengths in layers.values():
-            for cell in strengths.values():
-                worse = {text: 2.5 + 0.12 * n for n, text in enumerate(prompts(8))}
-                cell["fluency"] = worse
-    table = estimate(**{"residual_sweep m": result})
-    fluency = table[table["metric_name"] == "fluency.nll"]
-    assert len(fluency) == 3 * 2 * 3
-    np.testing.assert_allclose(fluency["mean_diff"], 0.5 + 0.02 * 3.5)
-
-
-def test_flat_and_nested_metrics_have_the_same_names():
-    nested = samples_by_metric([("a", {"goemotions": {"joy": 0.5}})])
-    assert nested == samples_by_metric([("a", {"goemotions/joy": 0.5})])
-
-
 def test_nodes_take_nothing_for_an_answer():
     empty = estimate(**{"residual_sweep m": None})
     power, report = analyze_power(empty, "p", StatisticsSettings())
     assert len(empty) == len(power) == 0
     assert report["requirements"] == []
-    raw, chosen = summarize_k_sweeps("p", StatisticsSettings(), pair=None)
+    raw, chosen = summarize_k_sweeps("p", FOUR, StatisticsSettings(), pair=None)
     assert len(raw) == len(chosen) == 0
 
 

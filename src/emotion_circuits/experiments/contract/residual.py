@@ -67,5 +67,5 @@ def read_residual_sweep(result: Mapping[str, Any]) -> Outcomes:
             yield from lines_of_cell(cell, kind="emotion", draw=0, **where)
 
     table = outcomes_of(lines()).table
-    table.insert(1, "half", table["prompt"].map(half_of).fillna(""))
+    table.insert(1, "half", [half_of.get(prompt, "") for prompt in table["prompt"]])
     return Outcomes(table)

@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
-from emotion_circuits.pipelines.statistics.reading import head_comparisons
 from scipy import stats
 
 from effect_estimates import estimate, own_metric
 from emotion_circuits.errors import InputError
-from phase_results import head_ablation, prompts, random_sweep, residual_sweep
+from emotion_circuits.experiments.comparisons import Source, comparisons_of
+from emotion_circuits.statistics import Comparison, Summary
+from phase_results import head_ablation, head_scores, prompts, random_sweep, residual_sweep
 
 METRICS = ("patched_metrics", "baseline_metrics")
+
+
+def read(kind, result):
+    return list(comparisons_of(kind, result, Source("p", "m")))
 
 
 def test_patching_records_are_told_apart():
@@ -23,7 +28,7 @@ def test_patching_records_are_told_apart():
             record | {"direction": "emotion_to_neutral", "labels": ["neutral"] * 6},
         ]
     }
-    keys = [item.key for item in head_comparisons(result, "p", "m")]
+    keys = [item.key for item in read("head_ablation", result)]
     assert {key.comparison for key in keys} == {"patched_vs_neutral"}
     variants = {"neutral_to_emotion v_only", "emotion_to_neutral v_only"}
     assert {key.variant for key in keys} == variants
@@ -134,3 +139,109 @@ def test_chosen_conditions_without_the_halves_are_one_line():
     results["residual_sweep m"] = None
     with pytest.raises(InputError, match=r"run --pipelines=residual_patching first"):
         estimate(**results)
+
+
+def test_screening_uses_values_where_it_has_them():
+    scores = head_scores("m", n=6)
+    scores["head_scores"] = [score | {"ablation": "zero"} for score in scores["head_scores"]]
+    scores["head_samples"] = [
+        {
+            "layer": 0,
+            "head": 3,
+            "ablation": "zero",
+            "samples": [
+                {
+                    "prompt": text,
+                    "baseline": {"goemotions": {"anger": 0.1 * place}},
+                    "patched": {"goemotions": {"anger": 0.2 * place}},
+                }
+                for place, text in enumerate(prompts(6))
+            ],
+        }
+    ]
+    found = read("head_scores", scores)
+    sampled = {item.key.head_spec for item in found if isinstance(item, Comparison)}
+    assert sampled == {"0:3"}
+    assert sum(isinstance(item, Summary) for item in found) == 15
+    assert {item.key.variant for item in found} == {"zero"}
+
+
+def test_screening_is_compared_label_by_label_where_labels_are_known():
+    """Scores over all labels, which stand first for readers that know no labels, add nothing."""
+    texts = prompts(6)
+    scores = head_scores("m", n=6)
+
+    def entry(ablation):
+        samples = [
+            {
+                "prompt": text,
+                "label": "anger" if place < 3 else "neutral",
+                "baseline": {"goemotions": {"anger": 0.1 * place}},
+                "patched": {"goemotions": {"anger": 0.2 * place}},
+            }
+            for place, text in enumerate(texts)
+        ]
+        return {"layer": 0, "head": 3, "ablation": ablation, "samples": samples}
+
+    row = {"layer": 0, "head": 3, "delta_mean": 0.1, "delta_std": 0.1, "n_samples": 3}
+    scores["head_samples"], scores["other_head_samples"] = [entry("mean")], [entry("zero")]
+    scores["head_scores_by_label"] = [
+        row | {"metric": metric, "ablation": ablation, "label": label}
+        for metric in ("goemotions/anger", "goemotions/joy")
+        for ablation in ("mean", "zero")
+        for label in ("anger", "neutral")
+    ]
+    found = read("head_scores", scores)
+    variants = {"mean anger", "mean neutral", "zero anger", "zero neutral"}
+    sampled = [item for item in found if isinstance(item, Comparison)]
+    summed = [item for item in found if isinstance(item, Summary)]
+    assert {item.key.variant for item in sampled} == variants
+    assert len(sampled) == 4
+    assert [item.key.metric_name for item in summed] == ["goemotions.joy"] * 4
+    assert {item.key.variant for item in summed} == variants
+
+
+def test_screening_counts_repeated_prompts_once():
+    once, thrice = head_scores("m", n=10), head_scores("m", n=10)
+    thrice["prompts"] = thrice["prompts"] * 3
+    for score in thrice["head_scores"]:
+        score["n_samples"] = 30
+        score["delta_std"] *= np.sqrt(30 / 29 * 9 / 10)
+    seen, wanted = (read("head_scores", scores) for scores in (thrice, once))
+    for one, other in zip(seen, wanted, strict=True):
+        assert one.n_samples == other.n_samples == 10
+        assert one.delta_std == pytest.approx(other.delta_std, rel=1e-12)
+
+
+def test_a_missing_score_is_a_dropped_pair():
+    result = head_ablation("m", n=6)
+    result["patched_metrics"][0] = {"goemotions": {"anger": None}}
+    table = estimate(**{"head_ablation m": result}).set_index("metric_name")
+    assert table.loc["goemotions.anger", ["n_effective", "n_nan_dropped"]].tolist() == [5, 1]
+
+
+def test_fluency_beside_the_metrics_is_compared_too():
+    result = residual_sweep("m", n=8)
+    result["baseline"]["fluency"] = {text: 2.0 + 0.1 * n for n, text in enumerate(prompts(8))}
+    for layers in result["sweep_results"].values():
+        for strengths in layers.values():
+            for cell in strengths.values():
+                worse = {text: 2.5 + 0.12 * n for n, text in enumerate(prompts(8))}
+                cell["fluency"] = worse
+    table = estimate(**{"residual_sweep m": result})
+    fluency = table[table["metric_name"] == "fluency.nll"]
+    assert len(fluency) == 3 * 2 * 3
+    np.testing.assert_allclose(fluency["mean_diff"], 0.5 + 0.02 * 3.5)
+
+
+def test_flat_and_nested_metrics_have_the_same_names():
+    """Older files hold some scores by ``metric/label`` or ``metric.label``."""
+    values = [{"goemotions": {"joy": 0.5}}, {"goemotions/joy": 0.5}, {"goemotions.joy": 0.5}]
+    part = {"prompts": ["a"], "heads": [(0, 1)]}
+    nested, *others = (
+        read("head_ablation", part | {"baseline_metrics": [one], "patched_metrics": [one]})
+        for one in values
+    )
+    assert [item.key.metric_name for item in nested] == ["goemotions.joy"]
+    for other in others:
+        assert list(map(vars, other)) == list(map(vars, nested))
