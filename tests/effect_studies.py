@@ -3,6 +3,7 @@
 import numpy as np
 
 from emotion_circuits.statistics import Comparison, ComparisonKey, EffectOptions, average_repeats
+from study_emotions import FOUR
 
 FAMILY = ("profile", "phase", "model_name", "comparison")
 
@@ -32,6 +33,7 @@ def options(**changes):
         "family": FAMILY,
         "paired": True,
         "seed": 0,
+        "labels": FOUR.labels,
     }
     return EffectOptions(**{**given, **changes})
 

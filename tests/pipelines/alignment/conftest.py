@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from emotion_circuits.emotions import LABELS
 
 from emotion_circuits.pipelines.alignment.nodes import align_models
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
@@ -12,6 +11,7 @@ from emotion_circuits.pipelines.emotion_vectors.nodes import (
     fit_emotion_vectors,
 )
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
+from study_emotions import FOUR
 
 FAST = {
     "n_resamples": 4,
@@ -37,7 +37,7 @@ def plant(seed=0, n_pairs=60, d_model=16, n_layers=3, noise=0.1, world=0, n_late
     """
     texts, own = np.random.default_rng(world), np.random.default_rng([seed, 7])
     topics = texts.normal(size=(n_pairs, 1, n_latents))
-    latents = topics + 0.3 * texts.normal(size=(n_pairs, len(LABELS), n_latents))
+    latents = topics + 0.3 * texts.normal(size=(n_pairs, len(FOUR.labels), n_latents))
     latents[:, range(3), range(3)] += 4
     latents = latents.reshape(-1, n_latents)
     directions = own.normal(size=(n_layers, n_latents, d_model)) / np.sqrt(n_latents)
@@ -49,11 +49,11 @@ def plant(seed=0, n_pairs=60, d_model=16, n_layers=3, noise=0.1, world=0, n_late
 def as_activations(name, stream):
     """Put one vector a prompt and layer into phase 2's form."""
     n_prompts, n_layers, d_model = stream.shape
-    pairs = np.arange(n_prompts) // len(LABELS)
+    pairs = np.arange(n_prompts) // len(FOUR.labels)
     return {
         "model_name": name,
         "prompts": [f"text {row}" for row in range(n_prompts)],
-        "labels": [LABELS[row % len(LABELS)] for row in range(n_prompts)],
+        "labels": [FOUR.labels[row % len(FOUR.labels)] for row in range(n_prompts)],
         "pair_ids": [f"pair{pair}" for pair in pairs],
         "splits": ["test" if pair % 3 == 0 else "train" for pair in pairs],
         "layer_indices": list(range(n_layers)),
@@ -74,9 +74,10 @@ def run_phase(a, b, vector_settings=None, **settings):
     return align_models(
         a,
         b,
-        *(fit_emotion_vectors(one, of_vectors)[0] for one in (a, b)),
-        *(fit_emotion_subspaces(one, of_vectors) for one in (a, b)),
+        *(fit_emotion_vectors(one, FOUR, of_vectors)[0] for one in (a, b)),
+        *(fit_emotion_subspaces(one, FOUR, of_vectors) for one in (a, b)),
         profile="planted",
+        emotions=FOUR,
         settings=AlignmentSettings(**{**FAST, **settings}),
     )
 

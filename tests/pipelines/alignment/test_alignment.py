@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from emotion_circuits.emotions import EMOTIONS
 from scipy.stats import mannwhitneyu, ortho_group
 
 from emotion_circuits.geometry.maps import LinearMap, MapOptions, fit_map
@@ -18,12 +17,13 @@ from emotion_circuits.pipelines.activations.nodes import capture_activations
 from emotion_circuits.pipelines.activations.settings import ActivationSettings
 from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics import max_t_p, rank_p, select_k
+from study_emotions import FOUR
 
 METHODS = ("ridge", "procrustes", "cca")
 
 
 def emotional(table):
-    return table[table["emotion"].isin(EMOTIONS)]
+    return table[table["emotion"].isin(FOUR.names)]
 
 
 def turned(activations, rotation, shift=0.0):
@@ -104,7 +104,7 @@ def test_false_alarms_come_at_the_stated_rate(make_model):
             rng.normal(size=(30, d)) * np.geomspace(3, 0.3, d) for d in (10, 8, 10, 8)
         )
         neutral = Both(a[:, None], b[:, None])
-        layer = LayerPair(neutral, {"anger": Both(differences_a, differences_b)}, {})
+        layer = LayerPair(neutral, {"anger": Both(differences_a, differences_b)}, {}, FOUR.names)
         overlaps = measure_overlaps(
             layer,
             fit_map(*neutral, MapOptions()),
@@ -220,7 +220,7 @@ def test_held_out_prompts_move_no_map_and_no_mapped_vector(two_models, align, al
         changed["resid_post"][held_out] *= 3
         spoiled.append(changed)
     found = align(*spoiled)
-    for emotion in EMOTIONS:
+    for emotion in FOUR.names:
         np.testing.assert_array_equal(
             found.mapped_vectors["emotion_vectors"][emotion],
             aligned.mapped_vectors["emotion_vectors"][emotion],
@@ -268,7 +268,7 @@ def test_a_map_of_zeros_gives_zero_and_a_right_angle():
     neutral = Both(rng.normal(size=(8, 1, 6)), rng.normal(size=(8, 1, 5)))
     pairs = Both(rng.normal(size=(7, 6)), rng.normal(size=(7, 5)))
     found = measure_overlaps(
-        LayerPair(neutral, {"anger": pairs}, {}),
+        LayerPair(neutral, {"anger": pairs}, {}, FOUR.names),
         zero,
         np.arange(8)[None],
         k_max=3,
@@ -326,7 +326,7 @@ def test_resampled_overlaps_are_those_of_subspaces_refitted_to_the_drawn_pairs()
     neutral = Both(rng.normal(size=(20, 1, 6)), rng.normal(size=(20, 1, 5)))
     fitted = fit_map(*neutral, MapOptions())
     found = measure_overlaps(
-        LayerPair(neutral, {"anger": pairs}, {}),
+        LayerPair(neutral, {"anger": pairs}, {}, FOUR.names),
         fitted,
         np.arange(20)[None],
         k_max=2,
@@ -356,7 +356,7 @@ def test_overlaps_with_other_emotions_are_of_the_same_resamples():
     neutral = Both(rng.normal(size=(20, 1, 6)), rng.normal(size=(20, 1, 5)))
     fitted = fit_map(*neutral, MapOptions())
     found = measure_overlaps(
-        LayerPair(neutral, pairs, {}),
+        LayerPair(neutral, pairs, {}, FOUR.names),
         fitted,
         np.arange(20)[None],
         k_max=2,
@@ -392,7 +392,7 @@ def test_pairs_of_different_emotions_are_of_the_same_scenarios_row_by_row(two_mo
     names = np.random.default_rng(0).permutation(len(model["prompts"]))
     a, b = (one | {"prompts": [f"text {name}" for name in names]} for one in two_models)
     plain, mixed = align(*two_models), align(a, b)
-    for emotion in EMOTIONS:
+    for emotion in FOUR.names:
         for key in ("overlap_bootstrap", "overlap_other_bootstrap"):
             one, two = (
                 found.k_sweep["sweep_results"][1][emotion][2][key] for found in (plain, mixed)
@@ -403,7 +403,7 @@ def test_pairs_of_different_emotions_are_of_the_same_scenarios_row_by_row(two_mo
 def test_planted_emotions_are_specific_and_one_emotion_under_three_names_is_not(make_model, align):
     options = {"n_bootstrap": 100, "alpha": 0.05, "seed": 0}
     models = make_model(0, n_pairs=90), make_model(1, n_pairs=90, d_model=14)
-    found = select_k([align(*models, n_resamples=100).k_sweep], "p", **options)
+    found = select_k([align(*models, n_resamples=100).k_sweep], "p", FOUR.labels, **options)
     assert found.groupby("emotion")["selected_specific"].sum().tolist() == [1, 1, 1]
     # Every emotion's text is the same up to noise: what is shared is shared by all.
     alike = []
@@ -415,7 +415,7 @@ def test_planted_emotions_are_specific_and_one_emotion_under_three_names_is_not(
                 noise = 0.3 * rng.normal(size=stream[start].shape)
                 stream[row] = stream[start] + torch.from_numpy(noise)
         alike.append(model | {"resid_post": stream})
-    found = select_k([align(*alike, n_resamples=100).k_sweep], "p", **options)
+    found = select_k([align(*alike, n_resamples=100).k_sweep], "p", FOUR.labels, **options)
     assert found.groupby("emotion")["selected"].sum().tolist() == [1, 1, 1]
     assert not found["selected_specific"].any()
 
@@ -428,7 +428,7 @@ def test_the_matrix_of_readings_equals_a_loop_and_holds_for_all_rows_together(tw
     layers = aligned.mapped_vectors["metadata"]["layer_indices"]
     for row in matrix.itertuples():
         vector = aligned.mapped_vectors["emotion_vectors"][row.vector][layers.index(row.layer_b)]
-        against = ["neutral"] if row.against == "neutral" else set(EMOTIONS) - {row.emotion}
+        against = ["neutral"] if row.against == "neutral" else set(FOUR.names) - {row.emotion}
         scores = stream[:, row.layer_b] @ vector
         own = scores[(labels == row.emotion) & (splits == "test")]
         rest = scores[np.isin(labels, list(against)) & (splits == "test")]
@@ -467,8 +467,8 @@ def test_phase_7_chooses_k_from_the_sweep_where_something_is_shared_and_none_els
     shared = align(model, turned(model, rotation, 0.5), **draws).k_sweep
     apart = align(model, shuffled_neutral(turned(model, rotation, 0.5), 1), **draws).k_sweep
     options = {"n_bootstrap": 100, "alpha": 0.05, "seed": 0}
-    chosen = select_k([shared], "p", **options)
+    chosen = select_k([shared], "p", FOUR.labels, **options)
     assert (chosen["ci_unit"] == "prompts").all()
     assert chosen.groupby("emotion")["selected"].sum().tolist() == [1, 1, 1]
     assert (chosen["p_value_corrected"] < 0.05).all()
-    assert not select_k([apart], "p", **options)["selected"].any()
+    assert not select_k([apart], "p", FOUR.labels, **options)["selected"].any()

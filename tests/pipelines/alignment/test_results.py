@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from emotion_circuits.emotions import EMOTIONS
-from emotion_circuits.pipelines.alignment.figure import draw_overlaps
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.pipelines.alignment.nodes import align_models
@@ -14,12 +12,13 @@ from emotion_circuits.pipelines.emotion_vectors.nodes import (
     fit_emotion_vectors,
 )
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
+from study_emotions import FOUR
 
 
 def test_results_have_the_form_of_the_file_contract(aligned, two_models):
     results, metadata = aligned.alignment["results"], aligned.alignment["metadata"]
     assert {"layer", "k", "emotion", "overlap_before", "overlap_after"} <= set(results[0])
-    assert {row["emotion"] for row in results} == set(EMOTIONS)
+    assert {row["emotion"] for row in results} == set(FOUR.names)
     assert [metadata[key] for key in ("profile", "model_a", "model_b")] == [
         "planted",
         "model0_16",
@@ -28,7 +27,7 @@ def test_results_have_the_form_of_the_file_contract(aligned, two_models):
     assert metadata["overlap_before_in"] == "neutral_pca"
     sweep = aligned.k_sweep["sweep_results"]
     assert list(sweep) == [0, 1, 2]
-    assert list(sweep[0]) == list(EMOTIONS)
+    assert list(sweep[0]) == list(FOUR.names)
     assert list(sweep[0]["anger"]) == [1, 2, 3, 4]
     assert {"overlap_cos_squared", "mean_principal_angle"} <= set(sweep[0]["anger"][1])
     row = next(r for r in results if (r["layer"], r["emotion"], r["k"]) == (1, "anger", 2))
@@ -41,7 +40,7 @@ def test_mapped_vectors_are_vectors_of_the_other_model(aligned, two_models):
     n_pairs = len(vectors["metadata"]["layer_indices"])
     assert vectors["metadata"]["model_name"] == "model1_14"
     assert vectors["metadata"]["layer_indices"] == [0, 1, 3]
-    for emotion in EMOTIONS:
+    for emotion in FOUR.names:
         assert vectors["emotion_vectors"][emotion].shape == (n_pairs, 14)
         assert vectors["random_vectors"][emotion].shape == (20, n_pairs, 14)
 
@@ -80,9 +79,10 @@ def align_changed(align, a, b, change):
     return align_models(
         a,
         {**b, **change},
-        *(fit_emotion_vectors(one, settings)[0] for one in (a, b)),
-        *(fit_emotion_subspaces(one, settings) for one in (a, b)),
+        *(fit_emotion_vectors(one, FOUR, settings)[0] for one in (a, b)),
+        *(fit_emotion_subspaces(one, FOUR, settings) for one in (a, b)),
         profile="planted",
+        emotions=FOUR,
         settings=AlignmentSettings(),
     )
 
@@ -92,20 +92,20 @@ def test_vectors_that_were_measured_differently_are_refused(two_models):
         EmotionVectorSettings(n_components=2, position_strategy=position)
         for position in ("mean_over_tokens", "last_token")
     ]
-    vectors = [fit_emotion_vectors(m, w)[0] for m, w in zip(two_models, ways, strict=True)]
-    subspaces = [fit_emotion_subspaces(m, ways[0]) for m in two_models]
+    vectors = [fit_emotion_vectors(m, FOUR, w)[0] for m, w in zip(two_models, ways, strict=True)]
+    subspaces = [fit_emotion_subspaces(m, FOUR, ways[0]) for m in two_models]
     with pytest.raises(InputError, match="position_strategy 'mean_over_tokens' and 'last_token'"):
         pair_models(
             two_models,
             tuple(vectors),
             tuple(subspaces),
+            FOUR,
             map_positions=["mean_over_tokens"],
             layer_matching="relative_depth",
         )
 
 
 def test_settings_are_checked():
-
     for wrong, line in (
         ({"method": "svd"}, "method is 'svd'"),
         ({"n_permutations": 10}, "n_permutations is 10: .*greater than or equal to 100"),
@@ -114,14 +114,3 @@ def test_settings_are_checked():
     ):
         with pytest.raises(InputError, match=line):
             AlignmentSettings.model_validate(wrong)
-
-
-def test_the_figure_has_a_panel_for_each_layer_and_emotion(aligned):
-
-    figure = draw_overlaps(aligned.overlaps)
-    titles = {note.text for note in figure.layout.annotations}
-    assert {*EMOTIONS, "layers 0 → 0", "layers 1 → 1", "layers 2 → 3"} <= titles
-    after = [trace for trace in figure.data if trace.name == "after mapping"]
-    assert len(after) == 9
-    wanted = aligned.overlaps.query("layer_a == 0 and emotion == 'gratitude'")["overlap_after"]
-    np.testing.assert_allclose(after[0].y, wanted)

@@ -16,8 +16,9 @@ from emotion_circuits.pipelines.emotion_vectors.nodes import (
     score_probes,
 )
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
+from study_emotions import FOUR
 
-EMOTIONS = ("gratitude", "anger", "apology")
+EMOTIONS = FOUR.names
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_what_phase_2_writes_is_what_the_file_format_says(captured, model, promp
 
 
 def test_vectors_are_differences_of_means_of_single_prompts(captured, source, model, prompts):
-    result, norms, _ = fit_emotion_vectors(captured, EmotionVectorSettings())
+    result, norms, _ = fit_emotion_vectors(captured, FOUR, EmotionVectorSettings())
     train = prompts[prompts["split"] == "train"]
     means = {
         label: torch.stack([mean_stream(source, model, text) for text in rows["text"]]).mean(0)
@@ -84,10 +85,10 @@ def test_held_out_prompts_do_not_touch_vectors_or_subspaces(captured):
     test = torch.tensor([split == "test" for split in captured["splits"]])
     spoiled["resid_post"][test] = 1e3
     settings = EmotionVectorSettings(n_components=2)
-    for fit in (lambda data: fit_emotion_vectors(data, settings)[0]["emotion_vectors"],):
+    for fit in (lambda data: fit_emotion_vectors(data, FOUR, settings)[0]["emotion_vectors"],):
         for emotion in EMOTIONS:
             np.testing.assert_array_equal(fit(captured)[emotion], fit(spoiled)[emotion])
-    clean, changed = (fit_emotion_subspaces(data, settings) for data in (captured, spoiled))
+    clean, changed = (fit_emotion_subspaces(data, FOUR, settings) for data in (captured, spoiled))
     np.testing.assert_array_equal(
         clean["subspaces"]["anger"][1]["components"], changed["subspaces"]["anger"][1]["components"]
     )
@@ -95,7 +96,7 @@ def test_held_out_prompts_do_not_touch_vectors_or_subspaces(captured):
 
 def test_probes_are_scored_on_every_layer_beside_their_controls(captured, prompts):
     settings = EmotionVectorSettings(n_bootstrap=20, n_shuffles=2)
-    table, figure = score_probes(captured, prompts, settings)
+    table, figure = score_probes(captured, prompts, FOUR, settings)
     assert set(table["probe"]) >= {"residual", "residual_shuffled_labels", "bag_of_words"}
     residual = table[table["probe"] == "residual"]
     assert set(residual["layer"]) == set(captured["layer_indices"])
