@@ -26,7 +26,7 @@ import torch
 from shapes import ROOT, gpt2_small_shape
 from transformers.utils import logging as transformers_logging
 
-from emotion_circuits.circuits import ablate_heads
+from emotion_circuits.experiments.head_conditions import ablate_heads
 from emotion_circuits.interventions import Row, generate_rows
 from emotion_circuits.language_models import LanguageModel, ModelSpec, load_language_model
 
