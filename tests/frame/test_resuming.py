@@ -1,0 +1,137 @@
+"""What is there is used, what is old is named, and a killed run goes on where it was."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from emotion_circuits.interventions.engine import run as engine
+from studies import N_PATCHED, SMALL, phase_5_files, run
+from study_emotions import FOUR
+
+
+def test_what_is_there_is_not_computed_again(project, copied):
+    activations = copied / "baseline_smoke" / "activations" / "tiny_gpt2.pkl"
+    written = activations.stat().st_mtime_ns
+    run(project, copied, pipeline_names=["emotion_vectors"])
+    assert activations.stat().st_mtime_ns == written
+
+
+def test_results_older_than_what_they_were_made_from_are_named(project, copied, caplog):
+    again = {"pipeline_names": ["emotion_vectors"], "namespaces": ["tiny_gpt2"]}
+    with caplog.at_level("WARNING", logger="emotion_circuits"):
+        run(project, copied, **again)
+        assert "older" not in caplog.text
+        run(project, copied, pipeline_names=["dataset"])
+        run(project, copied, **again)
+    assert "tiny_gpt2.activations is older than prompts, which it was made from" in caplog.text
+
+
+def test_a_pickle_with_a_foreign_class_is_refused_by_name(project, copied):
+    path = copied / "baseline_smoke" / "activations" / "tiny_gpt2.pkl"
+    path.write_bytes(pickle.dumps({"model_name": Path("x")}))
+    with pytest.raises(click.ClickException, match=r"tiny_gpt2\.pkl: pickle names pathlib\."):
+        run(project, copied, pipeline_names=["emotion_vectors"])
+
+
+BEGIN = """
+import os, signal, pickle
+from kedro.framework.startup import bootstrap_project
+from emotion_circuits.interventions import Checkpoint
+from emotion_circuits.session import StudySession
+bootstrap_project({project!r})
+"""
+END = """
+with StudySession.create({project!r}, env="baseline_smoke", runtime_params={runtime!r}) as session:
+    session.run(**{arguments!r})
+"""
+TORN = """
+dump = pickle.dump
+def torn(data, file, **options):
+    file.write(pickle.dumps(data)[:1000]); file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+pickle.dump = torn
+"""
+DYING = """
+begin, add, saved = Checkpoint.open, Checkpoint.add, []
+def save_every_batch(self, model):
+    self.every_seconds = 0.0
+    return begin(self, model)
+Checkpoint.open = save_every_batch
+def add_and_die(self, digests, results):
+    add(self, digests, results)
+    saved.append(len(digests))
+    if len(saved) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.add = add_and_die
+"""
+
+
+def run_and_be_killed(project, results, deed, parameters, **arguments):
+    """Run in a process of its own, which kills itself as the deed says."""
+    runtime = {**SMALL, **parameters, "results_root": str(results)}
+    script = BEGIN.format(project=str(project)) + deed
+    script += END.format(project=str(project), runtime=runtime, arguments=arguments)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, env=environment
+    )
+    assert done.returncode == -9, done.stderr.decode()[-2000:]
+
+
+def test_a_killed_run_leaves_no_half_file_and_is_resumed(project, tmp_path):
+    """SIGKILL at the moment the first activations are being written."""
+    run_and_be_killed(project, tmp_path, TORN, {}, pipeline_names=["activations"])
+    assert not (tmp_path / "baseline_smoke" / "activations" / "tiny_gpt2.pkl").exists()
+    run(project, tmp_path, pipeline_names=["activations"], only_missing_outputs=True)
+    assert (tmp_path / "baseline_smoke" / "activations" / "tiny_llama.pkl").is_file()
+
+
+def test_a_sweep_that_was_killed_goes_on_to_the_same_result(project, finished, copied):
+    """SIGKILL when two batches of the sweep were saved; the next run redoes no finished row."""
+    parameters = {"residual_patching": SMALL["residual_patching"] | {"rows": 4}}
+    only = {"pipeline_names": ["residual_patching"], "namespaces": ["tiny_gpt2"]}
+    for name in ("patching", "patching_random"):
+        shutil.rmtree(copied / "baseline_smoke" / name)
+    run_and_be_killed(project, copied, DYING, parameters, **only)
+    folder = copied / "baseline_smoke" / "patching" / "residual"
+    assert [path.name for path in folder.iterdir()] == [".tiny_gpt2_residual_sweep.checkpoint"]
+    saved = len((folder / ".tiny_gpt2_residual_sweep.checkpoint").read_text().splitlines()) - 1
+    n_emotions = len(FOUR.names)
+    n_rows = N_PATCHED * (1 + n_emotions * 2)  # the baseline, and each emotion at two layers
+    assert 0 < saved < n_rows
+
+    generated = []
+    generate = engine.generate_batch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            engine,
+            "generate_batch",
+            lambda model, rows, *given, **options: (
+                generated.append(len(rows)) or generate(model, rows, *given, **options)
+            ),
+        )
+        run(project, copied, parameters=parameters, **only)
+    n_controls = N_PATCHED * n_emotions * 2  # one random direction and one shuffled vector each
+    assert sum(generated) == n_rows - saved + n_controls
+    for name in phase_5_files("tiny_gpt2"):
+        killed, whole = (root / "baseline_smoke" / name for root in (copied, finished.results))
+        if name.endswith("_sweep.pkl"):
+            one, other = (without_rows(path) for path in (killed, whole))
+            assert one == other, name
+        else:
+            assert killed.read_bytes() == whole.read_bytes(), name
+    assert not list(copied.rglob("*.checkpoint"))
+
+
+def without_rows(path):
+    """A sweep but for how many rows ran together, which is among its settings."""
+    with path.open("rb") as file:
+        sweep = pickle.load(file)
+    assert sweep["metadata"].pop("rows") in (4, "auto")
+    return repr(sweep)
