@@ -284,7 +284,7 @@ from emotion_circuits.interventions import Checkpoint, generate_rows
 from emotion_circuits.language_models import ModelSpec, load_language_model
 model = load_language_model(ModelSpec(name="llama", source={source!r}, device="cpu"))
 checkpoint = Checkpoint({file!r}, every_seconds=0)
-generate_rows(model, many_rows(60), max_new_tokens=40, batch_rows=2, checkpoint=checkpoint)
+generate_rows(model, many_rows(24), max_new_tokens=40, batch_rows=2, checkpoint=checkpoint)
 """
 
 
@@ -302,7 +302,7 @@ def test_a_killed_sweep_goes_on_where_it_was(model, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-    rows = many_rows(60)
+    rows = many_rows(24)
     with file.open("a") as torn:
         torn.write('["0123", [1, 2')  # a line the kill cut off
     kept = file.read_text().count("\n") - 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Final, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # Rows per block. It is fixed, and each block's products run on one thread, because the last bit
 # of a matrix product may depend on its shape and on the number of threads.
@@ -31,8 +32,14 @@ def map_blocks(work: Callable[[slice], T], n_rows: int, *, n_jobs: int) -> list[
     """
     blocks = [slice(start, min(start + BLOCK, n_rows)) for start in range(0, n_rows, BLOCK)]
     threads = (os.cpu_count() or 1) if n_jobs == -1 else n_jobs
-    with threadpool_limits(1, user_api="blas"):
+    with _controller().limit(limits=1, user_api="blas"):
         if threads == 1 or len(blocks) < 2:
             return [work(block) for block in blocks]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(work, blocks))
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Find numpy's libraries once: looking for them takes longer than a block's work."""
+    return ThreadpoolController()
