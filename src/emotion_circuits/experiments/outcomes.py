@@ -69,9 +69,9 @@ class Outcomes:
         """
         kept = np.ones(len(self.table), dtype=bool)
         for name, value in wanted.items():
-            column = self.table[name]
             several = isinstance(value, list | tuple | set | frozenset | range)
-            kept &= (column.isin(value) if several else column == value).to_numpy(bool)
+            # A line without the coordinate, such as a baseline without a layer, is none of them.
+            kept &= self.table[name].isin(value if several else [value]).to_numpy(bool)
         return Outcomes(self.table[kept])
 
     def values(self, keys: Sequence[str] | None = None) -> Float[np.ndarray, "line key"]:
@@ -81,8 +81,8 @@ class Outcomes:
             keys: Which ``metric/label``, ``fluency/nll`` among them; None for all.
         """
         names = ["fluency" if key == FLUENCY else key for key in keys or self.keys]
-        # One text after the other in memory: sums over texts then do not depend on the number of
-        # scores beside the one that is summed.
+        # One text after the other in memory: sums over texts then do not depend on which scores
+        # stand beside the one that is summed.
         return np.ascontiguousarray(self.table[names].to_numpy(dtype=float))
 
     def groups(self, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], Outcomes]]:
