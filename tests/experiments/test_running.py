@@ -8,7 +8,7 @@ import pytest
 
 from architectures import save_architecture
 from emotion_circuits.evaluation import TextEvaluator, continuation_nll
-from emotion_circuits.experiments import Decoding, Outcomes, Plan, Steering, cross, run
+from emotion_circuits.experiments import Decoding, Outcomes, Plan, Steering, cross, join, run
 from emotion_circuits.interventions import BASELINE, Sampling, decode, generate_with_patching
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
@@ -162,6 +162,14 @@ def test_a_known_text_of_another_prompt_has_its_scores_but_not_its_fluency(
     found = run(model, evaluator, plan, DECODING, known=elsewhere)
     np.testing.assert_array_equal(found.values(evaluator.keys), elsewhere.values(evaluator.keys))
     close(found.table["fluency"], outcomes.baseline.table["fluency"][:1])
+
+
+def test_a_plan_of_nothing_gives_no_lines(model, evaluator, outcomes):
+    """As where no controls are asked for."""
+    nothing = run(model, evaluator, cross(model, PROMPTS, []), DECODING, known=outcomes)
+    assert len(nothing) == 0
+    assert nothing.keys == outcomes.keys
+    pd.testing.assert_frame_equal(join([outcomes, nothing]).table, outcomes.table)
 
 
 def test_hooks_are_gone_afterwards(model, evaluator, conditions):

@@ -100,7 +100,9 @@ class Outcomes:
 
 def join(parts: Iterable[Outcomes]) -> Outcomes:
     """Put the lines of several experiments of one model under each other."""
-    return Outcomes(pd.concat([part.table for part in parts], ignore_index=True))
+    tables = [part.table for part in parts]
+    # Columns without lines have no type; they must not change that of the others.
+    return Outcomes(pd.concat([t for t in tables if len(t)] or tables, ignore_index=True))
 
 
 def metric_name(key: str) -> str:

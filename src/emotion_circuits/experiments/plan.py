@@ -26,9 +26,10 @@ class Plan:
 
     @classmethod
     def of(cls, lines: Iterable[tuple[Row, Mapping[str, Any]]]) -> Plan:
-        """Make a plan of rows, each with its coordinates by name."""
+        """Make a plan of rows, each with its coordinates by name; there may be none."""
         listed = list(lines)
-        coordinates = pd.DataFrame([dict(where) for _, where in listed])
+        names = None if listed else ["prompt", "kind"]
+        coordinates = pd.DataFrame([dict(where) for _, where in listed], columns=names)
         # Some lines have no layer or head; those that have one keep a whole number.
         whole = {name: "Int64" for name in ("layer", "head") if name in coordinates}
         coordinates = coordinates.astype(whole)

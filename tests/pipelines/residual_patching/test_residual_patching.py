@@ -28,7 +28,11 @@ from emotion_circuits.interventions import (
 )
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from emotion_circuits.pipelines.residual_patching import nodes
-from emotion_circuits.pipelines.residual_patching.nodes import sweep_controls, sweep_emotions
+from emotion_circuits.pipelines.residual_patching.nodes import (
+    report_residual_patching,
+    sweep_controls,
+    sweep_emotions,
+)
 from emotion_circuits.prompts import EmotionSet, PromptSource, SourceRecord
 from recomputation import reference_generate
 from study_emotions import FOUR
@@ -313,6 +317,16 @@ def test_controls_run_where_and_as_strong_as_asked(run):
         assert list(layers) == [3]
         assert list(layers[3][0]) == [choices[emotion].alpha]
     assert random["shuffled_results"] == {}
+
+
+def test_a_sweep_without_controls_has_files_all_the_same(run):
+    sweep, random = run(controls=True, num_random=0, num_shuffled=0)
+    for key in ("random_results", "shuffled_results", "emotion_results"):
+        assert random[key] == {}
+    assert [record["prompt"] for record in random["baseline"]] == sweep["prompts"]
+    report = report_residual_patching(sweep, random, FOUR, SteeringSettings(**SMALL))
+    assert (report.selection["random_n"] == 0).all()
+    assert not len(report.controls)
 
 
 def test_a_wrong_target_metric_is_found_before_any_text_is_made(run, monkeypatch):
