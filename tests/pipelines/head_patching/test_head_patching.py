@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from effect_estimates import estimate
 from embedded_heads import (
     SILENT,
     load_evaluator,
@@ -135,6 +136,22 @@ def test_a_head_that_writes_nothing_recovers_nothing(model, evaluator, prompts):
     assert np.nanmax(np.abs(summary["fraction"])) < 1e-4
     assert np.nanmax(np.abs(summary["contrast_lost"])) < 1e-4
     assert (tidy["fluency_loss"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [({"ablations": []}, "patching"), ({"directions": []}, "ablation")],
+)
+def test_ablation_and_patching_can_be_left_out(change, what, model, evaluator, prompts):
+    few = SETTINGS.model_copy(update={"num_random": 1, "single_heads": False, **change})
+    files = change_heads(model, evaluator, prompts, score_table(model), FOUR, few, "test")
+    assert [bool(result["records"]) for result in files[:2]] == [
+        *(what == "ablation", what == "patching")
+    ]
+    assert set(files[2]["what"]) == {what}
+    names = ("head_ablation", "head_patching")
+    results = {f"{name} m": result for name, result in zip(names, files[:2], strict=True)}
+    assert len(estimate(**results))
 
 
 def test_changing_heads_twice_or_in_another_order_gives_the_same(
