@@ -177,10 +177,22 @@ class PhaseTimingHook:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Count the nodes of each phase."""
+        self._stop_clocks()
         self._run_id = run_params["run_id"]
         self._catalog = catalog
         counts = Counter(_phase_and_model(node) for node in pipeline.nodes)
         self._phases = {key: _PhaseRun(nodes_left=count) for key, count in counts.items()}
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Stop measuring the nodes that did not finish."""
+        self._stop_clocks()
+
+    def _stop_clocks(self) -> None:
+        """Forget nodes that an earlier run in this process left unfinished."""
+        self._started.clear()
+        self._unsaved.clear()
+        self._memory.stop()
 
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:

@@ -1,10 +1,12 @@
 """What is there is used, what is old is named, and a killed run goes on where it was."""
 
+import json
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -37,6 +39,21 @@ def test_a_pickle_with_a_foreign_class_is_refused_by_name(project, copied):
     path.write_bytes(pickle.dumps({"model_name": Path("x")}))
     with pytest.raises(click.ClickException, match=r"tiny_gpt2\.pkl: pickle names pathlib\."):
         run(project, copied, pipeline_names=["emotion_vectors"])
+
+
+def test_a_run_after_a_failed_one_is_timed_by_itself(project, tmp_path):
+    """In one process, such as a notebook's: the node that failed is measured anew."""
+    only = {"pipeline_names": ["activations"], "namespaces": ["tiny_gpt2"]}
+    with pytest.raises(click.ClickException, match="layer 9 is out of range"):
+        run(project, tmp_path, parameters={"activations": {"layers": [9]}}, **only)
+    begun = time.monotonic()
+    run(project, tmp_path, **only)
+    took = time.monotonic() - begun
+    timings = tmp_path / "baseline_smoke" / "timing" / "phase_timings.jsonl"
+    event = json.loads(timings.read_text().splitlines()[-1])
+    assert event["phase"] == "activations"
+    assert 0 < event["elapsed_seconds"] < took
+    assert event["metadata"]["peak_rss_mib"] > 50
 
 
 BEGIN = """
