@@ -1,4 +1,4 @@
-"""Experiments: what is run, what came out of it, its controls, and what one half of it chooses."""
+"""Experiments: plans of texts to generate, their outcomes, controls, choices and effects."""
 
 from emotion_circuits.experiments.choice import Choice, choose_conditions
 from emotion_circuits.experiments.decoding import Decoding

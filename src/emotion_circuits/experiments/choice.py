@@ -1,4 +1,4 @@
-"""Choosing a layer and a strength for each emotion, on one half of the prompts."""
+"""Choice of a layer and a strength for each emotion on one half of the prompts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from emotion_circuits.experiments.outcomes import FLUENCY, Outcomes
 
 
 class Choice(NamedTuple):
-    """What was chosen for an emotion.
+    """The layer and strength chosen for an emotion, with their effect on the choosing half.
 
     Attributes:
         layer: Counted from 0.
         alpha: The strength.
-        mean_diff: In the emotion's own metric, on the choosing half.
-        fluency_loss: Nats per token, on the choosing half.
-        within_fluency: Whether any condition kept the loss within the limit; if none did, the
-            one of the least loss was taken.
+        mean_diff: Mean change of the emotion's target metric.
+        fluency_loss: Mean loss of fluency, in nats per token.
+        within_fluency: Whether the loss is within the limit. If no condition is, the one with the
+            least loss is chosen.
     """
 
     layer: int
@@ -34,21 +34,20 @@ class Choice(NamedTuple):
 def choose_conditions(
     outcomes: Outcomes, target_metrics: Mapping[str, str], *, max_fluency_loss: float
 ) -> dict[str, Choice]:
-    """Choose what raises each emotion's own metric most without breaking the text.
+    """Choose the condition that raises each emotion's target metric most within a fluency limit.
 
-    Only the prompts of the half ``select`` are looked at.
+    Only the prompts of the half ``select`` are used.
 
     Args:
-        outcomes: The baseline, and the emotions' vectors at several layers and strengths.
+        outcomes: Lines of the baseline, and of emotions steered at layers and strengths.
         target_metrics: ``metric/label`` by emotion.
-        max_fluency_loss: Nats per token that the choice may cost.
+        max_fluency_loss: Largest allowed loss of fluency, in nats per token.
 
     Returns:
-        A choice for each emotion that was steered. Of equal conditions the first in the order of
-        layers and strengths is taken.
+        A choice for each steered emotion. Ties go to the lowest layer, then the lowest strength.
 
     Raises:
-        InputError: If a target metric does not exist, or nothing was steered.
+        InputError: If a target metric does not exist, or no emotion was steered.
     """
     keys = outcomes.keys
     for key in target_metrics.values():
@@ -62,8 +61,8 @@ def choose_conditions(
     for where, of_emotion in steered.groups(["emotion"]):
         own = [target_metrics[where["emotion"]], FLUENCY]
         candidates = [
-            _candidate(condition, select.baseline, own, max_fluency_loss, **place)
-            for place, condition in of_emotion.groups(["layer", "alpha"])
+            _candidate(condition, select.baseline, own, max_fluency_loss, **coordinates)
+            for coordinates, condition in of_emotion.groups(["layer", "alpha"])
         ]
         chosen[where["emotion"]] = _best(candidates)
     return chosen

@@ -1,4 +1,4 @@
-"""From outcomes to comparisons, text by text: what the statistics of the study are computed on."""
+"""Comparisons of outcomes with and without an intervention, as the study's statistics use them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STEERED = ("emotion", "layer", "alpha")
 
 
 class Source(NamedTuple):
-    """Where outcomes are from: the first columns of every comparison."""
+    """The profile and model that outcomes are from; the first columns of every comparison."""
 
     profile: str
     model: str
@@ -44,20 +44,20 @@ def comparisons_of(
     *,
     residual_sweep: Mapping[str, Any] | None = None,
 ) -> Iterator[Comparison | Summary]:
-    """Read any result of phases 5 and 6 as comparisons.
+    """Turn a result of phase 5 or 6 into comparisons.
 
     Args:
         kind: ``residual_sweep``, ``random_sweep``, ``head_ablation``, ``head_patching`` or
             ``head_scores``.
-        result: A file of this program or of the older implementation, or the table of outcomes
-            that such a file is read into.
-        source: Where it is from.
-        residual_sweep: For ``random_sweep`` the emotions' file, which knows the halves.
+        result: The content of a file of this program or of the older implementation, or its
+            outcomes as a table.
+        source: The result's profile and model.
+        residual_sweep: For ``random_sweep``, the emotions' sweep, which holds the halves.
 
     Raises:
-        KeyError: If the result has not the form of its kind; likewise ``TypeError`` and
+        KeyError: If the result does not have the form of its kind; likewise ``TypeError`` and
             ``AttributeError``.
-        InputError: If the prompts that did not choose are needed and not known.
+        InputError: If the confirming half of the prompts is needed and unknown.
     """
     match kind:
         case "residual_sweep":
@@ -69,8 +69,8 @@ def comparisons_of(
                 prompts = confirming_prompts(result, halves, source.model)
             yield from random_comparisons(_outcomes(result, read_random_sweep), source, prompts)
         case "head_scores":
-            found, summaries = _outcomes_and_summaries(result)
-            yield from screening_comparisons(found, summaries, source)
+            outcomes, summaries = _outcomes_and_summaries(result)
+            yield from screening_comparisons(outcomes, summaries, source)
         case _:
             yield from head_comparisons(_outcomes(result, read_head_result), source)
 
@@ -86,14 +86,14 @@ def _outcomes_and_summaries(result: Any) -> tuple[Outcomes, list[ScoreSummary]]:
 
 
 def samples_of(outcomes: Outcomes, keys: Sequence[str] | None = None) -> dict[str, Sample]:
-    """Collect each score's values over prompts, repeats of a prompt averaged.
+    """Collect each score's values by prompt, averaged over repeats of a prompt.
 
     Args:
         outcomes: Lines of one condition.
-        keys: Which scores; None for all.
+        keys: The scores to collect; None for all.
 
     Returns:
-        One sample for each score that at least one line has.
+        By score, one sample; a score that is missing in every line is left out.
     """
     names = outcomes.keys if keys is None else keys
     prompts, values = outcomes.table["prompt"].tolist(), outcomes.values(names)
@@ -106,7 +106,7 @@ def samples_of(outcomes: Outcomes, keys: Sequence[str] | None = None) -> dict[st
 
 
 def _shared(first: Mapping[str, Sample], second: Mapping[str, Sample]) -> Iterator[str]:
-    """Give the scores both conditions have."""
+    """Yield the scores that both conditions have."""
     yield from (name for name in first if name in second)
 
 
@@ -114,8 +114,8 @@ def steering_comparisons(outcomes: Outcomes, source: Source) -> Iterator[Compari
     """Compare steered continuations of neutral prompts with unsteered ones.
 
     Args:
-        outcomes: The baseline, and lines with ``emotion``, ``layer`` and ``alpha``.
-        source: Where they are from.
+        outcomes: Lines of the baseline, and lines with ``emotion``, ``layer`` and ``alpha``.
+        source: Their profile and model.
     """
     baseline = samples_of(outcomes.baseline)
     for where, condition in conditions_of(outcomes, _STEERED):
@@ -137,24 +137,24 @@ def _steering_key(
 def random_comparisons(
     outcomes: Outcomes, source: Source, prompts: Collection[str] | None = None
 ) -> Iterator[Comparison]:
-    """Compare an emotion's direction with random ones, which are averaged first, text by text.
+    """Compare each emotion's direction with the mean over random directions, text by text.
 
     Args:
         outcomes: Lines of kind ``emotion`` and ``random``.
-        source: Where they are from.
-        prompts: Keep to these; None for all. Where controls ran only at what one half of the
-            prompts chose, these must be the others: on the choosing half the emotion has an
-            advantage that no random direction has.
+        source: Their profile and model.
+        prompts: The prompts to use; None for all. Where controls ran only at the chosen layer or
+            strength, these must be the confirming half: on the choosing half the choice favours
+            the emotion over random directions.
     """
     kept = outcomes if prompts is None else outcomes.where(prompt=set(prompts))
     draws: dict[tuple[Any, ...], list[dict[str, Sample]]] = {}
     for where, lines in kept.where(kind="random").groups([*_STEERED, "draw"]):
-        place = tuple(where[name] for name in _STEERED)
-        draws.setdefault(place, []).append(samples_of(lines))
+        condition_key = tuple(where[name] for name in _STEERED)
+        draws.setdefault(condition_key, []).append(samples_of(lines))
     for where, condition in kept.where(kind="emotion").groups(_STEERED):
-        several = draws.get(tuple(where.values()), [])
+        controls = draws.get(tuple(where.values()), [])
         for name, patched in samples_of(condition).items():
-            known = tuple(draw[name] for draw in several if name in draw)
+            known = tuple(draw[name] for draw in controls if name in draw)
             if known:
                 key = _steering_key(source, "random", where, "emotion_vs_random", name)
                 yield Comparison(key, average_draws(known), patched, known)
@@ -163,19 +163,19 @@ def random_comparisons(
 def confirming_prompts(
     sweep: Mapping[str, Any], halves: Mapping[str, Sequence[str]] | None, model: str
 ) -> Collection[str] | None:
-    """Say on which prompts an emotion may be compared with random directions.
+    """Return the prompts on which an emotion may be compared with random directions.
 
     Args:
-        sweep: The controls' file, whose settings say whether layer or strength were chosen.
-        halves: ``select`` and ``confirm`` of the emotions' sweep, if it is there.
-        model: Names the files in messages.
+        sweep: The controls' file; its settings say whether layer or strength were chosen.
+        halves: ``select`` and ``confirm`` of the emotions' sweep, if known.
+        model: Name of the model, for messages.
 
     Returns:
-        The prompts that did not choose; None for all, where nothing was chosen or the file has no
-        settings that say so.
+        The confirming half; None for all prompts, if the settings do not say that layer or
+        strength were chosen.
 
     Raises:
-        InputError: If layer or strength were chosen and there are no halves.
+        InputError: If layer or strength were chosen and the halves are unknown.
     """
     settings = sweep.get("metadata") or {}
     if "selected" not in (settings.get("random_layers"), settings.get("random_alphas")):
@@ -190,14 +190,14 @@ def confirming_prompts(
 
 
 def head_comparisons(outcomes: Outcomes, source: Source) -> Iterator[Comparison]:
-    """Compare continuations with changed heads with those of the model as it is.
+    """Compare continuations with changed heads with those of the unpatched model.
 
-    An ablation has prompts of all labels, and what lowers an emotion on its own prompts may raise
-    it on others: each label is a comparison of its own.
+    An ablation runs on prompts of all labels. It may lower an emotion on the emotion's prompts
+    and raise it on others, so each label is a comparison of its own.
 
     Args:
-        outcomes: What ``read_head_result`` gives.
-        source: Where they are from.
+        outcomes: The result of ``read_head_result``.
+        source: Their profile and model.
     """
     for where, lines in outcomes.groups(["record", "emotion"]):
         baseline, changed = lines.baseline, lines.where(kind="changed")
@@ -217,15 +217,15 @@ def head_comparisons(outcomes: Outcomes, source: Source) -> Iterator[Comparison]
 def screening_comparisons(
     outcomes: Outcomes, summaries: Sequence[ScoreSummary], source: Source
 ) -> Iterator[Comparison | Summary]:
-    """Compare each head's ablation with the model as it is: by text where that is known.
+    """Compare each head's ablation with the unpatched model.
 
     Args:
-        outcomes: Lines of kind ``baseline`` and ``changed`` for each head, as far as samples hold
-            scores.
-        summaries: Every score's moments.
-        source: Where they are from.
+        outcomes: Lines of kind ``baseline`` and ``changed`` for each head, where samples hold
+            scores. Scores without such lines are compared by their summaries.
+        summaries: Mean and deviation of every score's change.
+        source: Their profile and model.
     """
-    found = set()
+    compared = set()
     if len(outcomes):
         for _, lines in outcomes.groups(["record"]):
             sides = [samples_of(lines.where(kind=kind)) for kind in ("baseline", "changed")]
@@ -233,11 +233,11 @@ def screening_comparisons(
             for name in _shared(*sides):
                 head = int(first["layer"]), int(first["head"])
                 key = _screening_key(source, *head, name, first["variant"])
-                found.add(key)
+                compared.add(key)
                 yield Comparison(key, sides[0][name], sides[1][name])
     for item in summaries:
         key = _screening_key(source, item.layer, item.head, item.metric, item.variant)
-        if key not in found:
+        if key not in compared:
             yield Summary(key, item.delta_mean, item.delta_std, item.n_samples)
 
 
@@ -251,5 +251,4 @@ def _screening_key(
 
 
 def _whole(value: Any) -> int | None:
-    """Give a whole number, or None where the table has none."""
     return None if pd.isna(value) else int(value)

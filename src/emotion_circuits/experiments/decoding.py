@@ -1,4 +1,4 @@
-"""How texts are generated, and what of them is scored."""
+"""Settings of how texts are generated and scored."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ class Decoding:
     """How an experiment generates and scores.
 
     Attributes:
-        max_new_tokens: A text ends earlier where the model ends it.
-        sampling: None for greedy decoding.
-        batch_rows: Rows generated at a time; ``auto`` takes as many as fit. No text depends on it.
-        batch_size: Texts scored at a time; scores depend on it by no more than rounding.
-        score: Whether evaluators read the continuation alone or the prompt before it, too.
+        max_new_tokens: Largest number of new tokens; a text may end earlier.
+        sampling: How tokens are drawn; None for greedy decoding.
+        batch_rows: Rows generated at a time; ``auto`` takes as many as fit. Texts do not depend
+            on it.
+        batch_size: Texts scored at a time; scores depend on it by rounding only.
+        score: Whether evaluators read the continuation alone or the prompt and the continuation.
     """
 
     max_new_tokens: int = 30
@@ -27,5 +28,5 @@ class Decoding:
     score: Literal["continuation", "full_text"] = "continuation"
 
     def scored_text(self, prompt: str, text: str) -> str:
-        """Give what evaluators read, without the blank that joins a continuation to its prompt."""
+        """Return the text that evaluators read, without surrounding blanks."""
         return (prompt + text if self.score == "full_text" else text).strip()

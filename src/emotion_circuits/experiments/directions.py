@@ -1,4 +1,4 @@
-"""The directions of a steering experiment: emotion vectors, and controls that should do nothing."""
+"""Directions of a steering experiment: emotion vectors, and controls without an emotion."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Vectors = dict[tuple[str, int], np.ndarray]  # by emotion and layer
 
 
 class Control(NamedTuple):
-    """A direction that should do nothing.
+    """A random direction that an emotion vector is compared with.
 
     Attributes:
-        direction: As long as the emotion vector it is compared with.
-        seed: Makes it again.
-        own_norm: Its length before it was brought to that of the emotion vector.
-        cosine: With the emotion vector.
+        direction: The direction, of the emotion vector's length.
+        seed: Seed of the random draw.
+        own_norm: Length of the direction before it was matched to the emotion vector.
+        cosine: Cosine with the emotion vector.
     """
 
     direction: Float[np.ndarray, " d_model"]
@@ -37,15 +37,15 @@ Controls = dict[tuple[str, int], list[Control]]  # by emotion and layer
 def vectors_at(
     emotion_vectors: Mapping[str, Any], layers: Sequence[int] | str, hook_point: str
 ) -> Vectors:
-    """Give the emotion vectors by emotion and layer.
+    """Return the emotion vectors by emotion and layer.
 
     Args:
         emotion_vectors: Phase 3's result.
         layers: ``all``, or layers counted from 0.
-        hook_point: Where they shall be used.
+        hook_point: The hook point at which the vectors will be used.
 
     Raises:
-        InputError: If a layer has no vector, or they were measured at another point.
+        InputError: If a layer has no vector, or the vectors were measured at another hook point.
     """
     metadata = emotion_vectors["metadata"]
     if metadata["hook_pos"] != hook_point:
@@ -58,9 +58,9 @@ def vectors_at(
         if layer not in known:
             raise unknown_name("layer", layer, known, where="the emotion vectors")
     return {
-        (emotion, layer): np.asarray(by_layer[place])
+        (emotion, layer): np.asarray(by_layer[index])
         for emotion, by_layer in emotion_vectors["emotion_vectors"].items()
-        for place, layer in enumerate(known)
+        for index, layer in enumerate(known)
         if layers == "all" or layer in layers
     }
 
@@ -68,13 +68,13 @@ def vectors_at(
 def project(
     vector: Float[np.ndarray, " d_model"], basis: Float[np.ndarray, "k d_model"]
 ) -> Float[np.ndarray, " d_model"]:
-    """Give the part of a vector that lies in the span of orthonormal rows."""
+    """Return the projection of a vector onto the span of an orthonormal basis."""
     projected: np.ndarray = (basis @ vector) @ basis
     return projected
 
 
 def vector_norms(vectors: Vectors) -> dict[str, dict[int, float]]:
-    """Give the length of each vector, by emotion and layer."""
+    """Return the length of each vector, by emotion and layer."""
     norms: dict[str, dict[int, float]] = {}
     for (emotion, layer), vector in vectors.items():
         norms.setdefault(emotion, {})[layer] = float(np.linalg.norm(vector))
@@ -82,11 +82,11 @@ def vector_norms(vectors: Vectors) -> dict[str, dict[int, float]]:
 
 
 def random_control(vector: Float[np.ndarray, " d_model"], seed: int) -> Control:
-    """Draw a direction uniformly from the sphere through a vector's end.
+    """Draw a direction of uniform orientation and of a vector's length.
 
     Args:
-        vector: Whose length to match.
-        seed: Of the draw.
+        vector: The vector whose length is matched.
+        seed: Seed of the draw.
     """
     drawn = np.random.default_rng(seed).standard_normal(len(vector))
     return match_length(drawn, vector, seed)
@@ -95,30 +95,29 @@ def random_control(vector: Float[np.ndarray, " d_model"], seed: int) -> Control:
 def shuffled_controls(
     pooled: PooledActivations, vectors: Vectors, seeds: Mapping[str, Sequence[int]], *, split: str
 ) -> Controls:
-    """Compute emotion vectors anew after the labels were shuffled.
+    """Compute emotion vectors after shuffling the labels.
 
-    Labels are shuffled among an emotion's and the neutral prompts, and one shuffle serves all
-    layers. The difference of means that comes out is much shorter than the emotion vector; it is
-    brought to the same length, so that it tests the direction and not the length. It points along
-    the variation that prompts have anyway, which may include the emotion's axis, with either
-    sign: its cosine is kept.
+    Labels are shuffled among an emotion's prompts and the neutral prompts, with the same shuffle
+    for all layers. The resulting difference of means is much shorter than the emotion vector, so
+    its length is matched to test the direction alone. It points along variation that prompts have
+    in any case, which may include the emotion's axis with either sign; ``cosine`` records this.
 
     Args:
         pooled: Activations that the vectors were measured on.
-        vectors: Whose lengths to match, by emotion and layer.
-        seeds: For each emotion one per shuffle.
-        split: Of the prompts the vectors were measured on.
+        vectors: Emotion vectors whose lengths are matched, by emotion and layer.
+        seeds: For each emotion, one seed per shuffle.
+        split: Split of the prompts that the vectors were measured on.
 
     Returns:
-        For each emotion and layer one control per shuffle.
+        By emotion and layer, one control per shuffle.
     """
-    controls: Controls = {place: [] for place in vectors}
+    controls: Controls = {key: [] for key in vectors}
     for emotion, of_emotion in seeds.items():
         for seed in of_emotion:
             difference = _shuffled_difference(pooled, emotion, split, seed)
-            for place, layer in enumerate(pooled.layer_indices):
+            for index, layer in enumerate(pooled.layer_indices):
                 if (emotion, layer) in vectors:
-                    control = match_length(difference[place], vectors[emotion, layer], seed)
+                    control = match_length(difference[index], vectors[emotion, layer], seed)
                     controls[emotion, layer].append(control)
     return controls
 
@@ -137,12 +136,12 @@ def _shuffled_difference(
 def match_length(
     direction: Float[np.ndarray, " d_model"], vector: Float[np.ndarray, " d_model"], seed: int = 0
 ) -> Control:
-    """Bring a direction to the length of a vector.
+    """Scale a direction to the length of a vector.
 
     Args:
-        direction: A direction of exactly zero stays zero.
-        vector: Whose length to match.
-        seed: What the direction was drawn with.
+        direction: The direction; zero stays zero.
+        vector: The vector whose length is matched.
+        seed: Seed that the direction was drawn with.
     """
     norm = float(np.linalg.norm(direction))
     scale = float(np.linalg.norm(vector)) / norm if norm > 0 else 0.0
@@ -150,10 +149,10 @@ def match_length(
 
 
 def describe_controls(controls: Controls) -> dict[str, dict[int, list[dict[str, Any]]]]:
-    """Give seed, lengths and cosine of each control, by emotion and layer."""
-    found: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    """Return each control's seed, lengths and cosine, by emotion and layer."""
+    described: dict[str, dict[int, list[dict[str, Any]]]] = {}
     for (emotion, layer), drawn in controls.items():
-        found.setdefault(emotion, {})[layer] = [
+        described.setdefault(emotion, {})[layer] = [
             {
                 "seed": control.seed,
                 "norm": float(np.linalg.norm(control.direction)),
@@ -162,4 +161,4 @@ def describe_controls(controls: Controls) -> dict[str, dict[int, list[dict[str, 
             }
             for control in drawn
         ]
-    return found
+    return described

@@ -1,4 +1,4 @@
-"""Paired effects of an experiment's conditions on every score, on either half of the prompts."""
+"""Paired effects of an experiment's conditions on each score, for each half of the prompts."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ def effect_table(
     seed: int,
     halves: Sequence[str] = HALVES,
 ) -> pd.DataFrame:
-    """Estimate the effect of each condition on each score, prompts being the unit.
+    """Estimate the effect of each condition on each score, with prompts as samples.
 
     Args:
-        outcomes: The baseline, and conditions on the same distinct prompts.
-        by: Coordinates that tell conditions apart.
-        n_bootstrap: Resamples; the same prompts are drawn for every condition of a half.
-        seed: Of the resamples.
-        halves: Which halves of the prompts.
+        outcomes: Lines of the baseline and of conditions on the same distinct prompts.
+        by: Coordinates that identify a condition.
+        n_bootstrap: Number of resamples; all conditions of a half share them.
+        seed: Seed of the resamples.
+        halves: The halves of the prompts to use.
 
     Returns:
-        One line a half, condition and score: ``half``, the coordinates, and ``EFFECT_COLUMNS``:
-        ``n`` prompts, means, the mean difference with its 95 % interval, and Cohen's d of the
-        paired differences with its interval. Fluency is ``fluency.nll``, in nats per token.
+        One line per half, condition and score: ``half``, the coordinates, and ``EFFECT_COLUMNS``:
+        the number ``n`` of prompts, means, the mean difference with its 95 % interval, and Cohen's
+        d of the paired differences with its interval. Fluency is ``fluency.nll``, in nats per
+        token.
     """
     keys = outcomes.keys
     lines: list[dict[str, Any]] = []
@@ -64,12 +65,12 @@ def effect_table(
 def conditions_of(
     outcomes: Outcomes, by: Sequence[str]
 ) -> Iterator[tuple[dict[str, Any], Outcomes]]:
-    """Give the lines of each condition but the baseline, with its coordinates."""
+    """Yield each condition's coordinates and lines, without the baseline."""
     return Outcomes(outcomes.table[outcomes.table["kind"] != BASELINE_KIND]).groups(by)
 
 
 def in_order(outcomes: Outcomes, prompts: Sequence[str]) -> Outcomes:
-    """Give one condition's lines in the order of some of its prompts, which are distinct."""
+    """Return one condition's lines in the order of the given distinct prompts."""
     return Outcomes(outcomes.table.set_index("prompt", drop=False).loc[list(prompts)])
 
 
@@ -91,20 +92,20 @@ def _lines(effects: MetricEffects, keys: Sequence[str]) -> Iterator[dict[str, An
 def mean_shift(
     condition: Outcomes, baseline: Outcomes, keys: Sequence[str]
 ) -> Float[np.ndarray, " key"]:
-    """Give how far a condition moves the mean of each score over the same number of prompts."""
+    """Return the change of each score's mean from the baseline to a condition."""
     shift: np.ndarray = condition.values(keys).mean(axis=0) - baseline.values(keys).mean(axis=0)
     return shift
 
 
 def own_effects(table: pd.DataFrame, own_metric: pd.Series) -> pd.DataFrame:
-    """Keep each condition's effect on one metric, with what it costs in fluency beside it.
+    """Keep each condition's effect on one metric, and add its loss of fluency.
 
     Args:
-        table: What ``effect_table`` gives.
-        own_metric: For each line the ``metric.label`` to keep for its condition.
+        table: The result of ``effect_table``.
+        own_metric: For each line, the ``metric.label`` to keep for its condition.
 
     Returns:
-        The kept lines, in their order, with ``fluency_loss``, ``fluency_loss_lower`` and
+        The kept lines in their order, with ``fluency_loss``, ``fluency_loss_lower`` and
         ``fluency_loss_upper`` in nats per token.
     """
     names = {"mean_diff": "", "ci_lower": "_lower", "ci_upper": "_upper"}

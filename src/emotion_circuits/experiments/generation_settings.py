@@ -1,4 +1,4 @@
-"""Parameters of every phase that generates texts and has them scored."""
+"""Parameters of the phases that generate and score texts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from emotion_circuits.phase_settings import PhaseSettings
 
 
 class GenerationSettings(PhaseSettings):
-    """What phases that generate and score have in common."""
+    """Parameters shared by the phases that generate and score texts."""
 
-    sequence_length: int = Field(30, ge=1, description="new tokens at most")
+    sequence_length: int = Field(30, ge=1, description="largest number of new tokens")
     rows: Literal["auto"] | int = Field("auto", description="texts generated at a time")
     batch_size: int = Field(64, ge=1, description="texts scored, or prompts read, at a time")
     device: str | None = Field(
-        None, description="where to run the model; null: where its row in the profile says"
+        None, description="device of the model; null: the profile's device for this model"
     )
     n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")
-    seed: int = Field(0, ge=0, description="of halves, controls, samples and resamples")
+    seed: int = Field(0, ge=0, description="seed of halves, controls, samples and resamples")
 
     @field_validator("rows")
     @classmethod
@@ -31,11 +31,11 @@ class GenerationSettings(PhaseSettings):
         return rows
 
     def placed(self, model: LanguageModel) -> LanguageModel:
-        """Move a model to the device that was asked for, if one was."""
+        """Move the model to ``device``, unless that is null, and return it."""
         return model if self.device is None else model.on(resolve_device(self.device))
 
     def decoding(self) -> Decoding:
-        """Give how texts are generated and scored: greedily, the continuation alone."""
+        """Return greedy decoding, with scores of the continuation alone."""
         return Decoding(
             max_new_tokens=self.sequence_length,
             batch_rows=self.rows,

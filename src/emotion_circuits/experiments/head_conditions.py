@@ -30,15 +30,15 @@ MODES: Final = ("pattern_v", "v_only")
 def ablate_heads(
     name: str, heads: Iterable[tuple[int, int]], values: Float[Tensor, "layer head d_head"]
 ) -> Condition:
-    """Replace heads' outputs by fixed values at every position, generated ones too.
+    """Replace heads' outputs by fixed values at every position, including generated ones.
 
     Args:
         name: The condition's name.
-        heads: Which; their order has no meaning.
-        values: For all heads of the model: zeros, or means over other prompts.
+        heads: The heads to ablate, in any order.
+        values: Replacements for all heads of the model: zeros, or means over other prompts.
 
     Raises:
-        InputError: If there is no such head.
+        InputError: If a head does not exist.
     """
     heads = _existing(heads, *values.shape[:2])
     return _at_heads(name, heads, lambda head: Ablate(values[head.layer, head.head]), Everywhere())
@@ -53,21 +53,21 @@ def patch_heads(
     n_prompt: int,
     n_aligned: int,
 ) -> Condition:
-    """Put what heads did on another prompt in place of what they do, aligned from the end.
+    """Patch heads with their activations on a source prompt, aligned at the prompts' ends.
 
     Args:
         name: The condition's name.
-        heads: Which; their order has no meaning.
-        source: The other prompt's ``z`` for ``pattern_v``, its ``v`` per query head for
+        heads: The heads to patch, in any order.
+        source: The source prompt's ``z`` for ``pattern_v``, its ``v`` per query head for
             ``v_only``.
-        mode: ``pattern_v``: the head's output is the other prompt's, made by its pattern and its
-            values. ``v_only``: the running prompt's pattern reads the other prompt's values.
-        n_prompt: Tokens of the prompt that is patched.
-        n_aligned: How many last positions are patched.
+        mode: ``pattern_v``: the head's output is that on the source prompt. ``v_only``: the
+            patched prompt's attention pattern reads the source prompt's values.
+        n_prompt: Number of tokens of the patched prompt.
+        n_aligned: Number of last positions to patch.
 
     Raises:
-        InputError: If the mode is unknown, there is no such head, or there are fewer positions
-            than are to be aligned.
+        InputError: If the mode is unknown, a head does not exist, or a prompt has fewer than
+            ``n_aligned`` positions.
     """
     heads = _existing(heads, source.shape[0], source.shape[2])
     if mode not in MODES:
@@ -101,7 +101,7 @@ def _at_heads(
 
 
 def _existing(heads: Iterable[tuple[int, int]], n_layers: int, n_heads: int) -> list[Head]:
-    """Give each head once, in order."""
+    """Return the distinct heads in order; raise InputError if one does not exist."""
     chosen = sorted({Head(*head) for head in heads})
     for head in chosen:
         if not (0 <= head.layer < n_layers and 0 <= head.head < n_heads):
@@ -111,15 +111,15 @@ def _existing(heads: Iterable[tuple[int, int]], n_layers: int, n_heads: int) -> 
 
 
 def aligned_positions(first: int, second: int, *, n_special: int) -> int:
-    """Say how many last positions of two prompts stand for one another.
+    """Return the number of last positions at which two prompts are aligned.
 
-    The shorter text's tokens, all of them. Where lengths differ BOS stays out, since it would be
-    put in the place of a word, or a word in its place; where they are equal it stands for itself.
+    This is the length of the shorter prompt. If lengths differ, BOS is left out, since it would
+    replace a word or be replaced by one; if they are equal, BOS is aligned with BOS.
 
     Args:
-        first: Tokens of one prompt, BOS included.
-        second: Tokens of the other.
-        n_special: 1 where prompts begin with BOS, else 0.
+        first: Number of tokens of one prompt, BOS included.
+        second: Number of tokens of the other prompt, BOS included.
+        n_special: 1 if prompts begin with BOS, else 0.
     """
     return first if first == second else min(first, second) - n_special
 
@@ -130,14 +130,14 @@ def mean_outputs(
     *,
     n_special: int,
 ) -> Float[Tensor, "layer head d_head"]:
-    """Average heads' outputs: over a prompt's tokens, over a label's prompts, over labels.
+    """Average heads' outputs over tokens, then over each label's prompts, then over labels.
 
-    So long prompts count no more than short ones, and frequent labels no more than rare ones.
+    Long prompts thus count as much as short ones, and frequent labels as much as rare ones.
 
     Args:
-        z: Of each prompt.
-        labels: Of each prompt.
-        n_special: Positions at the beginning that are left out: BOS, an attention sink.
+        z: Heads' outputs on each prompt, by the prompt's index.
+        labels: Label of each prompt, by the prompt's index.
+        n_special: Number of first positions to leave out: 1 for BOS, an attention sink.
     """
     of_label: dict[str, list[Tensor]] = {}
     for index, values in z.items():

@@ -29,19 +29,19 @@ _NOTHING = {"head_set": "", "heads": "", "ablation": "", "direction": "", "mode"
 
 
 def baseline_lines(prompts: PairedPrompts) -> Iterator[Line]:
-    """Plan every prompt as it is."""
+    """Plan every prompt without an intervention."""
     for index, ids in enumerate(prompts.ids):
         where = {"kind": BASELINE_KIND, **_NOTHING, "source_index": -1}
         yield Row(ids, BASELINE), {**prompts.coordinates[index], **where}
 
 
 class HeadPlanner:
-    """Plans what is put in the place of heads, from what they do on the prompts as they are.
+    """Plans ablations and patches of heads from their activations on the unpatched prompts.
 
     Attributes:
         prompts: The prompts.
-        z: Every head's output on each prompt, by its index.
-        v: The values that each query head reads, likewise; empty where no plan needs them.
+        z: Every head's output on each prompt, by the prompt's index.
+        v: The values that each query head reads, by the prompt's index; empty if not needed.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class HeadPlanner:
 
         Args:
             prompts: The prompts.
-            needs_v: Whether patching with ``v_only`` is planned.
+            needs_v: Whether ``v_only`` will be planned, which needs the heads' values.
             batch_size: Prompts per forward pass.
-            seed: Draws the prompts of ``resample``.
+            seed: Seed for drawing the prompts of ``resample``.
         """
         self.prompts = prompts
         self.z: dict[int, PerHead] = {}
@@ -62,18 +62,18 @@ class HeadPlanner:
         self._halves, self._labels = prompts.halves, prompts.labels
         parts = ("z", "v") if needs_v else ("z",)
         for batch in capture_heads(prompts.model, prompts.ids, parts=parts, batch_size=batch_size):
-            for place, index in enumerate(batch.rows):
+            for entry, index in enumerate(batch.rows):
                 assert batch.z is not None
-                self.z[index] = batch.z[place]
+                self.z[index] = batch.z[entry]
                 if batch.v is not None:
-                    self.v[index] = batch.v[place]
+                    self.v[index] = batch.v[entry]
 
     def ablations(self, sets: Sequence[HeadSet], kinds: Sequence[str]) -> Iterator[Line]:
         """Plan the ablation of each set on every prompt.
 
         Args:
-            sets: With heads for both halves.
-            kinds: ``zero``; ``mean``, over the prompts of the other half; ``resample``, the
+            sets: Sets with heads for both halves.
+            kinds: ``zero``; ``mean`` over the prompts of the other half; ``resample``: the
                 outputs on a prompt of the other half and of another label.
         """
         shape = next(iter(self.z.values()))[:, 0].shape
@@ -98,9 +98,9 @@ class HeadPlanner:
         """Plan patching between the two prompts of each pair.
 
         Args:
-            sets: A set without heads for a pair's half leaves the pair out.
-            directions: ``emotion_to_neutral`` puts what heads did on the emotion's prompt into
-                the run on the neutral one, ``neutral_to_emotion`` the other way round.
+            sets: Sets of heads; a set without heads for a half skips the pairs of that half.
+            directions: ``emotion_to_neutral`` patches activations of the emotional prompt into
+                the run on the neutral prompt, ``neutral_to_emotion`` the reverse.
             modes: ``pattern_v`` (the heads' output) or ``v_only`` (the values they read).
         """
         for emotion in self.prompts.emotions.names:
@@ -141,7 +141,7 @@ class HeadPlanner:
     def _patch(
         self, name: str, heads: tuple[Head, ...], index: int, source: int, mode: str
     ) -> Condition:
-        lengths = [len(self.prompts.ids[place]) for place in (index, source)]
+        lengths = [len(self.prompts.ids[prompt]) for prompt in (index, source)]
         return patch_heads(
             name,
             heads,
@@ -154,16 +154,16 @@ class HeadPlanner:
     def _other_prompt(self, index: int) -> int:
         """Draw a prompt of the other half and of another label.
 
-        A prompt of the same label brings along what the ablation is to take away. Of those left,
-        one that covers the whole prompt, if there is any.
+        A prompt of the same label would restore the emotion that the ablation should remove. The
+        prompt is at least as long as the ablated one, or else as long as any.
         """
         halves, labels = np.array(self._halves), np.array(self._labels)
         different = (halves != halves[index]) & (labels != labels[index])
         others = np.flatnonzero(different).tolist()
         assert others, "each pair has its neutral prompt and at least one emotion's"
-        lengths = {place: len(self.prompts.ids[place]) for place in others}
+        lengths = {other: len(self.prompts.ids[other]) for other in others}
         enough = min(len(self.prompts.ids[index]), max(lengths.values()))
-        covering = [place for place in others if lengths[place] >= enough]
-        # Named by the prompt: what is drawn does not depend on what was drawn before.
+        covering = [other for other in others if lengths[other] >= enough]
+        # The prompt names the stream, so that the draw does not depend on earlier draws.
         rng = rng_for(self._seed, "resample", self.prompts.coordinates[index]["prompt"])
         return covering[int(rng.integers(len(covering)))]

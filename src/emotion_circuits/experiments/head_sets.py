@@ -1,4 +1,4 @@
-"""Which heads are changed on which half of the prompts, and the random sets beside them."""
+"""Sets of heads to change on each half of the prompts: chosen, single and random ones."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from emotion_circuits.prompts import PAIR_HALVES
 logger = logging.getLogger(__name__)
 
 CHOSEN: Final = "chosen"
-# Columns of the screening's table that rank heads: all of them larger the more a head carries an
-# emotion. {} is zero or mean.
+# Columns of the screening's table that rank heads; larger values mean that a head carries more of
+# the emotion. {} stands for zero or mean.
 HEAD_SCORES: Final = (
     *("drop_{}", "reaction_drop_{}", "logit_drop_{}"),
     *("attribution_projection_{}", "attribution_logit_{}"),
     *("direct_write", "cue_attention_last", "cue_attention_after"),
 )
-# Stands in the column ``emotion`` for the pairs of all emotions together.
+# Value of the column ``emotion`` for the pairs of all emotions together.
 POOLED: Final = "pooled"
 
 
 @dataclass(frozen=True)
 class HeadSet:
-    """Heads to change together.
+    """A set of heads that are changed together.
 
     Attributes:
         name: ``chosen``, ``random 0`` and so on, or a single head such as ``1:3``.
-        of_half: The heads for the prompts of each half; a half may be missing.
+        of_half: The heads for each half of the prompts; a half may be missing.
     """
 
     name: str
@@ -41,7 +41,7 @@ class HeadSet:
 
     @property
     def heads(self) -> list[Head]:
-        """All heads, of either half."""
+        """The heads of both halves."""
         return sorted({head for heads in self.of_half.values() for head in heads})
 
     @property
@@ -52,11 +52,11 @@ class HeadSet:
 
 
 def heads_by_hand(model: LanguageModel, spec: str) -> HeadSet:
-    """Give the same heads for the prompts of both halves.
+    """Return a set with the same heads for both halves.
 
     Args:
-        model: Has the heads.
-        spec: As ``parse_heads`` reads it.
+        model: The model.
+        spec: The heads in the format of ``parse_heads``.
 
     Raises:
         InputError: If a head does not exist.
@@ -66,13 +66,13 @@ def heads_by_hand(model: LanguageModel, spec: str) -> HeadSet:
 
 
 def top_heads(model: LanguageModel, table: pd.DataFrame, *, score: str, top_k: int) -> HeadSet:
-    """Choose the top heads for the prompts of each half by their scores on the other half.
+    """Choose the top heads for each half of the prompts by their scores on the other half.
 
     Args:
-        model: Names itself in messages.
+        model: The model, for messages.
         table: The screening's table of scores.
-        score: Column to rank by, larger first.
-        top_k: How many.
+        score: Column to rank by, largest first.
+        top_k: Number of heads.
 
     Raises:
         InputError: If the table lacks the score or has too few heads.
@@ -82,7 +82,7 @@ def top_heads(model: LanguageModel, table: pd.DataFrame, *, score: str, top_k: i
             f"score {score!r} is not in the screening of model {model.name!r}; screen "
             f"with that ablation, or take one of {', '.join(_scores(table))}"
         )
-    found = {}
+    top_of_half = {}
     for half, other in zip(PAIR_HALVES, reversed(PAIR_HALVES), strict=True):
         scored = table[(table["emotion"] == POOLED) & (table["half"] == other)]
         scored = scored[scored[score].notna()]
@@ -95,8 +95,8 @@ def top_heads(model: LanguageModel, table: pd.DataFrame, *, score: str, top_k: i
             [score, "layer", "head"], ascending=[False, True, True], kind="stable"
         )
         pairs = order[["layer", "head"]].head(top_k).itertuples(index=False)
-        found[half] = tuple(sorted(Head(int(layer), int(head)) for layer, head in pairs))
-    return HeadSet(CHOSEN, found)
+        top_of_half[half] = tuple(sorted(Head(int(layer), int(head)) for layer, head in pairs))
+    return HeadSet(CHOSEN, top_of_half)
 
 
 def _scores(table: pd.DataFrame) -> list[str]:
@@ -105,7 +105,7 @@ def _scores(table: pd.DataFrame) -> list[str]:
 
 
 def single_heads(chosen: HeadSet) -> list[HeadSet]:
-    """Give each head of a set as a set of its own; none where the set is a single head."""
+    """Return a set for each head of a set, or no set if it has a single head."""
     if len(chosen.heads) < 2:
         return []
     return [
@@ -117,7 +117,7 @@ def single_heads(chosen: HeadSet) -> list[HeadSet]:
 def random_sets(
     model: LanguageModel, chosen: HeadSet, *, n_draws: int, same_layers: bool, seed: int
 ) -> list[HeadSet]:
-    """Draw sets as large as the chosen one, for each half; fewer where there are no more."""
+    """Draw random sets of the chosen set's size for each half; fewer if no more exist."""
     draws = {
         half: random_heads(
             heads,
@@ -129,16 +129,16 @@ def random_sets(
         )
         for half, heads in chosen.of_half.items()
     }
-    found = min(map(len, draws.values()))
-    if found < n_draws:
+    n_sets = min(map(len, draws.values()))
+    if n_sets < n_draws:
         logger.warning(
             "%s: beside %d chosen heads only %d random set(s) of that size are to be had, not %d",
             model.name,
             len(chosen.of_half[PAIR_HALVES[0]]),
-            found,
+            n_sets,
             n_draws,
         )
     return [
         HeadSet(f"random {draw}", {half: drawn[draw] for half, drawn in draws.items()})
-        for draw in range(found)
+        for draw in range(n_sets)
     ]

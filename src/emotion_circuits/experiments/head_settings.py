@@ -1,4 +1,4 @@
-"""Parameters that both phases on heads have in common."""
+"""Parameters shared by head screening and head patching."""
 
 from typing import Literal
 
@@ -12,22 +12,22 @@ from emotion_circuits.prompts import EmotionSet
 
 
 class HeadSettings(GenerationSettings):
-    """Which pairs of prompts heads are changed on."""
+    """The pairs of prompts on which heads are changed."""
 
     split: Literal["test", "train", "all"] = Field(
-        "test", description="which prompts; vectors are measured on those of train"
+        "test", description="split of the prompts; vectors are measured on train"
     )
     max_samples_per_emotion: int | None = Field(
-        None, ge=2, description="at most so many pairs of prompts; null: all"
+        None, ge=2, description="largest number of pairs of prompts; null: all"
     )
 
     def paired_prompts(
         self, model: LanguageModel, prompts: pd.DataFrame, emotions: EmotionSet
     ) -> PairedPrompts:
-        """Choose and encode pairs of prompts, and move the model where it shall run.
+        """Choose and encode pairs of prompts, and move the model to its device.
 
         Raises:
-            InputError: If pairs are not whole or too few.
+            InputError: If a pair is incomplete, or there are too few pairs.
         """
         return PairedPrompts.prepare(
             self.placed(model),

@@ -1,4 +1,4 @@
-"""Naming heads: single ones, sets written by hand, and random sets of the same size."""
+"""Names of heads: single heads, sets written by hand, and random sets of the same size."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _FORMS: Final = "allowed are all, 0:3 (layer:head), 0:0-11 and 0:*, separated by
 
 
 def parse_heads(spec: str, *, n_layers: int, n_heads: int) -> tuple[Head, ...]:
-    """Read a set of heads written by hand.
+    """Parse a set of heads written by hand.
 
     Args:
         spec: For example ``0:0 1:3``, ``0:0-11``, ``2:*`` or ``all``.
-        n_layers: Of the model.
-        n_heads: Query heads per layer.
+        n_layers: Number of layers of the model.
+        n_heads: Number of query heads per layer.
 
     Returns:
-        The heads, each once, by layer and head: in a set, order has no meaning.
+        The distinct heads, sorted by layer and head.
 
     Raises:
-        InputError: If an item cannot be read, runs backwards or names a head that is not there.
+        InputError: If an item is invalid, a range runs backwards or a head does not exist.
     """
-    found: set[Head] = set()
+    parsed: set[Head] = set()
     items = spec.replace(",", " ").split()
     if not items:
         raise InputError(f"head spec {spec!r} names no head; {_FORMS}")
     for item in items:
         if item == "all":
-            found |= {Head(layer, head) for layer in range(n_layers) for head in range(n_heads)}
+            parsed |= {Head(layer, head) for layer in range(n_layers) for head in range(n_heads)}
             continue
         match = _ITEM.fullmatch(item)
         if match is None:
@@ -73,12 +73,12 @@ def parse_heads(spec: str, *, n_layers: int, n_heads: int) -> tuple[Head, ...]:
             raise InputError(
                 f"head spec {item!r}: head {last} is out of range; allowed are 0 to {n_heads - 1}"
             )
-        found |= {Head(layer, head) for head in range(first, last + 1)}
-    return tuple(sorted(found))
+        parsed |= {Head(layer, head) for head in range(first, last + 1)}
+    return tuple(sorted(parsed))
 
 
 def format_heads(heads: Iterable[tuple[int, int]]) -> str:
-    """Write heads as ``parse_heads`` reads them."""
+    """Write heads in the format of ``parse_heads``."""
     return " ".join(f"{layer}:{head}" for layer, head in sorted(heads))
 
 
@@ -91,22 +91,22 @@ def random_heads(
     seed: int,
     same_layers: bool = False,
 ) -> list[tuple[Head, ...]]:
-    """Draw sets as large as a given one from the heads that are not in it.
+    """Draw distinct sets of the size of a given set from the heads outside it.
 
-    Heads of the set itself are left out: in a small model a random set would hold some of them,
-    and the control would show part of the effect it is to be compared with.
+    Heads of the given set are left out: in a small model a random set would often contain some of
+    them, and the control would show part of the effect that it is compared with.
 
     Args:
-        heads: The set to match.
+        heads: The set whose size is matched, in any order.
         layers: Layers to draw from.
-        n_heads: Query heads per layer.
-        n_draws: How many sets.
-        seed: Settles the draws; the order of ``heads`` does not matter.
-        same_layers: Take as many from each layer as the set has there; where a layer has too few
-            others, the rest comes from anywhere.
+        n_heads: Number of query heads per layer.
+        n_draws: Number of sets.
+        seed: Seed of the draws.
+        same_layers: Whether to take as many heads from each layer as the set has there. If a layer
+            has too few other heads, the rest comes from any layer.
 
     Returns:
-        The sets, sorted. Fewer than asked for, or none, where no set of that size is left.
+        The sets, each sorted; fewer than ``n_draws``, or none, if no more exist.
     """
     chosen = {Head(*head) for head in heads}
     rest = [
@@ -118,19 +118,19 @@ def random_heads(
     if len(rest) < len(chosen) or not chosen:
         return []
     rng = rng_for(seed, "random_heads", format_heads(chosen))
-    found: dict[tuple[Head, ...], None] = {}
-    # A set drawn before is drawn again; where hardly another exists, fewer must do.
+    sets: dict[tuple[Head, ...], None] = {}
+    # A draw may repeat an earlier set. If few sets exist, the draws end with fewer of them.
     for _ in range(20 * n_draws):
-        if len(found) == n_draws:
+        if len(sets) == n_draws:
             break
-        found[_draw(chosen, rest, rng, same_layers=same_layers)] = None
-    return list(found)
+        sets[_draw(chosen, rest, rng, same_layers=same_layers)] = None
+    return list(sets)
 
 
 def _draw(
     chosen: set[Head], rest: list[Head], rng: np.random.Generator, *, same_layers: bool
 ) -> tuple[Head, ...]:
-    shuffled = [rest[place] for place in rng.permutation(len(rest))]
+    shuffled = [rest[index] for index in rng.permutation(len(rest))]
     if not same_layers:
         return tuple(sorted(shuffled[: len(chosen)]))
     wanted = Counter(head.layer for head in chosen)

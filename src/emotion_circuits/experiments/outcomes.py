@@ -1,4 +1,4 @@
-"""What an experiment gave: one line a text, with what it was made under and what it scores."""
+"""Outcomes of an experiment: one line per text, with its coordinates and scores."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from jaxtyping import Float
 
 # Columns that are neither a coordinate nor a metric.
 RESULTS: Final = ("text", "token_ids", "fluency")
-# The name that fluency has among the metrics, where effects on all of them are listed.
+# Name of fluency among the metrics.
 FLUENCY: Final = "fluency/nll"
 BASELINE_KIND: Final = "baseline"
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """A table of texts that a model wrote.
+    """A table of texts that a model generated.
 
-    Baseline and controls are lines like any others, told apart by their coordinates.
+    Baseline and controls are lines like all others, with coordinates of their own.
 
     Attributes:
-        table: One line a text.
+        table: One line per text.
 
-            Coordinates come first, as many as the experiment has: ``prompt`` and, where it has
-            them, its ``label``, ``pair_id`` and ``half``; ``kind`` (``baseline``, ``emotion``,
-            ``random``, ``shuffled``, ``ablation``, ``patch`` and so on); ``emotion``, ``layer``,
-            ``alpha``, ``draw`` (which of several controls), ``head_set``, ``heads`` and others.
-            Then ``text`` (the continuation), ``token_ids`` (as they were generated) and
-            ``fluency`` (nats per token under the unpatched model, lower is more fluent). Then one
-            column ``metric/label`` for each score.
+            The first columns are the experiment's coordinates: ``prompt`` and, if known, its
+            ``label``, ``pair_id`` and ``half``; ``kind`` (``baseline``, ``emotion``, ``random``,
+            ``shuffled``, ``ablation``, ``patch`` and so on); ``emotion``, ``layer``, ``alpha``,
+            ``draw`` (index of a control), ``head_set``, ``heads`` and others. Then come ``text``
+            (the continuation), ``token_ids`` (its tokens), ``fluency`` (nats per token under the
+            unpatched model; lower is more fluent), and one column ``metric/label`` per score.
     """
 
     table: pd.DataFrame
@@ -44,18 +43,18 @@ class Outcomes:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Every metric, and fluency last where it is known."""
+        """The metrics, followed by fluency if it is known."""
         return (*self.metrics, FLUENCY) if "fluency" in self.table else self.metrics
 
     @property
     def coordinates(self) -> tuple[str, ...]:
-        """The columns that say what each line is."""
+        """The columns of coordinates."""
         others = {*RESULTS, *self.metrics}
         return tuple(name for name in self.table.columns if name not in others)
 
     @property
     def baseline(self) -> Outcomes:
-        """The lines without any intervention."""
+        """The lines without an intervention."""
         return self.where(kind=BASELINE_KIND)
 
     def __len__(self) -> int:
@@ -65,53 +64,53 @@ class Outcomes:
         """Keep the lines whose coordinates have the wanted values, in their order.
 
         Args:
-            wanted: By coordinate a value, or a list, tuple or set of allowed ones.
+            wanted: By coordinate, one value or a list, tuple, set or range of allowed values.
         """
         kept = np.ones(len(self.table), dtype=bool)
         for name, value in wanted.items():
-            several = isinstance(value, list | tuple | set | frozenset | range)
-            # A line without the coordinate, such as a baseline without a layer, is none of them.
-            kept &= self.table[name].isin(value if several else [value]).to_numpy(bool)
+            is_collection = isinstance(value, list | tuple | set | frozenset | range)
+            # A line without the coordinate, such as a baseline without a layer, never matches.
+            kept &= self.table[name].isin(value if is_collection else [value]).to_numpy(bool)
         return Outcomes(self.table[kept])
 
     def values(self, keys: Sequence[str] | None = None) -> Float[np.ndarray, "line key"]:
-        """Give scores as an array.
+        """Return scores as an array.
 
         Args:
-            keys: Which ``metric/label``, ``fluency/nll`` among them; None for all.
+            keys: The scores as ``metric/label``, with ``fluency/nll``; None for all.
         """
         names = ["fluency" if key == FLUENCY else key for key in keys or self.keys]
-        # One text after the other in memory: sums over texts then do not depend on which scores
-        # stand beside the one that is summed.
+        # With texts contiguous in memory, the sum of one score over texts does not depend on the
+        # number of other scores.
         return np.ascontiguousarray(self.table[names].to_numpy(dtype=float))
 
     def groups(self, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], Outcomes]]:
-        """Give the lines that agree in some coordinates, in the order they come first.
+        """Group lines by some coordinates, in order of first appearance.
 
         Args:
-            by: Coordinates; missing values agree with each other.
+            by: Coordinates; missing values count as equal.
 
         Yields:
-            The coordinates' values, and the lines.
+            The values of the coordinates, and the lines that share them.
         """
         for values, lines in self.table.groupby(list(by), sort=False, dropna=False):
             yield dict(zip(by, values, strict=True)), Outcomes(lines)
 
 
 def join(parts: Iterable[Outcomes]) -> Outcomes:
-    """Put the lines of several experiments of one model under each other."""
+    """Concatenate the lines of several experiments on one model."""
     tables = [part.table for part in parts]
-    # Columns without lines have no type; they must not change that of the others.
+    # Empty tables have columns without a type, which would change the type of the others.
     return Outcomes(pd.concat([t for t in tables if len(t)] or tables, ignore_index=True))
 
 
 def metric_name(key: str) -> str:
-    """Write ``metric/label`` as CSV tables do: ``metric.label``."""
+    """Write ``metric/label`` as ``metric.label``, the form in CSV tables."""
     return key.replace("/", ".", 1)
 
 
 def nest(scores: Mapping[str, float], digits: int | None = None) -> dict[str, dict[str, float]]:
-    """Give ``{metric: {label: value}}`` of one text's ``metric/label`` scores."""
+    """Nest one text's ``metric/label`` scores as ``{metric: {label: value}}``."""
     nested: dict[str, dict[str, float]] = {}
     for key, value in scores.items():
         metric, label = key.split("/", 1)

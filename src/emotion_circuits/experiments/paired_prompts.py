@@ -1,4 +1,4 @@
-"""Pairs of prompts of an experiment on heads, as the model reads them."""
+"""Pairs of prompts of an experiment on heads, with their tokens."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from emotion_circuits.prompts import PAIR_HALVES, EmotionSet, choose_pairs, pair
 
 @dataclass(frozen=True)
 class PairedPrompts:
-    """Prompts in pairs and halves, and the model they are for.
+    """Prompts in pairs and halves, tokenized for a model.
 
     Attributes:
         model: The model.
-        emotions: The study's.
+        emotions: The study's emotions.
         table: ``text``, ``emotion``, ``pair_id``, ``cue`` and ``half`` of each prompt.
         ids: Tokens of each prompt, BOS included.
-        n_special: 1 where prompts begin with BOS, else 0.
+        n_special: 1 if prompts begin with BOS, else 0.
     """
 
     model: LanguageModel
@@ -45,17 +45,17 @@ class PairedPrompts:
         split: str,
         limit: int | None,
     ) -> PairedPrompts:
-        """Choose and encode prompts.
+        """Choose pairs of prompts and encode them.
 
         Args:
             model: The model.
             prompts: Phase 1's table.
-            emotions: The study's.
+            emotions: The study's emotions.
             split: ``train``, ``test`` or ``all``.
-            limit: At most so many pairs; None for all.
+            limit: Largest number of pairs; None for all.
 
         Raises:
-            InputError: If pairs are not whole or too few.
+            InputError: If a pair is incomplete, or there are too few pairs.
         """
         table = choose_pairs(prompts, emotions, split=split, limit=limit)
         ids = [tuple(model.encode(text)) for text in table["text"]]
@@ -72,12 +72,12 @@ class PairedPrompts:
         return self.table["half"].tolist()
 
     def pairs(self, emotion: str) -> list[tuple[int, int]]:
-        """Give the indices of each pair's emotion prompt and neutral prompt."""
+        """Return the indices of each pair's emotional prompt and neutral prompt."""
         return pair_indices(self.table, self.emotions, emotion)
 
     @cached_property
     def coordinates(self) -> list[dict[str, Any]]:
-        """What each prompt is, as coordinates of an experiment."""
+        """The coordinates of each prompt in an experiment."""
         columns = self.table[["text", "emotion", "pair_id", "half"]].itertuples(index=False)
         names = ("prompt", "label", "pair_id", "half")
         return [
@@ -86,26 +86,26 @@ class PairedPrompts:
         ]
 
     def head_outputs(self, batch_size: int) -> dict[int, Float[Tensor, "layer pos head d_head"]]:
-        """Give every head's output on each prompt as it is, by the prompt's index."""
-        found: dict[int, Tensor] = {}
+        """Return every head's output on each unpatched prompt, by the prompt's index."""
+        outputs: dict[int, Tensor] = {}
         for batch in capture_heads(self.model, self.ids, batch_size=batch_size):
             assert batch.z is not None
-            found |= dict(zip(batch.rows, batch.z, strict=True))
-        return found
+            outputs |= dict(zip(batch.rows, batch.z, strict=True))
+        return outputs
 
     def mean_outputs(
         self, z: dict[int, Float[Tensor, "layer pos head d_head"]]
     ) -> dict[str, Float[Tensor, "layer head d_head"]]:
-        """Average heads' outputs for each half over the prompts of the other half.
+        """Return for each half the heads' mean outputs over the prompts of the other half.
 
-        So no prompt and no partner of it has a part in its own ablation.
+        A prompt and its partners thus do not contribute to the prompt's own ablation.
 
         Args:
-            z: What ``head_outputs`` gives.
+            z: The result of ``head_outputs``.
         """
         labels, halves = dict(enumerate(self.labels)), np.array(self.halves)
-        found = {}
+        means = {}
         for half, other in zip(PAIR_HALVES, reversed(PAIR_HALVES), strict=True):
             others = {index: z[index] for index in np.flatnonzero(halves == other).tolist()}
-            found[half] = mean_outputs(others, labels, n_special=self.n_special)
-        return found
+            means[half] = mean_outputs(others, labels, n_special=self.n_special)
+        return means

@@ -1,4 +1,4 @@
-"""What an experiment is to run: rows for the engine, and what each of them stands for."""
+"""Plans of experiments: rows for the engine, and their coordinates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Plan:
 
     Attributes:
         rows: Prompts under conditions.
-        coordinates: One line a row, ``prompt`` (its text) and ``kind`` among the columns.
+        coordinates: One line per row, with the columns ``prompt`` (its text), ``kind`` and others.
     """
 
     rows: tuple[Row, ...]
@@ -26,11 +26,11 @@ class Plan:
 
     @classmethod
     def of(cls, lines: Iterable[tuple[Row, Mapping[str, Any]]]) -> Plan:
-        """Make a plan of rows, each with its coordinates by name; there may be none."""
+        """Make a plan from rows and their coordinates by name; there may be none."""
         listed = list(lines)
         names = None if listed else ["prompt", "kind"]
         coordinates = pd.DataFrame([dict(where) for _, where in listed], columns=names)
-        # Some lines have no layer or head; those that have one keep a whole number.
+        # Lines without a layer or head would turn the column into floats.
         whole = {name: "Int64" for name in ("layer", "head") if name in coordinates}
         coordinates = coordinates.astype(whole)
         return cls(tuple(row for row, _ in listed), coordinates)
@@ -44,13 +44,13 @@ def cross(
     """Plan every prompt under every condition.
 
     Args:
-        model: Whose tokens the prompts are read as.
+        model: The model whose tokenizer encodes the prompts.
         prompts: Texts.
-        conditions: Each with its coordinates.
+        conditions: Each condition with its coordinates.
 
     Returns:
-        The plan, conditions of one prompt together. A prompt has the same luck under every
-        condition, where tokens are sampled.
+        The plan, with all conditions of a prompt together. If tokens are sampled, a prompt draws
+        the same numbers under every condition.
     """
     listed = list(conditions)
     lines = []

@@ -1,4 +1,4 @@
-"""Running a plan: generate every row, score every text, and give one table."""
+"""Running a plan: generate every row and score every text into one table."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ def run(
 
     Args:
         model: The model.
-        evaluator: Reads the continuations.
-        plan: What to run.
+        evaluator: The evaluator that scores the texts.
+        plan: The rows to run.
         decoding: How to generate and score.
-        checkpoint: Where finished rows outlive a killed run.
-        known: Outcomes of the same model, decoded alike, whose scores are taken over. A
-            classifier's rounding depends on which texts share a batch: if a control leaves every
-            text as it was, its effect must be exactly zero, and not some millionths with a
-            deviation of some millionths.
+        checkpoint: File that keeps finished rows of a killed run.
+        known: Outcomes of the same model and decoding, whose scores are reused. A classifier's
+            rounding depends on which texts share a batch, but a control that changes no text must
+            have an effect of exactly zero.
         progress: Label of a progress bar; None for no bar.
 
     Returns:
-        One line a row, in the order of the plan.
+        One line per row, in the order of the plan.
 
     Raises:
         InputError: If a site does not exist or a row does not fit into the model's context.
@@ -73,14 +72,15 @@ def _scored_texts(outcomes: Outcomes, decoding: Decoding) -> list[str]:
 def _scores(
     evaluator: TextEvaluator, texts: Sequence[str], known: Outcomes | None, decoding: Decoding
 ) -> Float[np.ndarray, "line metric"]:
-    found: dict[str, np.ndarray] = {}
+    known_scores: dict[str, np.ndarray] = {}
     if known is not None:
-        found = dict(zip(_scored_texts(known, decoding), known.values(evaluator.keys), strict=True))
-    missing = sorted(set(texts) - found.keys())
+        known_texts = _scored_texts(known, decoding)
+        known_scores = dict(zip(known_texts, known.values(evaluator.keys), strict=True))
+    missing = sorted(set(texts) - known_scores.keys())
     scores = evaluator.evaluate_batch(missing, decoding.batch_size)
     columns = np.column_stack([scores[key] for key in evaluator.keys])
-    found |= dict(zip(missing, columns, strict=True))
-    return np.array([found[text] for text in texts]).reshape(len(texts), len(evaluator.keys))
+    known_scores |= dict(zip(missing, columns, strict=True))
+    return np.array([known_scores[text] for text in texts]).reshape(len(texts), len(evaluator.keys))
 
 
 def _fluency(
@@ -91,18 +91,18 @@ def _fluency(
     batch_size: int,
 ) -> list[float]:
     prompts = plan.coordinates["prompt"].tolist()
-    found: dict[tuple[str, tuple[int, ...]], float] = {}
+    known_nll: dict[tuple[str, tuple[int, ...]], float] = {}
     if known is not None:
         table = known.table
         pairs = zip(table["prompt"], map(tuple, table["token_ids"]), strict=True)
-        found = dict(zip(pairs, table["fluency"], strict=True))
+        known_nll = dict(zip(pairs, table["fluency"], strict=True))
     keys = list(zip(prompts, tokens, strict=True))
-    missing = [place for place, key in enumerate(keys) if key not in found]
+    missing = [index for index, key in enumerate(keys) if key not in known_nll]
     values = continuation_nll(
         model,
-        [plan.rows[place].prompt_ids for place in missing],
-        [tokens[place] for place in missing],
+        [plan.rows[index].prompt_ids for index in missing],
+        [tokens[index] for index in missing],
         batch_size=batch_size,
     )
-    found |= zip((keys[place] for place in missing), values.tolist(), strict=True)
-    return [found[key] for key in keys]
+    known_nll |= zip((keys[index] for index in missing), values.tolist(), strict=True)
+    return [known_nll[key] for key in keys]

@@ -1,4 +1,4 @@
-"""Directions that act on the residual stream: where, how, on which positions and how strongly."""
+"""Steering: how directions act on the residual stream."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from emotion_circuits.interventions import (
 
 @dataclass(frozen=True)
 class Steering:
-    """How directions act; the same for controls as for emotions.
+    """How directions act, for emotions and controls alike.
 
     Attributes:
         hook_point: ``resid_pre`` or ``resid_post`` of the layer.
-        operator: ``add`` the direction, or ``project_out`` its line.
-        positions: Which positions are patched.
-        strength: From α to the strength at each step.
+        operator: ``add`` adds the direction; ``project_out`` removes the component along it.
+        positions: The positions to patch.
+        strength: Function from α to the strength at each step.
     """
 
     hook_point: str = "resid_post"
@@ -47,28 +47,28 @@ class Steering:
         directions: Iterable[Float[np.ndarray, " d_model"]],
         alphas: Iterable[float],
     ) -> Iterator[tuple[Condition, dict[str, Any]]]:
-        """Give conditions of some directions at one layer, at several strengths.
+        """Yield a condition for each direction and strength at one layer.
 
         Args:
-            kind: What the directions are, such as ``emotion`` or ``random``.
-            emotion: Whose vector they are, or are compared with.
+            kind: Kind of the directions, such as ``emotion`` or ``random``.
+            emotion: The emotion whose vector the directions are, or are compared with.
             layer: Counted from 0.
-            directions: What is added, or projected out.
+            directions: The directions to add or to project out.
             alphas: Strengths.
 
         Yields:
-            Each condition with its coordinates ``kind``, ``emotion``, ``layer``, ``draw`` (the
-            direction's place) and ``alpha``.
+            Each condition with its coordinates ``kind``, ``emotion``, ``layer``, ``draw`` (index
+            of the direction) and ``alpha``.
         """
         site = Site(self.hook_point, layer)
-        several = list(map(float, alphas))
+        strengths = list(map(float, alphas))
         for draw, direction in enumerate(directions):
             operator: Operator = (
                 ProjectOut(direction, measured_at=site)
                 if self.operator == "project_out"
                 else Add(direction, measured_at=site)
             )
-            for alpha in several:
+            for alpha in strengths:
                 where = {"kind": kind, "emotion": emotion, "layer": layer}
                 where |= {"draw": draw, "alpha": alpha}
                 intervention = Intervention(site, operator, self.positions, self.strength(alpha))

@@ -1,4 +1,4 @@
-"""Parameters of steering: phase 5, and what steers another model by the same rules."""
+"""Parameters of steering, for phase 5 and for steering with mapped vectors."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from emotion_circuits.prompts import EmotionSet
 
 
 class SteeringSettings(GenerationSettings):
-    """What is added where, to which prompts, and what it is compared with."""
+    """The directions, layers, strengths and prompts of steering, and its controls."""
 
     split: Literal["test", "train", "all", "fresh"] = Field(
-        "test", description="which neutral prompts: of the dataset, or the profile's fresh ones"
+        "test", description="neutral prompts: a split of the dataset, or the profile's fresh ones"
     )
     max_samples_per_emotion: int | None = Field(
-        None, ge=2, description="at most so many prompts; null: all"
+        None, ge=2, description="largest number of prompts; null: all"
     )
     layers: Literal["all"] | list[NonNegativeInt] = Field(
-        "all", description="of those that have vectors"
+        "all", description="layers to steer at; all: those with vectors"
     )
     alphas: list[FiniteFloat] = Field(
         [0.5, 1.0, 2.0], min_length=1, description="strengths, in lengths of the emotion vector"
@@ -44,32 +44,32 @@ class SteeringSettings(GenerationSettings):
     schedule: Literal["constant", "decay", "list"] = "constant"
     decay_rate: float = Field(0.9, gt=0, le=1, description="decay: factor from step to step")
     strengths: list[FiniteFloat] = Field(
-        [], description="list: what α is multiplied by at each step; 0 after its end"
+        [], description="list: factor of α at each step; 0 after the end of the list"
     )
     window: int | None = Field(
-        None, ge=1, description="patch the last so many positions; null: from the prompt's end on"
+        None, ge=1, description="last positions to patch; null: from the prompt's end on"
     )
-    new_tokens_only: bool = Field(False, description="with a window: leave the prompt alone")
+    new_tokens_only: bool = Field(False, description="with a window: do not patch the prompt")
     hook_point: Literal["resid_pre", "resid_post"] = Field(
-        "resid_post", description="must be where the vectors were measured"
+        "resid_post", description="must be the point at which the vectors were measured"
     )
     operator: Literal["vector", "subspace", "project_out"] = "vector"
-    subspace_rank: int = Field(3, ge=1, description="subspace: directions to keep of the vector")
+    subspace_rank: int = Field(3, ge=1, description="subspace: number of its directions")
     num_random: int = Field(20, ge=0, description="random directions per emotion and layer")
-    num_shuffled: int = Field(20, ge=0, description="vectors of shuffled labels, likewise")
+    num_shuffled: int = Field(20, ge=0, description="shuffled vectors per emotion and layer")
     random_layers: Literal["selected", "all"] | list[NonNegativeInt] = Field(
-        "selected", description="where controls run: at the layer chosen for the emotion, or more"
+        "selected", description="layers of controls; selected: the chosen one"
     )
     random_alphas: Literal["selected", "all"] = Field(
-        "all", description="at which strengths controls run"
+        "all", description="strengths of controls; selected: the chosen one"
     )
     sampling: Literal["greedy", "temperature"] = "greedy"
     temperature: float = Field(1.0, gt=0)
     score: Literal["continuation", "full_text"] = Field(
-        "continuation", description="what evaluators read"
+        "continuation", description="text that evaluators read"
     )
     max_fluency_loss: float = Field(
-        0.5, description="nats per token that a chosen layer and α may cost"
+        0.5, description="largest fluency loss of a chosen layer and α, in nats per token"
     )
 
     @field_validator("alphas", "layers", "random_layers")
@@ -89,10 +89,10 @@ class SteeringSettings(GenerationSettings):
         return self
 
     def decoding(self, seed: int | None = None) -> Decoding:
-        """Give how texts are generated and scored.
+        """Return the settings of generation and scoring.
 
         Args:
-            seed: Of sampling; None for the phase's own.
+            seed: Seed of sampling; None for the phase's seed.
         """
         sampling = None
         if self.sampling == "temperature":
@@ -102,14 +102,17 @@ class SteeringSettings(GenerationSettings):
     def injected(
         self, emotion_vectors: Mapping[str, Any], emotion_subspaces: Mapping[str, Any]
     ) -> Vectors:
-        """Give what α = 1 adds, by emotion and layer: the vector, or its part in the subspace.
+        """Return by emotion and layer the direction added at α = 1.
+
+        This is the emotion vector, or with operator ``subspace`` its projection onto the subspace.
 
         Args:
-            emotion_vectors: Phase 3's result.
-            emotion_subspaces: Phase 3's result.
+            emotion_vectors: Phase 3's vectors.
+            emotion_subspaces: Phase 3's subspaces.
 
         Raises:
-            InputError: If a layer has no vector, or they were measured at another hook point.
+            InputError: If a layer has no vector, or the vectors were measured at another hook
+                point.
         """
         vectors = vectors_at(emotion_vectors, self.layers, self.hook_point)
         if self.operator != "subspace":
@@ -129,7 +132,7 @@ class SteeringSettings(GenerationSettings):
         )
 
     def steering(self) -> Steering:
-        """Give how directions act, emotions' and controls' alike."""
+        """Return how directions act, for emotions and controls alike."""
         return Steering(
             hook_point=self.hook_point,
             operator="project_out" if self.operator == "project_out" else "add",

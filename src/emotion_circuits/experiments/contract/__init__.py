@@ -1,4 +1,4 @@
-"""The nested files that other people's scripts read, written from outcomes and read back."""
+"""The nested files that other people's scripts read: writing and reading them."""
 
 from emotion_circuits.experiments.contract.heads import (
     nest_head_records,

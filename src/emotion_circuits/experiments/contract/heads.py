@@ -11,7 +11,7 @@ from emotion_circuits.experiments.contract.nesting import Line, flat, outcomes_o
 from emotion_circuits.experiments.head_sets import CHOSEN, HeadSet
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes, nest
 
-# What tells one combination of a head experiment from another.
+# Coordinates that identify a combination of a head experiment.
 COMBINATION = ("kind", "head_set", "ablation", "direction", "mode", "emotion")
 _DIGITS = 6
 
@@ -19,21 +19,21 @@ _DIGITS = 6
 def nest_head_result(
     records: Sequence[Mapping[str, Any]], common: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give a file of combinations: the first one at the top, and every one under ``records``."""
+    """Return the file's content: the first combination at the top, and all under ``records``."""
     return {**(records[0] if records else {}), **common, "records": list(records)}
 
 
 def nest_head_records(
     outcomes: Outcomes, sets: Mapping[str, HeadSet], model: str
 ) -> list[dict[str, Any]]:
-    """Give each combination of an experiment on heads as lists with an entry for each prompt.
+    """Return each combination of an experiment on heads as lists with one entry per prompt.
 
     Args:
         outcomes: The baseline of every prompt, and lines of kind ``ablation`` and ``patch`` with
             ``prompt_index``, ``label``, ``pair_id``, ``half``, ``head_set``, ``ablation``,
-            ``direction``, ``mode``, ``emotion`` and ``source_index`` (of the prompt whose
-            activations were put in, or -1).
-        sets: By the name in ``head_set``.
+            ``direction``, ``mode``, ``emotion`` and ``source_index`` (index of the prompt whose
+            activations were patched in, or -1).
+        sets: Sets of heads, by the name in ``head_set``.
         model: The model's name.
     """
     baseline = outcomes.baseline.table.set_index("prompt_index")
@@ -53,7 +53,7 @@ def _record(
 ) -> dict[str, Any]:
     table = outcomes.table
     before = Outcomes(baseline.loc[table["prompt_index"]])
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "model": model,
         "heads": [tuple(head) for head in heads.heads],
         "heads_by_half": {
@@ -74,21 +74,21 @@ def _record(
         "patched_fluency": table["fluency"].tolist(),
     }
     if where["kind"] == "ablation":
-        found["ablation"] = where["ablation"]
+        record["ablation"] = where["ablation"]
     else:
-        found |= {"direction": where["direction"], "mode": where["mode"]}
+        record |= {"direction": where["direction"], "mode": where["mode"]}
     if (table["source_index"] >= 0).any():
         sources = baseline.loc[table["source_index"]]
-        found["source_prompts"] = sources["prompt"].tolist()
-        found["source_labels"] = sources["label"].tolist()
-        found["source_texts"] = sources["text"].tolist()
-    return found
+        record["source_prompts"] = sources["prompt"].tolist()
+        record["source_labels"] = sources["label"].tolist()
+        record["source_texts"] = sources["text"].tolist()
+    return record
 
 
 def nested_scores(
     outcomes: Outcomes, metrics: Sequence[str] | None = None
 ) -> list[dict[str, dict[str, float]]]:
-    """Give ``{metric: {label: value}}`` of each line, as the files of phase 6 round it."""
+    """Return ``{metric: {label: value}}`` of each line, rounded as in the files of phase 6."""
     names = outcomes.metrics if metrics is None else metrics
     return [
         nest(dict(zip(names, values, strict=True)), _DIGITS) for values in outcomes.values(names)
@@ -99,17 +99,17 @@ def read_head_result(result: Mapping[str, Any]) -> Outcomes:
     """Read an experiment on heads, of this program or of the older implementation.
 
     Args:
-        result: One combination, or several under ``records``, which share what stands beside.
+        result: One combination, or several under ``records`` that share the other keys.
 
     Returns:
-        For each combination, numbered by ``record``, its baseline lines and its changed ones.
-        ``emotion`` is the combination's own, or else the label of the prompt; ``layer`` and
-        ``head`` are those that were changed, if there is only one; ``heads`` names all of them;
-        ``variant`` says what else was done.
+        Baseline lines and changed lines of each combination, numbered by ``record``. ``emotion``
+        is that of the combination, or else the prompt's label; ``layer`` and ``head`` are empty
+        unless a single one was changed; ``heads`` lists all changed heads; ``variant`` joins
+        direction, mode, ablation and control.
 
     Raises:
-        KeyError: If it has not the form of the file.
-        TypeError: If prompts and scores are not as many.
+        KeyError: If the result does not have the form of the file.
+        TypeError: If the numbers of prompts and scores differ.
     """
 
     def lines() -> Iterator[Line]:
@@ -149,7 +149,7 @@ def _changed_heads(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _head_spec(record: Mapping[str, Any]) -> str:
-    """Name the heads; where each half of the prompts has its own set, both."""
+    """Write the changed heads; if the halves have different sets, write both sets."""
     sets = (record.get("heads_by_half") or {"": record["heads"]}).values()
     specs = [" ".join(f"{int(layer)}:{int(head)}" for layer, head in sorted(own)) for own in sets]
     return " | ".join(dict.fromkeys(specs))

@@ -1,4 +1,4 @@
-"""Nested dictionaries, and the two forms one condition's texts and scores have in them."""
+"""Nested dictionaries, and the two forms of a condition's texts and scores in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from emotion_circuits.experiments.outcomes import Outcomes, nest
 
 Line = dict[str, Any]
-# Coordinates of lines that no direction was added to.
+# Coordinates of texts without steering.
 UNSTEERED: Mapping[str, Any] = {"emotion": "", "layer": None, "draw": 0, "alpha": None}
 # Every coordinate that lines of a file may have.
 _COORDINATES: Final = (
@@ -21,18 +21,18 @@ _COORDINATES: Final = (
 
 
 def nested(items: Iterable[tuple[tuple[Any, ...], Any]]) -> dict[Any, Any]:
-    """Give values in dictionaries of dictionaries, by their keys from the outside in."""
-    found: dict[Any, Any] = {}
+    """Nest values in dictionaries, by their keys from outer to inner."""
+    tree: dict[Any, Any] = {}
     for (*outer, last), value in items:
-        inner = found
+        inner = tree
         for key in outer:
             inner = inner.setdefault(key, {})
         inner[last] = value
-    return found
+    return tree
 
 
 def walk(tree: Mapping[Any, Any], depth: int) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Give the values of dictionaries of dictionaries with their keys, in order."""
+    """Yield the values of nested dictionaries with their keys, in order."""
     for key, value in tree.items():
         if depth == 1:
             yield (key,), value
@@ -43,11 +43,11 @@ def walk(tree: Mapping[Any, Any], depth: int) -> Iterator[tuple[tuple[Any, ...],
 def conditions_in_order(
     outcomes: Outcomes,
 ) -> Iterator[tuple[tuple[str, int, int, float], Outcomes]]:
-    """Give each condition's emotion, layer, draw and strength, and its lines.
+    """Yield each condition's emotion, layer, draw and strength, and its lines.
 
-    Emotions keep their order; within each, conditions are sorted.
+    Emotions keep their order; the conditions of an emotion are sorted.
     """
-    rank = {emotion: place for place, emotion in enumerate(outcomes.table["emotion"].unique())}
+    rank = {emotion: index for index, emotion in enumerate(outcomes.table["emotion"].unique())}
     groups = [
         ((where["emotion"], int(where["layer"]), int(where["draw"]), float(where["alpha"])), lines)
         for where, lines in outcomes.groups(["emotion", "layer", "draw", "alpha"])
@@ -56,26 +56,26 @@ def conditions_in_order(
 
 
 class ScoreBook:
-    """Nested scores, one object for all texts that have the same ones.
+    """Nested scores, with one shared object for all texts of equal scores.
 
-    A pickle writes an object once, however often it is named, and many texts are equal.
+    Many texts are equal, and a pickle writes a shared object only once.
     """
 
     def __init__(self) -> None:
         self._known: dict[bytes, dict[str, dict[str, float]]] = {}
 
     def scores(self, outcomes: Outcomes) -> list[dict[str, dict[str, float]]]:
-        """Give ``{metric: {label: value}}`` of each line."""
-        metrics, found = outcomes.metrics, []
+        """Return ``{metric: {label: value}}`` of each line."""
+        metrics, scores = outcomes.metrics, []
         for values in outcomes.values(metrics):
             key = values.tobytes()
             if key not in self._known:
                 self._known[key] = nest(dict(zip(metrics, values, strict=True)))
-            found.append(self._known[key])
-        return found
+            scores.append(self._known[key])
+        return scores
 
     def cell(self, outcomes: Outcomes) -> dict[str, Any]:
-        """Give ``texts``, ``metrics``, ``fluency`` and ``token_ids`` of a condition, by prompt."""
+        """Return a condition's ``texts``, ``metrics``, ``fluency`` and ``token_ids`` by prompt."""
         table = outcomes.table
         columns = {
             "texts": table["text"].tolist(),
@@ -87,7 +87,7 @@ class ScoreBook:
         return {name: dict(zip(prompts, column, strict=True)) for name, column in columns.items()}
 
     def records(self, outcomes: Outcomes) -> list[dict[str, Any]]:
-        """Give ``prompt``, ``text``, ``metrics`` and ``fluency`` of each line of a condition."""
+        """Return ``prompt``, ``text``, ``metrics`` and ``fluency`` of each line of a condition."""
         table = outcomes.table
         columns = (table["prompt"], table["text"], self.scores(outcomes), table["fluency"].tolist())
         names = ("prompt", "text", "metrics", "fluency")
@@ -95,7 +95,7 @@ class ScoreBook:
 
 
 def lines_of_cell(cell: Mapping[str, Any], **where: Any) -> Iterator[Line]:
-    """Read a cell by prompt; whatever stands beside the scores may be missing."""
+    """Read a cell by prompt; everything but the scores may be missing."""
     beside = {name: cell.get(key) or {} for name, key in (("text", "texts"), ("fluency",) * 2)}
     tokens = cell.get("token_ids") or {}
     for prompt, metrics in cell["metrics"].items():
@@ -112,23 +112,23 @@ def lines_of_records(records: Iterable[Mapping[str, Any]], **where: Any) -> Iter
 
 
 def flat(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Give nested scores by ``metric/label``; a score that is None is NaN.
+    """Flatten nested scores to ``metric/label``, with NaN for None.
 
-    Older files hold some scores flat already, by ``metric/label`` or ``metric.label``.
+    Older files hold some scores in flat form, by ``metric/label`` or ``metric.label``.
     """
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for metric, labels in metrics.items():
         if isinstance(labels, Mapping):
-            found |= {f"{metric}/{label}": value for label, value in labels.items()}
+            scores |= {f"{metric}/{label}": value for label, value in labels.items()}
         else:
-            found[metric if "/" in metric else metric.replace(".", "/", 1)] = labels
-    return {key: np.nan if value is None else float(value) for key, value in found.items()}
+            scores[metric if "/" in metric else metric.replace(".", "/", 1)] = labels
+    return {key: np.nan if value is None else float(value) for key, value in scores.items()}
 
 
 def outcomes_of(lines: Iterable[Line]) -> Outcomes:
-    """Put lines that were read from a file into a table.
+    """Turn lines read from a file into outcomes.
 
-    A file without results gives a table without lines, which has its coordinates all the same.
+    A file without results gives a table without lines, with its coordinates all the same.
     """
     listed = list(lines)
     table = pd.DataFrame(listed, columns=None if listed else list(_COORDINATES))

@@ -1,4 +1,4 @@
-"""``random_sweep``: the same prompts under directions that should do nothing."""
+"""``random_sweep``: continuations of the sweep's prompts under control directions."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from emotion_circuits.experiments.contract.nesting import (
 )
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
 
-# Kinds of directions, and the key of the file that holds each.
+# Key in the file for each kind of control.
 _KEYS: Final = {"random": "random_results", "shuffled": "shuffled_results"}
 
 
 def nest_random_sweep(outcomes: Outcomes) -> dict[str, Any]:
-    """Give the outcomes of controls as the file holds them.
+    """Nest the outcomes of controls in the form of the file.
 
     Args:
-        outcomes: The baseline; lines of kind ``emotion`` at the layers and strengths that have
-            controls; lines of kind ``random`` and ``shuffled`` with their ``draw``; and lines of
-            kind ``reseeded``, the baseline drawn again.
+        outcomes: Lines of the baseline; of kind ``emotion`` at the layers and strengths that have
+            controls; of kind ``random`` and ``shuffled``, with their ``draw``; and of kind
+            ``reseeded``, the baseline sampled with other seeds.
 
     Returns:
-        ``random_results`` and ``shuffled_results`` by emotion, layer, draw and strength,
-        ``emotion_results`` by emotion, layer and strength: lists of ``prompt``, ``text``,
-        ``metrics`` and ``fluency``; ``baseline`` and ``reseeded_results`` likewise.
+        ``random_results`` and ``shuffled_results`` by emotion, layer, draw and strength;
+        ``emotion_results`` by emotion, layer and strength; ``reseeded_results`` by draw; and
+        ``baseline``. All hold lists of records with ``prompt``, ``text``, ``metrics`` and
+        ``fluency``.
     """
     book = ScoreBook()
     controls = {
@@ -58,13 +59,14 @@ def read_random_sweep(result: Mapping[str, Any]) -> Outcomes:
     """Read controls, of this program or of the older implementation.
 
     Args:
-        result: With ``random_results`` and ``emotion_results``; the rest may be missing.
+        result: The file's content; all but ``random_results`` and ``emotion_results`` may be
+            missing.
 
     Returns:
         Lines of kind ``baseline``, ``emotion``, ``random``, ``shuffled`` and ``reseeded``.
 
     Raises:
-        KeyError: If it has not the form of the file.
+        KeyError: If the result does not have the form of the file.
     """
 
     def lines() -> Iterator[Line]:

@@ -20,11 +20,11 @@ from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
 
 
 def nest_residual_sweep(outcomes: Outcomes) -> dict[str, Any]:
-    """Give the outcomes of a sweep as the file holds them.
+    """Nest the outcomes of a sweep in the form of the file.
 
     Args:
-        outcomes: The baseline, and lines of kind ``emotion`` with ``emotion``, ``layer``,
-            ``alpha`` and ``half``.
+        outcomes: Lines of the baseline, and lines of kind ``emotion`` with ``emotion``,
+            ``layer``, ``alpha`` and ``half``.
 
     Returns:
         ``prompts``; ``baseline``; ``sweep_results`` by emotion, layer and strength, each with
@@ -47,15 +47,15 @@ def read_residual_sweep(result: Mapping[str, Any]) -> Outcomes:
     """Read a sweep, of this program or of the older implementation.
 
     Args:
-        result: With ``baseline`` and ``sweep_results``; halves, fluency, texts and tokens may be
-            missing.
+        result: The file's content with ``baseline`` and ``sweep_results``; halves, fluency, texts
+            and tokens may be missing.
 
     Returns:
-        Baseline lines, then those of each emotion, layer and strength, with ``half`` (empty where
-        the file has none).
+        Lines of the baseline, then of each emotion, layer and strength, with ``half`` (empty if
+        the file has no halves).
 
     Raises:
-        KeyError: If it has not the form of the file.
+        KeyError: If the result does not have the form of the file.
     """
     halves = walk(result.get("halves") or {}, 1)
     half_of = {prompt: name for (name,), prompts in halves for prompt in prompts}

@@ -1,4 +1,4 @@
-"""``head_scores``: what the ablation of each head does to every score."""
+"""``head_scores``: effects of ablating each head on every score."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from emotion_circuits.experiments.contract.nesting import Line, flat, outcomes_o
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
 
 ALL: Final = "all"
-# What a score is; anything else that is a text tells scores of one head apart.
+# Keys of a score; strings under other keys distinguish scores of one head.
 _KNOWN: Final = {"layer", "head", "metric", "prompt", "text"}
 
 
 def nest_head_scores(
     outcomes: Outcomes, *, targets: Sequence[str], metrics: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Give the ablations of single heads as the file holds them.
+    """Nest the ablations of single heads in the form of the file.
 
-    A head and metric stand once in ``head_scores``, and a head once in ``head_samples``: the main
-    ablation, over prompts of all labels. The main ablation is ``mean`` where it was done.
+    ``head_scores`` and ``head_samples`` hold one entry per head and metric, and per head, for the
+    main ablation over prompts of all labels. The main ablation is ``mean``, if it was run.
 
     Args:
         outcomes: The baseline of every prompt, and for each ``ablation``, ``layer`` and ``head``
             a line of kind ``ablation`` for every prompt, in the same order.
-        targets: Metrics of which every prompt's score is kept.
+        targets: Metrics whose scores are kept for every prompt.
         metrics: Metrics whose mean effects are listed.
-        labels: The study's, in order.
+        labels: The study's labels in order.
 
     Returns:
         ``head_scores``: the mean change, its standard deviation over prompts (None for one
-        prompt) and their number; ``head_scores_by_label``: the same for each ablation and label
-        of the prompts; ``head_samples``: each prompt's label, target metrics and texts;
-        ``other_head_samples``: the same under the other ablations; and what they were made from.
+        prompt) and the number of prompts; ``head_scores_by_label``: the same for each ablation
+        and label of the prompts; ``head_samples``: each prompt's label, target metrics and texts;
+        ``other_head_samples``: the same under the other ablations; and the layers, ablation and
+        prompts with their labels, pairs and halves.
     """
     baseline = outcomes.baseline
     by_ablation = {
@@ -80,7 +81,7 @@ def _scores(
     chosen: np.ndarray,
     **what: str,
 ) -> Iterator[dict[str, Any]]:
-    """Give each head's mean change of each metric over some prompts."""
+    """Yield each head's mean change of each metric over the chosen prompts."""
     n = int(chosen.sum())
     heads = list(outcomes.groups(["layer", "head"]))
     for metric in metrics:
@@ -101,7 +102,7 @@ def _scores(
 def _samples(
     outcomes: Outcomes, baseline: Outcomes, targets: Sequence[str], ablation: str
 ) -> Iterator[dict[str, Any]]:
-    """Give each head's samples over all prompts."""
+    """Yield each head's samples over all prompts."""
     unique = list(dict.fromkeys(targets))
     before = nested_scores(baseline, unique)
     for where, lines in outcomes.groups(["layer", "head"]):
@@ -121,15 +122,15 @@ def _samples(
 
 
 class ScoreSummary(NamedTuple):
-    """The effect of one head's ablation on one metric, of which only moments are known.
+    """Mean and deviation of the effect of ablating one head on one metric.
 
     Attributes:
         layer: Counted from 0.
         head: Counted from 0.
         metric: ``metric/label``.
-        variant: What else is said of it, such as the kind of ablation.
+        variant: Further description, such as the kind of ablation.
         delta_mean: Mean change.
-        delta_std: Its deviation over distinct texts, with n - 1.
+        delta_std: Standard deviation of the change over distinct texts, with n - 1.
         n_samples: Number of distinct texts.
     """
 
@@ -146,14 +147,15 @@ def read_head_scores(result: Mapping[str, Any]) -> tuple[Outcomes, list[ScoreSum
     """Read a screening, of this program or of the older implementation.
 
     Args:
-        result: With ``head_scores``; ``head_samples`` may hold texts alone or scores.
+        result: The file's content with ``head_scores``; ``head_samples`` may hold texts alone or
+            scores.
 
     Returns:
-        Lines of kind ``baseline`` and ``changed`` for each head and label, told apart by
-        ``record``, where samples hold scores; and every score as moments.
+        For samples with scores, lines of kind ``baseline`` and ``changed``, numbered by
+        ``record`` for each head and label; and every score's mean and deviation.
 
     Raises:
-        KeyError: If it has not the form of the file.
+        KeyError: If the result does not have the form of the file.
     """
     entries = [*(result.get("head_samples") or []), *(result.get("other_head_samples") or [])]
 
@@ -161,7 +163,7 @@ def read_head_scores(result: Mapping[str, Any]) -> tuple[Outcomes, list[ScoreSum
         for number, entry in enumerate(entries):
             yield from _lines_of_entry(entry, number)
 
-    # Where scores of each label are there, those over all labels would only repeat them.
+    # Scores over all labels would repeat those of each label.
     scores = result.get("head_scores_by_label") or result["head_scores"]
     prompts = result.get("prompts") or []
     return outcomes_of(lines()), [_summary(score, prompts) for score in scores]
@@ -171,7 +173,7 @@ def _lines_of_entry(entry: Mapping[str, Any], number: int) -> Iterator[Line]:
     head = {"layer": int(entry["layer"]), "head": int(entry["head"])}
     for item in entry["samples"]:
         if not isinstance(item["patched"], Mapping):
-            continue  # a text alone, which has no scores
+            continue  # a text without scores
         label = str(item.get("label", ""))
         where = {
             "record": f"{number} {label}",
@@ -198,7 +200,7 @@ def _summary(score: Mapping[str, Any], prompts: Sequence[str]) -> ScoreSummary:
 
 
 def _variant(entry: Mapping[str, Any]) -> str:
-    """Join what else is said of a score, such as the kind of ablation."""
+    """Join the strings that describe a score further, such as the kind of ablation."""
     names = sorted(name for name in entry if name not in _KNOWN and isinstance(entry[name], str))
     return " ".join(entry[name] for name in names if entry[name])
 
@@ -208,9 +210,10 @@ def _number(value: Any) -> float:
 
 
 def _distinct(n_samples: int, prompts: Sequence[str]) -> tuple[int, float]:
-    """Count distinct texts only, and mend the deviation of values that are all repeated.
+    """Return the number of distinct texts and a factor for the standard deviation.
 
-    Each text r times gives the deviation √((n-1) r / (n r - 1)) of what it is over the n texts.
+    If each of n texts is repeated r times, the deviation over n r values is √((n-1) r / (n r - 1))
+    times that over the n texts. The factor undoes this.
     """
     counts = Counter(prompts)
     n = min(n_samples, len(counts)) if counts else n_samples
