@@ -11,6 +11,13 @@ from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.phase_settings import PhaseSettings
 
 
+def refuse_repeats(values: object) -> object:
+    """Refuse a list that holds a value twice; return other values unchanged."""
+    if isinstance(values, list) and len(set(values)) < len(values):
+        raise ValueError("the same value stands twice in the list")
+    return values
+
+
 class GenerationSettings(PhaseSettings):
     """Parameters shared by the phases that generate and score texts."""
 

@@ -12,7 +12,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, field_validator, model_
 from emotion_circuits.experiments.choice import Choice, choose_conditions
 from emotion_circuits.experiments.decoding import Decoding
 from emotion_circuits.experiments.directions import Vectors, project, vectors_at
-from emotion_circuits.experiments.generation_settings import GenerationSettings
+from emotion_circuits.experiments.generation_settings import GenerationSettings, refuse_repeats
 from emotion_circuits.experiments.outcomes import Outcomes
 from emotion_circuits.experiments.steering import Steering
 from emotion_circuits.interventions import (
@@ -72,12 +72,7 @@ class SteeringSettings(GenerationSettings):
         0.5, description="largest fluency loss of a chosen layer and α, in nats per token"
     )
 
-    @field_validator("alphas", "layers", "random_layers")
-    @classmethod
-    def _are_distinct(cls, values: object) -> object:
-        if isinstance(values, list) and len(set(values)) < len(values):
-            raise ValueError("the same value stands twice in the list")
-        return values
+    _are_distinct = field_validator("alphas", "layers", "random_layers")(refuse_repeats)
 
     @model_validator(mode="after")
     def _belong_together(self) -> SteeringSettings:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from emotion_circuits.experiments.contract.nesting import Line, flat, outcomes_of
 from emotion_circuits.experiments.head_sets import CHOSEN, HeadSet
+from emotion_circuits.experiments.heads import format_heads
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes, nest
 
 # Coordinates that identify a combination of a head experiment.
@@ -151,5 +152,5 @@ def _changed_heads(record: Mapping[str, Any]) -> dict[str, Any]:
 def _head_spec(record: Mapping[str, Any]) -> str:
     """Write the changed heads; if the halves have different sets, write both sets."""
     sets = (record.get("heads_by_half") or {"": record["heads"]}).values()
-    specs = [" ".join(f"{int(layer)}:{int(head)}" for layer, head in sorted(own)) for own in sets]
+    specs = [format_heads((int(layer), int(head)) for layer, head in own) for own in sets]
     return " | ".join(dict.fromkeys(specs))

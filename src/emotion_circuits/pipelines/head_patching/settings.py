@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from emotion_circuits.experiments.generation_settings import refuse_repeats
 from emotion_circuits.experiments.head_sets import HEAD_SCORES
 from emotion_circuits.experiments.head_settings import HeadSettings
 
@@ -47,9 +48,4 @@ class HeadPatchingSettings(HeadSettings):
             raise ValueError(f"known are {', '.join(dict.fromkeys(_SCORES))}")
         return score
 
-    @field_validator("ablations", "directions", "modes")
-    @classmethod
-    def _are_distinct(cls, values: list[str]) -> list[str]:
-        if len(set(values)) < len(values):
-            raise ValueError("the same value stands twice in the list")
-        return values
+    _are_distinct = field_validator("ablations", "directions", "modes")(refuse_repeats)

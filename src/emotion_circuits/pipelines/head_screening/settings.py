@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, field_validator
 
+from emotion_circuits.experiments.generation_settings import refuse_repeats
 from emotion_circuits.experiments.head_settings import HeadSettings
 
 
@@ -26,9 +27,4 @@ class HeadScreeningSettings(HeadSettings):
         0.2, gt=0, le=0.5, description="which share of heads counts as top, for recall"
     )
 
-    @field_validator("ablations", "layers")
-    @classmethod
-    def _are_distinct(cls, values: object) -> object:
-        if isinstance(values, list) and len(set(values)) < len(values):
-            raise ValueError("the same value stands twice in the list")
-        return values
+    _are_distinct = field_validator("ablations", "layers")(refuse_repeats)
