@@ -1,4 +1,4 @@
-"""Effect sizes, intervals and tests; pure numpy and pandas."""
+"""Effect sizes, intervals and tests, in numpy and pandas."""
 
 from emotion_circuits.statistics.auroc import AurocEstimate, auroc, estimate_auroc
 from emotion_circuits.statistics.comparisons import (

@@ -1,4 +1,4 @@
-"""How well scores separate two classes: the area under the ROC curve, with an interval."""
+"""Area under the ROC curve (AUROC) of scores that separate two classes, with an interval."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float
 
 
 class AurocEstimate(NamedTuple):
-    """An AUROC with its bootstrap percentile interval.
+    """An AUROC and its bootstrap percentile interval.
 
     Attributes:
-        auroc: Chance is 0.5; NaN where a class has no sample.
+        auroc: 0.5 at chance; NaN if a class has no sample.
         ci_lower: Lower end of the interval.
         ci_upper: Upper end of the interval.
     """
@@ -23,11 +23,11 @@ class AurocEstimate(NamedTuple):
 
 
 def auroc(scores: Float[np.ndarray, " sample"], positive: Bool[np.ndarray, " sample"]) -> float:
-    """Chance that a positive sample's score is above a negative one's, ties counting half.
+    """Return the probability that a positive sample scores above a negative one; ties count half.
 
     Args:
-        scores: Higher for what is thought positive.
-        positive: The truth.
+        scores: Scores that should be higher for positive samples.
+        positive: Whether each sample is positive.
 
     Returns:
         A number in [0, 1]; NaN if a class is empty.
@@ -49,18 +49,18 @@ def estimate_auroc(
     """Estimate an AUROC and its percentile interval by a stratified bootstrap.
 
     Samples are drawn with replacement within each class. A resample's AUROC is the mean of the
-    win matrix under the drawn counts, w₁ᵀ W w₀ / (n₁ n₀), so that all resamples are two matrix
-    products instead of a sort each.
+    win matrix W under the drawn counts w, w₁ᵀ W w₀ / (n₁ n₀). All resamples thus take two matrix
+    products instead of one sort each.
 
-    Below about ten samples a class the interval is too short, and where the classes are
-    separated without a mistake it has no length at all: there it says little.
+    With fewer than about ten samples per class the interval is too short. If the classes are
+    perfectly separated, its length is zero.
 
     Args:
-        scores: Higher for what is thought positive.
-        positive: The truth.
+        scores: Scores that should be higher for positive samples.
+        positive: Whether each sample is positive.
         n_bootstrap: Number of resamples.
         rng: Source of randomness.
-        level: Coverage aimed at.
+        level: Nominal coverage.
 
     Returns:
         Estimate and interval; all NaN if a class is empty.
@@ -81,7 +81,7 @@ def estimate_auroc(
 def _wins(
     scores: Float[np.ndarray, " sample"], positive: Bool[np.ndarray, " sample"]
 ) -> Float[np.ndarray, "positive negative"]:
-    """Give 1 where a positive sample beats a negative one, 0.5 where they tie."""
+    """Return 1 if a positive sample scores above a negative one, 0.5 if they tie, else 0."""
     above = scores[positive][:, None] - scores[~positive][None, :]
     wins: np.ndarray = (above > 0) + 0.5 * (above == 0)
     return wins

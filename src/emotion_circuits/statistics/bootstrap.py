@@ -1,8 +1,9 @@
 """Bootstrap intervals of mean differences and effect sizes, for many comparisons at once.
 
-A resample is how often each sample was drawn. With the draws of all resamples as a matrix, the
-resampled sums of all comparisons that have the same number of samples are one matrix product, and
-the sums of squares another; mean and d of every resample follow from them.
+A resample is represented by how often it contains each sample. All comparisons with the same
+number of samples share the matrix of these counts: one matrix product gives their resampled sums,
+another the sums of squares, and mean and d of every resample follow. The axis ``row`` runs over
+comparisons.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from emotion_circuits.statistics.workers import map_blocks
 
 CIMethod = Literal["percentile", "bca"]
 
-# A resample whose variance is this small against the sample's holds one value only.
+# A resample whose variance is below this share of the sample's variance holds a single value.
 _FLAT: Final = 1e-10
-# Resampled values nearer to the estimate than this are the estimate.
+# Resampled values closer to the estimate than this tie with it.
 _TIE: Final = 1e-10
 
 
 class BootstrapIntervals(NamedTuple):
-    """Intervals of many comparisons; NaN where an end is infinite or undefined.
+    """Intervals of many comparisons; an infinite or undefined end is NaN.
 
     Attributes:
         mean_lower: Lower end for the mean difference.
@@ -46,13 +47,13 @@ def resample_weights(
     rng: np.random.Generator,
     clusters: Int[np.ndarray, " sample"] | None = None,
 ) -> Float[np.ndarray, "resample sample"]:
-    """Draw how often each sample is in each resample.
+    """Draw how often each resample contains each sample.
 
     Args:
         n: Number of samples.
         n_bootstrap: Number of resamples.
         rng: Source of randomness.
-        clusters: For each sample the number of its cluster; whole clusters are drawn then.
+        clusters: Number of each sample's cluster; if given, whole clusters are drawn.
     """
     units = n if clusters is None else int(clusters.max()) + 1
     drawn = rng.multinomial(units, np.full(units, 1 / units), n_bootstrap).astype(np.float64)
@@ -68,15 +69,16 @@ def bootstrap_paired(
     clusters: Int[np.ndarray, " pair"] | None = None,
     n_jobs: int = 1,
 ) -> BootstrapIntervals:
-    """Give intervals of the mean difference and of d = mean / deviation of the differences.
+    """Return intervals of the mean difference and of d = mean / deviation of the differences.
 
     Args:
-        differences: Patched minus baseline, rows with variance only.
-        weights: What ``resample_weights`` drew, for these clusters if there are any.
-        level: Coverage aimed at, such as 0.95.
+        differences: Patched minus baseline, of comparisons with non-zero variance.
+        weights: The result of ``resample_weights`` for the same clusters.
+        level: Nominal coverage, such as 0.95.
         method: ``percentile``, or ``bca`` (corrected for bias and skew).
-        clusters: For each pair the number of its cluster; ``bca`` leaves out whole clusters then.
-        n_jobs: Threads; no result depends on it.
+        clusters: Number of each pair's cluster; if given, the jackknife of ``bca`` leaves out
+            whole clusters.
+        n_jobs: Number of threads; results do not depend on it.
 
     Source: Efron 1987, doi:10.1080/01621459.1987.10478410; the mean's tails are those of
     ``expanded_level``.
@@ -84,19 +86,19 @@ def bootstrap_paired(
     mean = differences.mean(axis=1)
     std = differences.std(axis=1, ddof=1)
     z = (differences - mean[:, None]) / std[:, None]
-    d, drawn, turned = mean / std, weights.sum(axis=1), np.ascontiguousarray(weights.T)
+    d, drawn, counts = mean / std, weights.sum(axis=1), np.ascontiguousarray(weights.T)
     left, n_left = leave_one_out(differences.shape[1], clusters)
     levels = (expanded_level(level, len(n_left) - 1), level)
 
-    def work(rows: slice) -> np.ndarray:
-        m, v = moments(z[rows], turned, drawn)
-        values = (m, effect_sizes(d[rows, None] + m, v))
-        estimates = (np.zeros(len(m)), d[rows])
+    def work(block: slice) -> np.ndarray:
+        m, v = moments(z[block], counts, drawn)
+        values = (m, effect_sizes(d[block, None] + m, v))
+        estimates = (np.zeros(len(m)), d[block])
         if method == "percentile":
             parts = zip(values, levels, strict=True)
             return np.concatenate([percentile_ends(value, aim) for value, aim in parts])
-        m, v = moments(z[rows], left, n_left)
-        knives = (m, effect_sizes(d[rows, None] + m, v))
+        m, v = moments(z[block], left, n_left)
+        knives = (m, effect_sizes(d[block, None] + m, v))
         quads = zip(values, estimates, knives, levels, strict=True)
         return np.concatenate([bca_ends(a, b, [knife], aim) for a, b, knife, aim in quads])
 
@@ -108,12 +110,12 @@ def moments(
     turned: Float[np.ndarray, "sample resample"],
     drawn: Float[np.ndarray, " resample"],
 ) -> tuple[Float[np.ndarray, "row resample"], Float[np.ndarray, "row resample"]]:
-    """Give mean and sample variance of every resample of standardised values.
+    """Return mean and sample variance of every resample of standardised values.
 
     Args:
-        z: Values near 0 and of the order of 1: sums of squares lose digits otherwise.
-        turned: How often each sample was drawn.
-        drawn: How many samples each resample has.
+        z: Values near 0 and of order 1, so that sums of squares keep their digits.
+        turned: How often each resample contains each sample.
+        drawn: Number of samples of each resample.
     """
     mean = (z @ turned) / drawn
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -124,29 +126,29 @@ def moments(
 def effect_sizes(
     mean: Float[np.ndarray, "row resample"], variance: Float[np.ndarray, "row resample"]
 ) -> Float[np.ndarray, "row resample"]:
-    """Divide means by deviations; where a resample holds one value only, by what it is.
+    """Divide means by standard deviations, with a rule for resamples of zero variance.
 
-    If that value is no difference at all, d is 0: no effect. If it is some other, d is infinite
-    and has its place beyond all finite ones, so that it can push an interval's end to infinity
-    but never vanishes from the count.
+    If such a resample holds only zeros, d is 0. If it holds another single value, d is infinite:
+    it ranks beyond all finite values and stays in the count, and may make an interval's end
+    infinite.
     """
     flat = variance < _FLAT
     with np.errstate(divide="ignore", invalid="ignore"):
         d = mean / np.sqrt(variance)
-    one_value = np.where(np.abs(mean) < np.sqrt(_FLAT), 0.0, np.copysign(np.inf, mean))
-    found: np.ndarray = np.where(flat, one_value, d)
-    return found
+    flat_d = np.where(np.abs(mean) < np.sqrt(_FLAT), 0.0, np.copysign(np.inf, mean))
+    effects: np.ndarray = np.where(flat, flat_d, d)
+    return effects
 
 
 def expanded_level(level: float, df: int) -> float:
-    """Give the level at which the interval of a mean has to be read to cover ``level``.
+    """Return the nominal level at which a mean's percentile interval covers ``level``.
 
-    Resamples scatter by √((n-1)/n) of what they should, and know nothing of t's wider tails, so
-    that at 20 samples a plain interval covers 92 %. The tail is put where the t interval's end
-    would lie if the resamples were normal.
+    Resampled means scatter too little by the factor √((n-1)/n) and lack the wider tails of t: at
+    20 samples a plain 95 % interval covers 92 %. The corrected tail probability puts the end where
+    the t interval's end would be for normal resamples.
 
     Args:
-        level: Coverage aimed at.
+        level: Nominal coverage.
         df: Degrees of freedom of the mean's error; n - 1 for one sample.
 
     Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789.
@@ -158,7 +160,7 @@ def expanded_level(level: float, df: int) -> float:
 def leave_one_out(
     n: int, clusters: Int[np.ndarray, " sample"] | None = None
 ) -> tuple[Float[np.ndarray, "sample unit"], Float[np.ndarray, " unit"]]:
-    """Give the draws of the jackknife, each without one sample or one cluster, and their sizes."""
+    """Return the jackknife's counts, each without one sample or cluster, and their sums."""
     units = np.arange(n) if clusters is None else clusters
     left = 1.0 - np.eye(int(units.max()) + 1)[units]
     return left, left.sum(axis=0)
@@ -167,9 +169,9 @@ def leave_one_out(
 def percentile_ends(
     values: Float[np.ndarray, "row resample"], level: float
 ) -> Float[np.ndarray, "2 row"]:
-    """Give the middle ``level`` of the resampled values."""
+    """Return the ends of the central share ``level`` of the resampled values."""
     tail = (1 - level) / 2
-    with np.errstate(invalid="ignore"):  # between two infinities
+    with np.errstate(invalid="ignore"):  # interpolation between two infinities
         ends: np.ndarray = np.quantile(values, [tail, 1 - tail], axis=1)
     return ends
 
@@ -180,16 +182,17 @@ def bca_ends(
     jackknives: list[Float[np.ndarray, "row ..."]],
     level: float,
 ) -> Float[np.ndarray, "2 row"]:
-    """Give the bias-corrected and accelerated interval.
+    """Return the bias-corrected and accelerated interval.
 
     Args:
         values: Resampled values.
-        estimate: The value of the sample itself.
-        jackknives: For each sample the values that leave out one of its units.
-        level: Coverage aimed at.
+        estimate: The estimate from the sample.
+        jackknives: One array per sample of the comparison, with the values that leave out one of
+            its units.
+        level: Nominal coverage.
     """
-    # A resample that is the sample itself ties with it: of five units that is every 26th. Which
-    # side rounding puts it on must not matter.
+    # A resample that equals the sample ties with it (one in 26 for five units). Ties count half,
+    # so that rounding does not decide on which side they lie.
     slack = _TIE * (1 + np.abs(estimate))[:, None]
     below = (values < estimate[:, None] - slack).mean(axis=1) / 2
     below += (values <= estimate[:, None] + slack).mean(axis=1) / 2
@@ -198,18 +201,18 @@ def bca_ends(
         shape = _acceleration(jackknives)[:, None]
         tails = special.ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))[None]
         ranks = special.ndtr(bias + (bias + tails) / (1 - shape * (bias + tails)))
-        places = ranks * (values.shape[1] - 1)
-        known = np.isfinite(places)
-        low = np.floor(np.where(known, places, 0)).astype(np.int64)
+        positions = ranks * (values.shape[1] - 1)
+        known = np.isfinite(positions)
+        low = np.floor(np.where(known, positions, 0)).astype(np.int64)
         high = np.minimum(low + 1, values.shape[1] - 1)
         ordered = np.sort(values, axis=1)
-        first, second = (np.take_along_axis(ordered, place, axis=1) for place in (low, high))
-        ends: np.ndarray = first + (second - first) * (places - low)
+        first, second = (np.take_along_axis(ordered, index, axis=1) for index in (low, high))
+        ends: np.ndarray = first + (second - first) * (positions - low)
     return np.where(known, ends, np.nan).T
 
 
 def _acceleration(jackknives: list[np.ndarray]) -> np.ndarray:
-    """Skew of the estimate's influence; 0 where leaving out any unit changes nothing."""
+    """Return the acceleration from the skew of influences; 0 if all influences are zero."""
     cubes = squares = np.zeros(len(jackknives[0]))
     for left_out in jackknives:
         n = left_out.shape[1]
@@ -225,7 +228,7 @@ def intervals(
     offset: Float[np.ndarray, " row"],
     unit: Float[np.ndarray, " row"],
 ) -> BootstrapIntervals:
-    """Join blocks, bring the mean's ends back to its units, and blank infinite ends."""
+    """Join blocks, rescale the mean's ends by offset and unit, and replace infinite ends by NaN."""
     ends = np.concatenate(blocks, axis=1) if blocks else np.empty((4, 0))
     ends = np.where(np.isfinite(ends), ends, np.nan)
     return BootstrapIntervals(offset + unit * ends[0], offset + unit * ends[1], ends[2], ends[3])

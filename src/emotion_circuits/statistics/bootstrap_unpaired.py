@@ -1,4 +1,4 @@
-"""Bootstrap intervals where the two conditions have different texts."""
+"""Bootstrap intervals for two conditions with different texts."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def bootstrap_unpaired(
     method: CIMethod,
     n_jobs: int = 1,
 ) -> BootstrapIntervals:
-    """Give intervals of the difference of means and of d with the pooled deviation.
+    """Return intervals of the difference of means and of d with the pooled deviation.
 
     Args:
-        baseline: Values under the one condition, rows with variance only.
-        patched: Values under the other; the two are resampled apart.
-        weights: What ``resample_weights`` drew for each.
-        level: Coverage aimed at, such as 0.95.
+        baseline: Values under the baseline, of comparisons with non-zero variance.
+        patched: Values under the other condition, resampled independently.
+        weights: The results of ``resample_weights`` for both conditions.
+        level: Nominal coverage, such as 0.95.
         method: ``percentile`` or ``bca``.
-        n_jobs: Threads; no result depends on it.
+        n_jobs: Number of threads; results do not depend on it.
     """
     n_0, n_1 = baseline.shape[1], patched.shape[1]
     center = baseline.mean(axis=1)
@@ -46,25 +46,26 @@ def bootstrap_unpaired(
     std = np.sqrt(pooled)
     d = (patched.mean(axis=1) - center) / std
     z = [(values - center[:, None]) / std[:, None] for values in (baseline, patched)]
-    turned = [np.ascontiguousarray(drawn.T) for drawn in weights]
+    counts = [np.ascontiguousarray(drawn.T) for drawn in weights]
     levels = (expanded_level(level, n_0 + n_1 - 2), level)
     sizes = [drawn.sum(axis=1) for drawn in weights]
 
-    def work(rows: slice) -> np.ndarray:
-        sides = [moments(z[side][rows], turned[side], sizes[side]) for side in (0, 1)]
+    def work(block: slice) -> np.ndarray:
+        sides = [moments(z[side][block], counts[side], sizes[side]) for side in (0, 1)]
         values = _contrasts(sides[0], sides[1], (n_0, n_1))
         if method == "percentile":
             pairs = zip(values, levels, strict=True)
             return np.concatenate([percentile_ends(value, aim) for value, aim in pairs])
-        knives = _jackknives(z[0][rows], z[1][rows])
+        knives = _jackknives(z[0][block], z[1][block])
         parts = zip(values, knives, levels, strict=True)
-        return np.concatenate([bca_ends(value, d[rows], knife, aim) for value, knife, aim in parts])
+        ends = [bca_ends(value, d[block], knife, aim) for value, knife, aim in parts]
+        return np.concatenate(ends)
 
     return intervals(map_blocks(work, len(d), n_jobs=n_jobs), np.zeros(len(d)), std)
 
 
 def _jackknives(control: np.ndarray, treated: np.ndarray) -> list[list[np.ndarray]]:
-    """Leave out each sample of each side; for mean difference and d, one array a side."""
+    """Return jackknives of the mean difference and of d, each with one array per condition."""
     n_0, n_1 = control.shape[1], treated.shape[1]
     whole = [
         moments(values, np.ones((n, 1)), np.array([float(n)]))
@@ -74,7 +75,7 @@ def _jackknives(control: np.ndarray, treated: np.ndarray) -> list[list[np.ndarra
     without_treated = moments(treated, *leave_one_out(n_1))
     first = _contrasts(without_control, whole[1], (n_0 - 1, n_1))
     second = _contrasts(whole[0], without_treated, (n_0, n_1 - 1))
-    return [[first[place], second[place]] for place in (0, 1)]
+    return [[first[statistic], second[statistic]] for statistic in (0, 1)]
 
 
 def _contrasts(control: _Moments, treated: _Moments, sizes: tuple[int, int]) -> _Moments:

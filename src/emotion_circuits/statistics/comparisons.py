@@ -1,4 +1,4 @@
-"""What is compared with what: one metric on the same texts under two conditions."""
+"""Comparisons: one metric on the same texts under two conditions."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from jaxtyping import Float
 
 
 class ComparisonKey(NamedTuple):
-    """What identifies a comparison; the first columns of every table of effects.
+    """The key of a comparison: the first columns of every table of effects.
 
     Attributes:
         profile: Name of the profile.
         phase: ``residual``, ``random``, ``head`` or ``head_screening``.
         model_name: Name of the model.
-        emotion: Which emotion was steered or patched, or, for heads that were ablated, the label
-            of the prompts; empty where there is none.
-        layer: Counted from 0; None where several were changed.
-        head: Counted from 0; None where none or several were changed.
-        head_spec: All heads that were changed, as ``layer:head`` with blanks between; where they
-            differ between the halves of the prompts, both halves' with `` | `` between.
-        alpha: Strength of the intervention; None where it has none.
-        comparison: ``patched_vs_neutral`` (with the intervention against without, on the same
-            texts), ``emotion_vs_random`` or ``screened_vs_baseline``.
+        emotion: The emotion that was steered or patched, or for ablated heads the label of the
+            prompts; may be empty.
+        layer: Counted from 0; None if several layers were changed.
+        head: Counted from 0; None unless a single head was changed.
+        head_spec: All changed heads as ``layer:head``, separated by blanks; if the halves of the
+            prompts have different heads, both lists, separated by `` | ``.
+        alpha: Strength of the intervention; None if it has no strength.
+        comparison: ``patched_vs_neutral`` (with and without the intervention, on the same texts),
+            ``emotion_vs_random`` or ``screened_vs_baseline``.
         metric_name: ``metric.label``.
-        variant: What else tells rows apart, for example the kind of ablation; mostly empty.
+        variant: Further description, for example the kind of ablation; mostly empty.
         control: Whether the intervention is a control, such as a random set of heads.
     """
 
@@ -45,10 +45,10 @@ class ComparisonKey(NamedTuple):
     control: bool = False
 
     def order(self, labels: Sequence[str]) -> tuple[Any, ...]:
-        """Give the place of the comparison in a table, whatever order files had.
+        """Return a sort key that fixes the comparison's position in a table.
 
         Args:
-            labels: The study's, in order; other ones come last, by name.
+            labels: The study's labels in order; other labels come last, by name.
         """
         return (
             *self[:3],
@@ -61,7 +61,7 @@ class ComparisonKey(NamedTuple):
 
 
 def place_among(labels: Sequence[str], label: str) -> tuple[int, str]:
-    """Give a key that sorts labels into the study's order, and other ones behind them by name."""
+    """Return a key that sorts labels into the study's order; other labels come last, by name."""
     return (labels.index(label) if label in labels else len(labels), label)
 
 
@@ -69,8 +69,8 @@ class Sample(NamedTuple):
     """One value per distinct text.
 
     Attributes:
-        values: From text to value, sorted by text; NaN where a text has no value.
-        n_repeated: How many values were repeats of a text, averaged into its one value.
+        values: Value by text, sorted by text; NaN for a missing value.
+        n_repeated: Number of values that repeat a text; they are averaged into its value.
     """
 
     values: Mapping[str, float]
@@ -82,10 +82,10 @@ class Comparison:
     """One metric under two conditions, text by text.
 
     Attributes:
-        key: What is compared.
-        baseline: The condition to compare with.
-        patched: The condition in question.
-        draws: Where ``baseline`` is a mean over random directions, the value under each one.
+        key: The comparison's key.
+        baseline: Values under the baseline.
+        patched: Values under the intervention.
+        draws: Values under each random direction, if ``baseline`` is their mean.
     """
 
     key: ComparisonKey
@@ -96,12 +96,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Summary:
-    """A paired comparison of which only mean and deviation are known.
+    """A paired comparison that is known by its mean and standard deviation only.
 
     Attributes:
-        key: What is compared.
+        key: The comparison's key.
         delta_mean: Mean of the differences.
-        delta_std: Their sample standard deviation, with n - 1.
+        delta_std: Sample standard deviation of the differences, with n - 1.
         n_samples: Number of distinct texts.
     """
 
@@ -112,13 +112,13 @@ class Summary:
 
 
 class Pairs(NamedTuple):
-    """The texts that have both values.
+    """Values of the texts that have a finite value under both conditions.
 
     Attributes:
-        texts: Sorted, so that no result depends on the order of a file.
-        baseline: Their values under the one condition.
-        patched: Their values under the other.
-        n_nan: Texts of both conditions that were left out for a value that is no number.
+        texts: Sorted texts, so that results do not depend on the order of a file.
+        baseline: Values under the baseline.
+        patched: Values under the intervention.
+        n_nan: Number of shared texts that were left out because a value is not finite.
     """
 
     texts: tuple[str, ...]
@@ -128,20 +128,20 @@ class Pairs(NamedTuple):
 
 
 def average_repeats(texts: Iterable[str], values: Iterable[float]) -> Sample:
-    """Give each distinct text one value: the mean over its repeats.
+    """Average the values of each distinct text over its repeats.
 
-    A greedy model answers the same text the same way each time, so repeats are no further
-    samples. Equal repeats keep their value to the last bit.
+    A greedy model continues a repeated text in the same way, so repeats are not independent
+    samples. Equal repeats keep their value exactly.
 
     Args:
-        texts: May repeat.
-        values: One for each of ``texts``.
+        texts: Texts, possibly repeated.
+        values: The value of each text.
     """
-    found: dict[str, list[float]] = {}
+    by_text: dict[str, list[float]] = {}
     for text, value in zip(texts, values, strict=True):
-        found.setdefault(text, []).append(float(value))
-    count = sum(map(len, found.values()))
-    means = {text: _mean(found[text]) for text in sorted(found)}
+        by_text.setdefault(text, []).append(float(value))
+    count = sum(map(len, by_text.values()))
+    means = {text: _mean(by_text[text]) for text in sorted(by_text)}
     return Sample(means, count - len(means))
 
 
@@ -153,7 +153,7 @@ def _mean(values: list[float]) -> float:
 
 
 def average_draws(draws: Iterable[Sample]) -> Sample:
-    """Average over random directions, text by text; texts that lack a draw's value become NaN."""
+    """Average over random directions, text by text; NaN for a text that a draw lacks."""
     known = tuple(draws)
     texts = sorted({text for draw in known for text in draw.values})
     means = {text: _mean([draw.values.get(text, float("nan")) for draw in known]) for text in texts}
@@ -161,11 +161,11 @@ def average_draws(draws: Iterable[Sample]) -> Sample:
 
 
 def pair_by_text(baseline: Sample, patched: Sample) -> Pairs:
-    """Match the values of two conditions by their text; pairs with a NaN are dropped and counted.
+    """Pair the values of two conditions by text; drop and count pairs with a non-finite value.
 
     Args:
-        baseline: Values under the one condition.
-        patched: Values under the other.
+        baseline: Values under the baseline.
+        patched: Values under the intervention.
     """
     shared = sorted(set(baseline.values) & set(patched.values))
     before = np.array([baseline.values[text] for text in shared], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""One direction against several random ones, with the directions as samples."""
+"""Test of one direction against random directions, with directions as samples."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NO_SHARED_TEXTS: Final = "no text has a value under every direction"
 
 
 class DirectionTest(NamedTuple):
-    """Whether a direction's effect lies outside what random directions scatter.
+    """Result of the test whether a direction's effect is outside the spread of random ones.
 
     Attributes:
-        n_random: How many random directions there are.
-        t_statistic: Of the test with n_random - 1 degrees of freedom; NaN where there is none.
-        p_value: Two-sided, of that t.
-        p_rank: Two-sided, from ranks alone: at least 1 / (1 + n_random).
-        reason: Why ``p_value`` is missing; empty where it is not.
+        n_random: Number of random directions.
+        t_statistic: t with n_random - 1 degrees of freedom; NaN if undefined.
+        p_value: Two-sided p-value of that t.
+        p_rank: Two-sided rank p-value, at least 1 / (1 + n_random).
+        reason: Why ``p_value`` is missing; empty if it is not.
     """
 
     n_random: int
@@ -37,15 +37,14 @@ class DirectionTest(NamedTuple):
 
 
 def compare_with_directions(pairs: Pairs, draws: Iterable[Sample]) -> DirectionTest:
-    """Test a direction's mean effect against those of random directions.
+    """Test a direction's mean effect against the mean effects of random directions.
 
-    A test over texts asks whether this direction differs from the mean of these random ones, and
-    with enough texts it always does, for no two directions do exactly the same. This test asks
-    whether it differs by more than random directions differ among each other: their means are
-    the samples, n_random - 1 the degrees of freedom. Under it a further random direction is
-    found at the rate of alpha, however many texts there are. It takes the means for normal; the
-    p-value from ranks takes only that a random direction in the emotion's place could be any of
-    them.
+    A test over texts asks whether the direction differs from the mean of these random directions.
+    With enough texts it always does, since no two directions have exactly the same effect. This
+    test asks whether the direction differs more than random directions differ from each other:
+    their means are the samples, with n_random - 1 degrees of freedom. It finds another random
+    direction significant at the rate alpha, for any number of texts. It assumes that the means are
+    normal; the rank p-value assumes only that the direction and the random ones are exchangeable.
 
     Args:
         pairs: The direction's values as ``patched``, with the texts to average over.

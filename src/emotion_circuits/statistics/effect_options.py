@@ -1,4 +1,4 @@
-"""What a table of effects holds, and how it is made."""
+"""Columns of a table of effects, and options for computing it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from emotion_circuits.statistics.bootstrap import CIMethod
 
-# The columns other people's scripts read, in their order.
+# The columns that other people's scripts read, in order.
 COLUMNS: Final = (
     *("profile", "phase", "model_name", "emotion", "layer", "head", "head_spec", "alpha"),
     *("comparison", "metric_name", "paired", "n_baseline", "n_patched", "n_effective"),
@@ -17,7 +17,7 @@ COLUMNS: Final = (
     *("p_value", "p_value_bonferroni", "p_value_fdr", "significant_bonferroni"),
     "significant_fdr",
 )
-# What is added behind them.
+# Columns added after them.
 MORE_COLUMNS: Final = (
     *("variant", "control", "hedges_g", "p_value_sign_flip", "p_value_max_t"),
     *("family", "family_size"),
@@ -29,20 +29,20 @@ MORE_COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class EffectOptions:
-    """How a table of effects is made.
+    """Options for computing a table of effects.
 
     Attributes:
         alpha: Level of significance; intervals cover 1 - alpha.
-        n_bootstrap: Resamples per interval.
-        n_permutations: Random sign patterns.
+        n_bootstrap: Number of resamples per interval.
+        n_permutations: Number of random sign patterns.
         ci_method: ``percentile`` or ``bca``.
-        family: Columns of the key; comparisons that agree in all of them are one family;
-            controls are one of their own, so that more of them make no finding harder.
-        paired: Whether texts are matched.
-        seed: Of resamples and signs.
+        family: Columns of the key; comparisons that agree in all of them form a family. Controls
+            form separate families, so that they do not make the correction stricter.
+        paired: Whether to pair values by text.
+        seed: Seed of resamples and signs.
         labels: The study's emotions and neutral class, in the order of the table.
-        n_jobs: Threads; no result depends on it.
-        clusters: From text to its cluster, for every text; None where each stands for itself.
+        n_jobs: Number of threads; results do not depend on it.
+        clusters: The cluster of every text; None if each text is its own cluster.
     """
 
     alpha: float

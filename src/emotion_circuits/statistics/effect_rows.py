@@ -1,4 +1,4 @@
-"""Effects of comparisons, computed together wherever they have as many samples."""
+"""Effects of comparisons, computed together for comparisons with equally many samples."""
 
 from __future__ import annotations
 
@@ -38,33 +38,32 @@ _NO_INTERVALS: Final = BootstrapIntervals(*(np.empty(0) for _ in range(4)))
 
 
 class EffectRows:
-    """Columns that are filled group by group."""
+    """Columns of the table of effects, filled for groups of comparisons."""
 
     def __init__(self, n_rows: int, options: EffectOptions) -> None:
         self.options = options
-        given = set(ComparisonKey._fields)
-        names = [name for name in (*COLUMNS, *MORE_COLUMNS) if name not in given]
+        names = [name for name in (*COLUMNS, *MORE_COLUMNS) if name not in ComparisonKey._fields]
         self.columns = {name: np.full(n_rows, np.nan) for name in names}
         for name in _COUNTS:
             self.columns[name] = np.zeros(n_rows)
         for name in ("paired", "reason", "ci_method"):
             self.columns[name] = np.full(n_rows, "", dtype=object)
 
-    def fill(self, rows: list[int], **values: Any) -> None:
-        """Write values of some rows, given by column."""
+    def fill(self, indices: list[int], **values: Any) -> None:
+        """Write values of some lines, by column."""
         for name, value in values.items():
-            self.columns[name][rows] = value
+            self.columns[name][indices] = value
 
     def _fill_effects(
-        self, rows: list[int], effects: Effects, intervals: BootstrapIntervals, method: str
+        self, indices: list[int], effects: Effects, intervals: BootstrapIntervals, method: str
     ) -> None:
-        """Write effects, and intervals of those rows that have one."""
+        """Write effects, and the intervals of those comparisons that have intervals."""
         good = effects.reason == ""
-        ends = np.full((4, len(rows)), np.nan)
+        ends = np.full((4, len(indices)), np.nan)
         ends[:, good] = np.stack(intervals)
         unbounded = good & np.isnan(ends[2:]).any(axis=0)
         self.fill(
-            rows,
+            indices,
             mean_diff=effects.mean_diff,
             cohen_d=effects.cohen_d,
             hedges_g=effects.hedges_g,
@@ -80,14 +79,14 @@ class EffectRows:
         )
 
     def add_pairs(self, pairs: Mapping[int, Pairs]) -> None:
-        """Compute all paired rows; those with as many texts and the same clusters together."""
+        """Compute paired comparisons; those of equally many texts and equal clusters together."""
         options, groups = self.options, defaultdict(list)
-        for row, found in pairs.items():
-            groups[len(found.texts), cluster_codes(found.texts, options.clusters)].append(row)
-        for (n, codes), rows in groups.items():
+        for index, values in pairs.items():
+            groups[len(values.texts), cluster_codes(values.texts, options.clusters)].append(index)
+        for (n, codes), indices in groups.items():
             clusters = None if codes is None else np.array(codes, dtype=np.int64)
-            before = np.stack([pairs[row].baseline for row in rows])
-            after = np.stack([pairs[row].patched for row in rows])
+            before = np.stack([pairs[index].baseline for index in indices])
+            after = np.stack([pairs[index].patched for index in indices])
             effects = paired_effects(before, after, clusters=clusters if n else None)
             good = effects.reason == ""
             intervals = _NO_INTERVALS
@@ -105,28 +104,28 @@ class EffectRows:
                     clusters=clusters,
                     n_jobs=options.n_jobs,
                 )
-            self._fill_effects(rows, effects, intervals, options.ci_method)
+            self._fill_effects(indices, effects, intervals, options.ci_method)
             self.fill(
-                rows,
+                indices,
                 **_describe(before, after),
                 paired=True,
                 n_effective=n,
-                n_nan_dropped=[pairs[row].n_nan for row in rows],
+                n_nan_dropped=[pairs[index].n_nan for index in indices],
                 n_clusters=np.nan if codes is None else len(set(codes)),
             )
 
     def add_groups(self, comparisons: Mapping[int, Comparison]) -> None:
-        """Compute all rows whose conditions have different texts."""
+        """Compute comparisons whose conditions have different texts."""
         options, sides = self.options, {}
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for row, comparison in comparisons.items():
-            sides[row] = (_finite(comparison.baseline), _finite(comparison.patched))
-            groups[len(sides[row][0]), len(sides[row][1])].append(row)
+        for index, comparison in comparisons.items():
+            sides[index] = (_finite(comparison.baseline), _finite(comparison.patched))
+            groups[len(sides[index][0]), len(sides[index][1])].append(index)
             known = len(comparison.baseline.values) + len(comparison.patched.values)
-            self.fill([row], n_nan_dropped=known - sum(map(len, sides[row])))
-        for (n_0, n_1), rows in groups.items():
-            before = np.stack([sides[row][0] for row in rows])
-            after = np.stack([sides[row][1] for row in rows])
+            self.fill([index], n_nan_dropped=known - sum(map(len, sides[index])))
+        for (n_0, n_1), indices in groups.items():
+            before = np.stack([sides[index][0] for index in indices])
+            after = np.stack([sides[index][1] for index in indices])
             effects = unpaired_effects(before, after)
             good = effects.reason == ""
             intervals = _NO_INTERVALS
@@ -147,15 +146,15 @@ class EffectRows:
                     method=options.ci_method,
                     n_jobs=options.n_jobs,
                 )
-            self._fill_effects(rows, effects, intervals, options.ci_method)
+            self._fill_effects(indices, effects, intervals, options.ci_method)
             size = n_0 * n_1 / (n_0 + n_1) if n_0 + n_1 else 0
-            self.fill(rows, **_describe(before, after), paired=False, n_effective=size)
+            self.fill(indices, **_describe(before, after), paired=False, n_effective=size)
 
     def add_summaries(self, summaries: Mapping[int, Summary]) -> None:
-        """Compute all rows of which only mean, deviation and number are known."""
+        """Compute comparisons of which only mean, deviation and number of pairs are known."""
         if not summaries:
             return
-        rows, items = list(summaries), list(summaries.values())
+        indices, items = list(summaries), list(summaries.values())
         mean = np.array([item.delta_mean for item in items], dtype=np.float64)
         std = np.array([item.delta_std for item in items], dtype=np.float64)
         n = np.array([item.n_samples for item in items], dtype=np.int64)
@@ -163,23 +162,23 @@ class EffectRows:
         good = effects.reason == ""
         level = 1 - self.options.alpha
         intervals = analytic_intervals(mean[good], std[good], n[good], level=level)
-        self._fill_effects(rows, effects, intervals, "noncentral_t")
-        self.fill(rows, paired=True, n_baseline=n, n_patched=n, n_effective=n)
+        self._fill_effects(indices, effects, intervals, "noncentral_t")
+        self.fill(indices, paired=True, n_baseline=n, n_patched=n, n_effective=n)
 
     def add_directions(self, tests: Mapping[int, DirectionTest]) -> None:
-        """Put the tests with directions as samples in the place of those over texts.
+        """Replace tests over texts by tests with directions as samples.
 
-        Rows must be filled before: what stands in ``p_value`` and ``t_statistic`` moves to the
-        columns of prompts, for over texts any random direction is found, too.
+        Comparisons must be computed before. Their ``p_value`` and ``t_statistic`` move to the
+        columns of prompts, since a test over texts finds any random direction significant.
         """
         columns = self.columns
-        for row, test in tests.items():
-            reasons = dict.fromkeys(filter(None, (columns["reason"][row], test.reason)))
+        for index, test in tests.items():
+            reasons = dict.fromkeys(filter(None, (columns["reason"][index], test.reason)))
             self.fill(
-                [row],
+                [index],
                 n_random=test.n_random,
-                t_statistic_prompts=columns["t_statistic"][row],
-                p_value_prompts=columns["p_value"][row],
+                t_statistic_prompts=columns["t_statistic"][index],
+                p_value_prompts=columns["p_value"][index],
                 t_statistic=test.t_statistic,
                 p_value=test.p_value,
                 p_value_rank=test.p_rank,
@@ -190,7 +189,7 @@ class EffectRows:
 def cluster_codes(
     texts: Sequence[str], clusters: Mapping[str, str] | None
 ) -> tuple[int, ...] | None:
-    """Number the clusters of texts from 0; None where every text stands for itself."""
+    """Number the clusters of texts from 0; None without clusters."""
     if clusters is None:
         return None
     names = [clusters[text] for text in texts]
@@ -204,7 +203,7 @@ def _finite(sample: Sample) -> np.ndarray:
 
 
 def _describe(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
-    """Means, deviations and numbers of both conditions."""
+    """Return means, deviations and numbers of both conditions."""
     described: dict[str, Any] = {}
     for name, values in (("baseline", before), ("patched", after)):
         n = values.shape[1]

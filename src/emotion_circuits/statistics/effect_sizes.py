@@ -1,4 +1,4 @@
-"""Size and t-test of many comparisons at once: paired, unpaired, or from mean and deviation."""
+"""Effect sizes and t-tests of many comparisons: paired, unpaired, or from mean and deviation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import special
 
-# Evaluators score in float32. Differences that vary less than its resolution, relative to the
-# values, are rounding, and dividing by their deviation would make an effect of it.
+# Evaluators score in float32. Differences that vary by less than its relative resolution are
+# rounding errors, and dividing by their deviation would turn them into an effect.
 RESOLUTION: Final = float(np.finfo(np.float32).eps)
 
 TOO_FEW: Final = "fewer than 2 samples"
@@ -18,16 +18,16 @@ NO_VARIANCE: Final = "values do not vary"
 
 
 class Effects(NamedTuple):
-    """Effects of many comparisons; what cannot be computed is NaN, and ``reason`` says why.
+    """Effects of many comparisons; undefined numbers are NaN.
 
     Attributes:
         mean_diff: Mean of patched minus baseline, in the metric's units.
-        std_diff: What ``cohen_d`` divides by: the deviation of the differences, or pooled.
-        cohen_d: Effect size.
-        hedges_g: The same, corrected for the bias of small samples.
-        t_statistic: Of the test that the mean difference is zero.
-        p_value: Two-sided.
-        reason: Why numbers are missing; empty where none is.
+        std_diff: Denominator of ``cohen_d``: the deviation of the differences, or the pooled one.
+        cohen_d: Cohen's d.
+        hedges_g: Cohen's d, corrected for the bias of small samples.
+        t_statistic: t of the test that the mean difference is zero.
+        p_value: Two-sided p-value of that test.
+        reason: Why numbers are missing; empty if none is.
     """
 
     mean_diff: Float[np.ndarray, " row"]
@@ -52,9 +52,9 @@ def paired_effects(
     mean is computed from sums over clusters (CR1), with clusters - 1 degrees of freedom.
 
     Args:
-        baseline: Values under the one condition.
-        patched: Values of the same texts under the other.
-        clusters: For each pair the number of its cluster, from 0 without gaps.
+        baseline: Values under the baseline.
+        patched: Values of the same texts under the intervention.
+        clusters: Number of each pair's cluster, from 0 without gaps.
 
     Source: Cohen 1988; Lakens 2013, doi:10.3389/fpsyg.2013.00863; Cameron and Miller 2015.
     """
@@ -70,7 +70,7 @@ def paired_effects(
     if clusters is not None:
         n_clusters = int(clusters.max()) + 1
         residual = differences - mean[:, None]
-        # Not as a product: its last bit may depend on the number of threads.
+        # The last bit of a matrix product may depend on the number of threads.
         sums = np.stack(
             [residual[:, clusters == number].sum(axis=1) for number in range(n_clusters)], axis=1
         )
@@ -83,11 +83,11 @@ def paired_effects(
 def unpaired_effects(
     baseline: Float[np.ndarray, "row control"], patched: Float[np.ndarray, "row treated"]
 ) -> Effects:
-    """Compare conditions whose texts differ: pooled d, Welch's t.
+    """Compare conditions with different texts by pooled d and Welch's t.
 
     Args:
-        baseline: Values under the one condition.
-        patched: Values of other texts under the other.
+        baseline: Values under the baseline.
+        patched: Values of other texts under the intervention.
 
     Source: Cohen 1988; Welch 1947.
     """
@@ -110,12 +110,12 @@ def unpaired_effects(
 def summary_effects(
     mean: Float[np.ndarray, " row"], std: Float[np.ndarray, " row"], n: Int[np.ndarray, " row"]
 ) -> Effects:
-    """Compute paired effects of which only mean, deviation and number of pairs are known.
+    """Compute paired effects from mean, deviation and number of pairs.
 
     Args:
         mean: Mean of the differences.
-        std: Their sample standard deviation.
-        n: How many pairs there are.
+        std: Sample standard deviation of the differences.
+        n: Number of pairs.
     """
     few = n < 2
     reason = _reasons(mean, std, np.abs(mean))
@@ -125,7 +125,7 @@ def summary_effects(
 
 
 def hedges_correction(df: Shaped[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
-    """Give the factor that takes the bias of small samples from d; NaN below 2 degrees of freedom.
+    """Return the factor that removes small-sample bias from d; NaN below 2 degrees of freedom.
 
     Source: Hedges 1981, J(m) = Γ(m/2) / (√(m/2) Γ((m-1)/2)).
     """
@@ -142,7 +142,7 @@ def _effects(
     df: np.ndarray,
     reason: np.ndarray,
 ) -> Effects:
-    """Divide where that is allowed."""
+    """Compute effect sizes and tests of comparisons without a reason against them."""
     bad = reason != ""
     with np.errstate(divide="ignore", invalid="ignore"):
         d = np.where(bad, np.nan, mean / std)
@@ -160,7 +160,7 @@ def _no_effects(mean: np.ndarray) -> Effects:
 
 
 def _reasons(mean: np.ndarray, std: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Say of each row why its deviation cannot be divided by; empty where it can."""
+    """Return for each comparison why its deviation cannot be a denominator, or an empty string."""
     reason = np.full(len(mean), "", dtype=object)
     flat = ~(std > RESOLUTION * scale)
     reason[flat] = NO_VARIANCE

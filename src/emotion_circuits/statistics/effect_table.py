@@ -1,4 +1,4 @@
-"""The table of effects: one row per comparison, with its size, intervals and tests."""
+"""The table of effects: one line per comparison, with effect size, intervals and tests."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _INTEGERS: Final = (
 def effect_table(
     comparisons: Iterable[Comparison | Summary], options: EffectOptions
 ) -> pd.DataFrame:
-    """Give every comparison its effect size, intervals and p-values.
+    """Compute effect size, intervals and p-values of every comparison.
 
     Args:
-        comparisons: In any order; the table has its own.
-        options: How to compute.
+        comparisons: Comparisons in any order.
+        options: Options of the computation.
 
     Returns:
-        One row per comparison, with ``COLUMNS`` and ``MORE_COLUMNS``.
+        One line per comparison in a fixed order, with ``COLUMNS`` and ``MORE_COLUMNS``.
 
     Raises:
         InputError: If two comparisons have the same key, or a text has no cluster.
@@ -50,42 +50,42 @@ def effect_table(
     ordered = sorted(comparisons, key=lambda comparison: comparison.key.order(options.labels))
     _check_distinct([comparison.key for comparison in ordered])
     _check_clusters(ordered, options)
-    rows = EffectRows(len(ordered), options)
+    effects = EffectRows(len(ordered), options)
     pairs: dict[int, Pairs] = {}
     unmatched: dict[int, Comparison] = {}
     summaries: dict[int, Summary] = {}
     directions: dict[int, DirectionTest] = {}
-    for row, item in enumerate(ordered):
+    for index, item in enumerate(ordered):
         if isinstance(item, Summary):
-            summaries[row] = item
+            summaries[index] = item
             continue
         repeated = item.baseline.n_repeated + item.patched.n_repeated
-        rows.fill([row], n_repeats_averaged=repeated)
-        found = pair_by_text(item.baseline, item.patched)
-        if options.paired and (found.texts or found.n_nan):
-            pairs[row] = found
+        effects.fill([index], n_repeats_averaged=repeated)
+        matched = pair_by_text(item.baseline, item.patched)
+        if options.paired and (matched.texts or matched.n_nan):
+            pairs[index] = matched
         else:
-            unmatched[row] = item
+            unmatched[index] = item
         if item.draws:
-            directions[row] = compare_with_directions(found, item.draws)
-    rows.add_pairs(pairs)
-    rows.add_groups(unmatched)
-    rows.add_summaries(summaries)
-    rows.add_directions(directions)
+            directions[index] = compare_with_directions(matched, item.draws)
+    effects.add_pairs(pairs)
+    effects.add_groups(unmatched)
+    effects.add_summaries(summaries)
+    effects.add_directions(directions)
     keys = pd.DataFrame([item.key for item in ordered], columns=list(ComparisonKey._fields))
-    table = pd.concat([keys, pd.DataFrame(rows.columns)], axis=1)
+    table = pd.concat([keys, pd.DataFrame(effects.columns)], axis=1)
     return _tidy(_with_corrections(table, pairs, options))
 
 
 def _check_distinct(keys: list[ComparisonKey]) -> None:
-    """Two rows of one key would be one comparison counted twice."""
+    """Refuse equal keys, which would count one comparison twice."""
     for former, key in pairwise(keys):
         if former == key:
             raise InputError(f"two results stand for the same comparison: {key._asdict()}")
 
 
 def _check_clusters(items: Iterable[Comparison | Summary], options: EffectOptions) -> None:
-    """A text without a cluster would be one of its own, and make the others look independent."""
+    """Refuse texts without a cluster, which would count as independent of all others."""
     if options.clusters is None:
         return
     texts = {
@@ -107,7 +107,7 @@ def _check_clusters(items: Iterable[Comparison | Summary], options: EffectOption
 def _with_corrections(
     table: pd.DataFrame, pairs: Mapping[int, Pairs], options: EffectOptions
 ) -> pd.DataFrame:
-    """Correct the p-values of each family."""
+    """Add the corrected p-values of each family."""
     names = table[list(options.family)].astype(str) if options.family else None
     family = pd.Series("all", index=table.index)
     if names is not None and len(table):
@@ -120,23 +120,23 @@ def _with_corrections(
             table.loc[members, column] = values
         table.loc[members, "family_size"] = len(members)
         known = np.isfinite(table.loc[members, "cohen_d"].to_numpy(dtype=np.float64))
-        tested = [row for row in members[known] if row in pairs]
+        tested = [index for index in members[known] if index in pairs]
         if tested:
-            found = {row: pairs[row] for row in tested}
-            table.loc[tested, _SIGN_FLIP] = _sign_flip_family(found, str(name), options)
+            family_pairs = {index: pairs[index] for index in tested}
+            table.loc[tested, _SIGN_FLIP] = _sign_flip_family(family_pairs, str(name), options)
     return table
 
 
 def _sign_flip_family(
     pairs: Mapping[int, Pairs], family: str, options: EffectOptions
 ) -> Float[np.ndarray, "row 2"]:
-    """Turn the signs of a family's texts, all comparisons of a text together."""
-    texts = sorted({text for found in pairs.values() for text in found.texts})
-    places = {text: place for place, text in enumerate(texts)}
+    """Return sign-flip p-values of a family; a text's sign is the same in all comparisons."""
+    texts = sorted({text for values in pairs.values() for text in values.texts})
+    columns_of = {text: column for column, text in enumerate(texts)}
     differences = np.full((len(pairs), len(texts)), np.nan)
-    for row, found in enumerate(pairs.values()):
-        columns = [places[text] for text in found.texts]
-        differences[row, columns] = found.patched - found.baseline
+    for index, values in enumerate(pairs.values()):
+        columns = [columns_of[text] for text in values.texts]
+        differences[index, columns] = values.patched - values.baseline
     codes = cluster_codes(texts, options.clusters)
     flips = sign_flips(
         len(texts),
@@ -148,11 +148,11 @@ def _sign_flip_family(
 
 
 def _tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """Order columns, and write whole numbers as such."""
+    """Order the columns and set their types."""
     tidy = table[[*COLUMNS, *MORE_COLUMNS]].copy()
     for name in _INTEGERS:
         tidy[name] = tidy[name].astype("Int64")
-    # A pair is a whole one; two groups of 5 and 7 count as 2.92 pairs.
+    # Numbers of pairs are whole; two groups of 5 and 7 texts count as 2.92 pairs.
     if (tidy["n_effective"] % 1 == 0).all():
         tidy["n_effective"] = tidy["n_effective"].astype("Int64")
     for name in ("paired", "significant_bonferroni", "significant_fdr"):

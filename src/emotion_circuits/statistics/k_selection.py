@@ -1,4 +1,4 @@
-"""How many directions two models share: overlap for each k, against what chance gives."""
+"""Choice of k, the number of directions that two models share for an emotion."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ MORE_COLUMNS: Final = (
     *SPECIFICITY_COLUMNS,
 )
 
-# What a k sweep may hold beside its two numbers: the overlaps under resampled prompts, and those
-# under shuffled pairs of prompts, or of the latter the mean, the 95th percentile and p.
+# Optional keys of a k sweep: overlaps under resampled prompts; overlaps under shuffled pairs of
+# prompts; mean, 95th percentile and p-value of the latter.
 RESAMPLES: Final = "overlap_bootstrap"
 NULL: Final = "overlap_null"
 NULL_SUMMARY: Final = ("null_mean", "null_p95", "p_value")
@@ -53,12 +53,12 @@ def k_sweep_table(
     Args:
         sweeps: One for each pair of models, as phase 4 writes them.
         profile: Name of the profile.
-        labels: The study's, in the order of the table.
+        labels: The study's labels, in the order of the table.
 
     Returns:
-        One row per pair of models, layer, emotion and k.
+        One line per pair of models, layer, emotion and k.
     """
-    rows = [
+    lines = [
         {
             "profile": profile,
             "model_a": sweep["model_a"],
@@ -75,7 +75,7 @@ def k_sweep_table(
         for emotion, values in emotions.items()
         for k, leaf in values.items()
     ]
-    table = pd.DataFrame(rows, columns=list(RAW_COLUMNS))
+    table = pd.DataFrame(lines, columns=list(RAW_COLUMNS))
     order = table["emotion"].map(lambda emotion: place_among(labels, emotion))
     keys = ["model_a", "model_b", "layer", "order", "k"]
     table = table.assign(order=order).sort_values(keys, kind="stable", ignore_index=True)
@@ -93,43 +93,44 @@ def select_k(
 ) -> pd.DataFrame:
     """Average overlaps over layers, compare them with the null, and choose k.
 
-    Chosen is the smallest k whose excess over the null is within one standard error of the
-    largest excess, among those whose overlap is above the null after correction for the number of
-    ks: by the largest excess of any k under each shuffle, in its own deviations, or by Bonferroni
-    where shuffles are not known. Where a sweep holds no null nothing is chosen, and where it
-    holds no resamples of prompts the interval is over layers, which are no independent samples.
+    Candidates are the k whose overlap is above the null after correction for the number of k: by
+    max-T over all k under the same shuffles, or by Bonferroni without shuffles. The chosen k is
+    the smallest candidate whose excess over the null is within one standard error of the largest
+    excess. Without a null, no k is chosen. Without resamples of prompts, the interval comes from
+    resampled layers, which are not independent samples.
 
-    That k says in how many directions A's emotion, mapped, comes to lie where B's does, more than
-    by a map of shuffled pairs. It does not say that these directions are the emotion's: they may
-    serve all emotions. For that ``specificity`` is the overlap minus that with B's other emotions,
-    and ``selected_specific`` the smallest k at which it is above 0 too; often there is none.
+    The chosen k is the number of directions in which A's mapped emotion subspace overlaps with
+    B's more than under maps of shuffled pairs. These directions may be common to all emotions.
+    Therefore ``specificity`` is the overlap minus that with B's other emotions, and
+    ``selected_specific`` marks the smallest k at which specificity is above 0 too, if there is
+    any.
 
     Args:
-        sweeps: One for each pair of models, as phase 4 writes them; a leaf may hold
-            ``overlap_bootstrap`` and ``overlap_null``, the same draws in every layer, or
-            ``null_mean``, ``null_p95`` and ``p_value`` of its own layer. From the p-values of
-            layers the mean's follows by Bonferroni: the least times their number. It may also
-            hold ``overlap_other`` and ``overlap_other_bootstrap``, of the same resamples.
+        sweeps: One sweep per pair of models, as phase 4 writes it. A leaf may hold
+            ``overlap_bootstrap`` and ``overlap_null``, with the same draws in every layer, or
+            ``null_mean``, ``null_p95`` and ``p_value`` of its layer; the mean's p-value is then
+            the least of the layers' p-values times their number (Bonferroni). It may also hold
+            ``overlap_other`` and ``overlap_other_bootstrap``, under the same resamples.
         profile: Name of the profile.
-        labels: The study's, in the order of the table.
-        n_bootstrap: Resamples of layers, where it comes to that.
+        labels: The study's labels, in the order of the table.
+        n_bootstrap: Number of resamples of layers, if they are needed.
         alpha: Level of significance; intervals cover 1 - alpha.
-        seed: Of these resamples.
+        seed: Seed of the resamples of layers.
 
     Returns:
-        One row per pair of models, emotion and k.
+        One line per pair of models, emotion and k.
 
     Source: one-standard-error rule, Hastie, Tibshirani and Friedman 2009, 7.10.
     """
-    rows: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for sweep in sorted(sweeps, key=lambda sweep: (sweep["model_a"], sweep["model_b"])):
         names = {"profile": profile, "model_a": sweep["model_a"], "model_b": sweep["model_b"]}
         results = sweep["sweep_results"]
         by_layer = [results[layer] for layer in sorted(results)]
-        found = {emotion for layer in by_layer for emotion in layer}
-        for emotion in sorted(found, key=partial(place_among, labels)):
+        emotions = {emotion for layer in by_layer for emotion in layer}
+        for emotion in sorted(emotions, key=partial(place_among, labels)):
             ks = sorted({int(k) for layer in by_layer for k in layer.get(emotion, {})})
-            several = [
+            by_k = [
                 _average_layers(
                     [layer[emotion][k] for layer in by_layer if k in layer.get(emotion, {})],
                     n_bootstrap=n_bootstrap,
@@ -138,17 +139,17 @@ def select_k(
                 )
                 for k in ks
             ]
-            _choose(several, alpha)
-            choose_specific(several, alpha)
-            for k, row in zip(ks, several, strict=True):
-                rows.append(names | {"emotion": emotion, "k": k} | row)
-    return pd.DataFrame(rows, columns=[*COLUMNS, *MORE_COLUMNS])
+            _choose(by_k, alpha)
+            choose_specific(by_k, alpha)
+            for k, line in zip(ks, by_k, strict=True):
+                lines.append(names | {"emotion": emotion, "k": k} | line)
+    return pd.DataFrame(lines, columns=[*COLUMNS, *MORE_COLUMNS])
 
 
 def _average_layers(
     leaves: list[Mapping[str, Any]], *, n_bootstrap: int, alpha: float, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Average one k over layers, with its interval, its null and the error of its mean."""
+    """Average the overlaps of one k over layers, with interval, null and standard error."""
     overlaps = np.array([leaf["overlap_cos_squared"] for leaf in leaves], dtype=np.float64)
     n, mean = len(overlaps), float(overlaps.mean())
     resampled, unit = _draws(leaves, RESAMPLES), "prompts"
@@ -166,7 +167,7 @@ def _average_layers(
         _draws(leaves, OTHER_RESAMPLES),
         alpha,
     )
-    row = {
+    line = {
         "n_layers": n,
         "mean_overlap": mean,
         "std_overlap": float(overlaps.std(ddof=1)) if n > 1 else float("nan"),
@@ -178,13 +179,13 @@ def _average_layers(
         "standard_error": error,
     }
     null = _against_null(leaves, mean, alpha)
-    return row | specificity | (null or {"reason": NO_NULL})
+    return line | specificity | (null or {"reason": NO_NULL})
 
 
 def _against_null(
     leaves: list[Mapping[str, Any]], mean: float, alpha: float
 ) -> dict[str, Any] | None:
-    """Compare a mean over layers with the null, from its draws or from what layers say of it."""
+    """Compare a mean over layers with the null, given by draws or by each layer's summary."""
     null = _draws(leaves, NULL)
     if null is not None:
         return {
@@ -201,7 +202,7 @@ def _against_null(
     )
     return {
         "null_mean": float(means.mean()),
-        # The percentile of a mean is at most the mean of its parts' where they go together.
+        # The percentile of the mean, if layers vary together; otherwise mostly above it.
         "null_upper": float(uppers.mean()),
         "excess": mean - float(means.mean()),
         "p_value": float(min(1.0, p_values.min() * len(leaves))),
@@ -209,39 +210,43 @@ def _against_null(
 
 
 def _draws(leaves: list[Mapping[str, Any]], name: str) -> np.ndarray | None:
-    """Average draws over layers; the draws of all layers are of the same prompts."""
-    found = [np.asarray(leaf[name], dtype=np.float64) for leaf in leaves if name in leaf]
-    if len(found) < len(leaves) or len({len(draws) for draws in found}) != 1 or len(found[0]) < 2:
+    """Average draws over layers, all of the same prompts; None if a layer lacks them."""
+    by_layer = [np.asarray(leaf[name], dtype=np.float64) for leaf in leaves if name in leaf]
+    if (
+        len(by_layer) < len(leaves)
+        or len({len(draws) for draws in by_layer}) != 1
+        or len(by_layer[0]) < 2
+    ):
         return None
-    mean: np.ndarray = np.mean(found, axis=0)
+    mean: np.ndarray = np.mean(by_layer, axis=0)
     return mean
 
 
-def _choose(rows: list[dict[str, Any]], alpha: float) -> None:
-    """Mark the chosen k of one emotion, if there is one."""
-    errors = [row["standard_error"] for row in rows]
-    nulls = [row.pop("null", None) for row in rows]
-    if any("p_value" not in row for row in rows):
+def _choose(lines: list[dict[str, Any]], alpha: float) -> None:
+    """Mark the chosen k of one emotion, or note why no k is chosen."""
+    errors = [line["standard_error"] for line in lines]
+    nulls = [line.pop("null", None) for line in lines]
+    if any("p_value" not in line for line in lines):
         return
-    for row, p_value in zip(rows, _correct(rows, nulls), strict=True):
-        row["p_value_corrected"] = p_value
-    above = [place for place, row in enumerate(rows) if row["p_value_corrected"] <= alpha]
+    for line, p_value in zip(lines, _correct(lines, nulls), strict=True):
+        line["p_value_corrected"] = p_value
+    above = [index for index, line in enumerate(lines) if line["p_value_corrected"] <= alpha]
     if not above:
-        for row in rows:
-            row["reason"] = NOT_ABOVE
+        for line in lines:
+            line["reason"] = NOT_ABOVE
         return
-    best = max(above, key=lambda place: rows[place]["excess"])
+    best = max(above, key=lambda index: lines[index]["excess"])
     slack = errors[best] if np.isfinite(errors[best]) else 0.0
-    least = rows[best]["excess"] - slack
-    rows[next(place for place in above if rows[place]["excess"] >= least)]["selected"] = True
+    least = lines[best]["excess"] - slack
+    lines[next(index for index in above if lines[index]["excess"] >= least)]["selected"] = True
 
 
-def _correct(rows: list[dict[str, Any]], nulls: list[np.ndarray | None]) -> list[float]:
-    """Correct p for the number of ks."""
+def _correct(lines: list[dict[str, Any]], nulls: list[np.ndarray | None]) -> list[float]:
+    """Correct p-values for the number of k."""
     draws = [null for null in nulls if null is not None]
-    if len(draws) < len(rows) or len({len(null) for null in draws}) > 1:
-        return [min(1.0, row["p_value"] * len(rows)) for row in rows]
-    overlaps = np.array([row["mean_overlap"] for row in rows])
-    # At k = d all subspaces are the same and the null does not vary: p is 1 there.
+    if len(draws) < len(lines) or len({len(null) for null in draws}) > 1:
+        return [min(1.0, line["p_value"] * len(lines)) for line in lines]
+    overlaps = np.array([line["mean_overlap"] for line in lines])
+    # At k = d_model all subspaces are equal and the null does not vary; max_t_p gives 1 there.
     corrected: list[float] = max_t_p(overlaps, np.stack(draws, axis=1)).tolist()
     return corrected

@@ -1,4 +1,4 @@
-"""Is what two models share this emotion, or any? Overlap with the emotion minus with others."""
+"""Specificity of shared directions: overlap with the same emotion minus that with others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPECIFICITY_COLUMNS: Final = (
     *("specificity_excludes_0", "specificity_p_corrected", "selected_specific", "specific_reason"),
 )
 
-# What a k sweep may hold of the other emotions: the overlap, and that in the same resamples.
+# Optional keys of a k sweep: overlap with other emotions, and that under the same resamples.
 OTHER: Final = "overlap_other"
 OTHER_RESAMPLES: Final = "overlap_other_bootstrap"
 
@@ -27,21 +27,21 @@ NOT_SPECIFIC: Final = "no k is above the null and specific"
 def interval_of(
     estimate: float, resampled: Float[np.ndarray, " resample"], alpha: float, *, least: float
 ) -> tuple[float, float, float]:
-    """Give estimate ± z · distance, within [least, 1], and the standard error.
+    """Return the interval estimate ± z · distance, within [least, 1], and the standard error.
 
-    The distance is the root mean square of the resamples' from the estimate: their deviation and
-    their bias. Their percentiles are of no use as an interval: a resample has fewer distinct
-    pairs, so overlaps of subspaces fitted to it are smaller, and all of them may lie below the
-    estimate. The standard error is their deviation alone, about their own mean.
+    The distance is the root mean square of the resamples' distances from the estimate, and so
+    includes their bias. Percentiles are unusable: a resample has fewer distinct pairs, so overlaps
+    of subspaces fitted to it are smaller, and all of them may lie below the estimate. The standard
+    error is the resamples' standard deviation about their own mean.
 
-    What is covered is the mean of what other studies of as many pairs would give, not what
-    unlimited pairs would: with few or noisy pairs overlaps come out too small in all of them.
+    The interval covers the expected value over studies with the same number of pairs. With few or
+    noisy pairs this is below the value for unlimited pairs.
 
     Args:
-        estimate: An overlap, or a difference of two.
-        resampled: The same, refitted to pairs drawn with replacement.
+        estimate: An overlap, or a difference of two overlaps.
+        resampled: The same quantity, refitted to pairs drawn with replacement.
         alpha: The interval covers 1 - alpha.
-        least: What the estimate cannot be below.
+        least: Smallest possible value of the estimate.
 
     Returns:
         Lower end, upper end, standard error.
@@ -61,8 +61,8 @@ def specificity_row(
     draws_other: Float[np.ndarray, " resample"] | None,
     alpha: float,
 ) -> dict[str, Any]:
-    """Compare one k's mean overlap with that with other emotions, in the same resamples."""
-    row: dict[str, Any] = {
+    """Compare one k's mean overlap with that for other emotions, under the same resamples."""
+    line: dict[str, Any] = {
         "mean_overlap_other": other,
         "specificity": overlap - other,
         "specificity_ci_lower": float("nan"),
@@ -73,10 +73,10 @@ def specificity_row(
         "specific_reason": "",
     }
     if draws is None or draws_other is None or len(draws) != len(draws_other):
-        return row | {"specific_reason": NO_OTHER}
+        return line | {"specific_reason": NO_OTHER}
     differences = draws - draws_other
     lower, upper, error = interval_of(overlap - other, differences, alpha, least=-1.0)
-    return row | {
+    return line | {
         "specificity_ci_lower": lower,
         "specificity_ci_upper": upper,
         "specificity_excludes_0": bool(error > 0 and (lower > 0 or upper < 0)),
@@ -84,38 +84,38 @@ def specificity_row(
     }
 
 
-def choose_specific(rows: list[dict[str, Any]], alpha: float) -> None:
-    """Mark the smallest k that is above the null and specific, if there is one.
+def choose_specific(lines: list[dict[str, Any]], alpha: float) -> None:
+    """Mark the smallest k that is above the null and specific, or note why there is none.
 
-    Among the ks whose overlap is above the null and whose specificity is above 0, both corrected
-    for the number of ks, it is the smallest within one standard error of the largest
-    specificity.
+    Candidates are the k whose overlap is above the null and whose specificity is above 0, both
+    corrected for the number of k. The marked k is the smallest candidate within one standard
+    error of the largest specificity.
     """
-    draws = [row.pop("specificity_draws", None) for row in rows]
-    tested = [place for place, of_k in enumerate(draws) if of_k is not None]
-    if not tested or len({len(draws[place]) for place in tested}) > 1:
-        for row in rows:
-            row["specific_reason"] = NO_OTHER
+    draws = [line.pop("specificity_draws", None) for line in lines]
+    tested = [index for index, of_k in enumerate(draws) if of_k is not None]
+    if not tested or len({len(draws[index]) for index in tested}) > 1:
+        for line in lines:
+            line["specific_reason"] = NO_OTHER
         return
-    stacked = np.stack([draws[place] for place in tested], axis=1)
-    values = np.array([rows[place]["specificity"] for place in tested])
+    stacked = np.stack([draws[index] for index in tested], axis=1)
+    values = np.array([lines[index]["specificity"] for index in tested])
     corrected = bootstrap_max_p(values, stacked).tolist()
-    for place, p_value in zip(tested, corrected, strict=True):
-        rows[place]["specificity_p_corrected"] = p_value
-    both = [place for place in tested if _is_both(rows[place], alpha)]
-    if not both:
-        for row in rows:
-            row["specific_reason"] = NOT_SPECIFIC
+    for index, p_value in zip(tested, corrected, strict=True):
+        lines[index]["specificity_p_corrected"] = p_value
+    candidates = [index for index in tested if _is_candidate(lines[index], alpha)]
+    if not candidates:
+        for line in lines:
+            line["specific_reason"] = NOT_SPECIFIC
         return
-    best = max(both, key=lambda place: rows[place]["specificity"])
-    least = rows[best]["specificity"] - float(draws[best].std(ddof=1))
-    chosen = next(place for place in both if rows[place]["specificity"] >= least)
-    rows[chosen]["selected_specific"] = True
+    best = max(candidates, key=lambda index: lines[index]["specificity"])
+    least = lines[best]["specificity"] - float(draws[best].std(ddof=1))
+    chosen = next(index for index in candidates if lines[index]["specificity"] >= least)
+    lines[chosen]["selected_specific"] = True
 
 
-def _is_both(row: Mapping[str, Any], alpha: float) -> bool:
+def _is_candidate(line: Mapping[str, Any], alpha: float) -> bool:
     return bool(
-        row.get("p_value_corrected", float("nan")) <= alpha
-        and row["specificity"] > 0
-        and row["specificity_p_corrected"] <= alpha
+        line.get("p_value_corrected", float("nan")) <= alpha
+        and line["specificity"] > 0
+        and line["specificity_p_corrected"] <= alpha
     )

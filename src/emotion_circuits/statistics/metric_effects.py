@@ -1,4 +1,4 @@
-"""The paired effect of one condition on many metrics, with bootstrap intervals."""
+"""Paired effects of one condition on many metrics, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _LEVEL: Final = 0.95
 
 
 class MetricEffects(NamedTuple):
-    """Effects on each metric over the same prompts with and without the patch.
+    """Effects of a patch on each metric, over the same prompts with and without the patch.
 
     Attributes:
-        mean_baseline: Without.
-        mean_patched: With.
-        mean_diff: Patched minus baseline.
-        ci_lower: Of the mean difference, 95 %.
-        ci_upper: Of the mean difference.
+        mean_baseline: Mean without the patch.
+        mean_patched: Mean with the patch.
+        mean_diff: Mean of patched minus baseline.
+        ci_lower: Lower end of the mean difference's 95 % interval.
+        ci_upper: Upper end of the mean difference's 95 % interval.
         cohen_d: Mean difference over the standard deviation of the differences.
-        d_lower: Of d, 95 %.
-        d_upper: Of d.
+        d_lower: Lower end of d's 95 % interval.
+        d_upper: Upper end of d's 95 % interval.
     """
 
     mean_baseline: Float[np.ndarray, " metric"]
@@ -39,7 +39,7 @@ class MetricEffects(NamedTuple):
 
 
 def resampled_counts(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample prompt"]:
-    """Say how often each prompt is drawn in each resample; the same for every condition."""
+    """Draw how often each resample contains each prompt, equal for all conditions."""
     return resample_weights(n, n_bootstrap=n_bootstrap, rng=rng_for(seed, "prompts"))
 
 
@@ -50,32 +50,32 @@ def metric_effects(
 ) -> MetricEffects:
     """Estimate the effect on each metric.
 
-    Prompts are the unit: a resample draws whole prompts. Intervals are percentile intervals.
+    A resample draws prompts with all their metrics. Intervals are percentile intervals.
 
     Args:
         baseline: Scores without the patch.
-        patched: Scores of the same prompts with it.
-        counts: Of the resamples.
+        patched: Scores of the same prompts with the patch.
+        counts: How often each resample contains each prompt.
 
     Returns:
-        The estimates. Where no prompt changes, mean and d are 0 and so are their intervals; where
-        all change by the same, or there is one prompt only, d is NaN.
+        The estimates. If no prompt changes, mean difference, d and their intervals are 0. If all
+        prompts change by the same amount, or there is a single prompt, d is NaN.
     """
-    found = paired_effects(baseline.T, patched.T)
-    still, varies = found.reason == ALL_ZERO, found.reason == ""
+    effects = paired_effects(baseline.T, patched.T)
+    unchanged, varies = effects.reason == ALL_ZERO, effects.reason == ""
     ends = np.full((4, baseline.shape[1]), np.nan)
-    ends[:2] = found.mean_diff
-    ends[:, still] = 0.0
+    ends[:2] = effects.mean_diff
+    ends[:, unchanged] = 0.0
     if varies.any():
         differences = np.ascontiguousarray((patched - baseline).T[varies])
         ends[:, varies] = bootstrap_paired(differences, counts, level=_LEVEL, method="percentile")
     return MetricEffects(
         baseline.mean(axis=0),
         patched.mean(axis=0),
-        found.mean_diff,
+        effects.mean_diff,
         ends[0],
         ends[1],
-        np.where(still, 0.0, found.cohen_d),
+        np.where(unchanged, 0.0, effects.cohen_d),
         ends[2],
         ends[3],
     )

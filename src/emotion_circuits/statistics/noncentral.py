@@ -1,4 +1,4 @@
-"""Intervals from mean, deviation and number alone, where single values are not known."""
+"""Intervals from mean, standard deviation and number of pairs alone."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def analytic_intervals(
     *,
     level: float,
 ) -> BootstrapIntervals:
-    """Give the t interval of a mean difference and the noncentral t interval of its d.
+    """Return the t interval of a mean difference and the noncentral t interval of its d.
 
-    Both hold exactly for normal differences; a bootstrap of the values themselves would not need
-    that, and is used wherever they are known.
+    Both are exact for normal differences. If single values are known, a bootstrap is used instead,
+    which does not assume normality.
 
     Args:
         mean: Mean of the differences.
-        std: Their sample standard deviation, above 0.
+        std: Sample standard deviation of the differences, above 0.
         n: Number of pairs, at least 2.
-        level: Coverage aimed at.
+        level: Nominal coverage.
 
     Source: Cumming and Finch 2001, doi:10.1177/0013164401614002.
     """
     df, root = n - 1.0, np.sqrt(n)
     half = special.stdtrit(df, (1 + level) / 2) * std / root
     t = mean * root / std
-    # The noncentralities under which t lies at the upper and at the lower tail.
+    # The noncentralities for which t is at the end of the upper and of the lower tail.
     lower, upper = (
         special.nctdtrinc(df, tail, t) / root for tail in ((1 + level) / 2, (1 - level) / 2)
     )

@@ -1,8 +1,8 @@
-"""p-values of statistics by draws: of one test, and of the best test of a family.
+"""p-values from draws of the null distribution, for one test and for the best test of a family.
 
-A draw is the value of a statistic where there is nothing to find: after a shuffle of pairs, or
-with a random direction or a random set of heads in the place of the chosen one. The statistics of
-a family are drawn together: one row of ``null`` is one shuffle for all of them.
+A draw is the value of a statistic under the null: after a shuffle of pairs, or with a random
+direction or a random set of heads instead of the chosen one. The statistics of a family are drawn
+together: ``null[i]`` holds the values of all tests under shuffle i.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-# Two values are taken to be equal if they differ by no more than this share of the largest
-# magnitude among a test's values. One value computed in two orders differs by less, and so does
-# the observed value from that of a shuffle which leaves the order as it is.
+# Values that differ by at most this share of the largest magnitude among a test's values tie. A
+# value computed in another order of summation differs by less, as does the observed value from
+# the draw of a shuffle that changes nothing.
 SLACK: Final = 1e-9
 
 
@@ -24,11 +24,11 @@ def rank_p(
     *,
     slack: float | Float[np.ndarray, "*test"] | None = None,
 ) -> Float[np.ndarray, "*test"]:
-    """Give the share of all draws, the observed value included, that reach the observed value.
+    """Return (1 + number of draws at least as large as the observed value) / (1 + number of draws).
 
-    (1 + number of draws at least as large) / (1 + number of draws). The test is one-sided: large
-    values speak against the null. If the observed value is one more draw, p is at most a with a
-    chance of at most a. A draw that ties with the observed value reaches it.
+    The test is one-sided: large values speak against the null. Under the null the observed value
+    is exchangeable with the draws, and p is at most a with probability at most a. A draw that ties
+    with the observed value counts as at least as large.
 
     Args:
         observed: Value of each test.
@@ -37,7 +37,7 @@ def rank_p(
             for ``SLACK`` times the largest magnitude among the test's values.
 
     Returns:
-        p of each test. NaN without draws, and where a value is not finite.
+        p of each test; NaN without draws, or if a value is not finite.
 
     Source: Monte Carlo test, Davison and Hinkley 1997, 4.2; Phipson and Smyth 2010,
     doi:10.2202/1544-6115.1585.
@@ -56,16 +56,16 @@ def two_sided_rank_p(
     *,
     slack: float | Float[np.ndarray, "*test"] | None = None,
 ) -> Float[np.ndarray, "*test"]:
-    """Give the share of all draws at least as far from their middle as the observed value.
+    """Return the share of values that are at least as far from the centre as the observed value.
 
-    The middle is the mean of all values, the observed one included. If it were the mean of the
-    draws alone, the observed value would lie further from it than a draw does, and p would be too
-    small.
+    The centre is the mean of all values, including the observed one. With the mean of the draws
+    alone, the observed value would be further from the centre than an exchangeable draw, and p
+    would be too small.
 
     Args:
         observed: Value of each test.
         null: Draws of each test.
-        slack: As in ``rank_p``: how much nearer to the middle a draw may lie and still tie.
+        slack: How much closer to the centre a draw may be and still tie, as in ``rank_p``.
 
     Returns:
         p of each test; NaN as in ``rank_p``.
@@ -80,25 +80,24 @@ def two_sided_rank_p(
 def max_t_p(
     observed: Float[np.ndarray, " test"], null: Float[np.ndarray, "draw test"]
 ) -> Float[np.ndarray, " test"]:
-    """Give one-sided p-values that hold for all tests of a family together.
+    """Return one-sided p-values that are corrected for all tests of a family.
 
-    Each test is measured in standard deviations of its draws, and each observed value is ranked
-    among the largest measure of any test in each draw: the best of many tests is compared with
-    the best of many tests. The observed value is counted into the mean and the deviation of its
-    test, as one more draw. If it were left out, it would lie further out than a draw does. The
-    chance that any p of the family is at most a is then at most a where there is nothing to find,
+    Each test is standardized by the mean and deviation of its values, and each observed value is
+    ranked among the largest standardized values of the draws, taken over all tests. Mean and
+    deviation include the observed value; otherwise it would be further out than an exchangeable
+    draw. Under the null, the probability that any p of the family is at most a is then at most a,
     however the tests depend on each other.
 
-    Deviations have the number of values in the denominator. With one less, all measures change by
-    one factor and no p changes.
+    Deviations have the number of values in the denominator. With one less, all standardized
+    values would change by one factor, and no p would change.
 
     Args:
         observed: Value of each test; large values speak against the null.
-        null: Draws of all tests, the same shuffle in one row.
+        null: Draws of all tests, with one shuffle per draw.
 
     Returns:
-        p of each test. It is 1 for a test whose values do not vary. NaN without draws, and for a
-        test with a value that is not finite, which is left out of the family.
+        p of each test. It is 1 for a test whose values do not vary. It is NaN without draws, and
+        for a test with a value that is not finite, which is left out of the family.
 
     Source: single-step max-T, Westfall and Young 1993, 2.5; Nichols and Holmes 2002,
     doi:10.1002/hbm.1058.
@@ -117,21 +116,20 @@ def max_t_p(
 def bootstrap_max_p(
     estimates: Float[np.ndarray, " test"], resampled: Float[np.ndarray, "resample test"]
 ) -> Float[np.ndarray, " test"]:
-    """Give two-sided p-values of estimates being 0 that hold for all estimates together.
+    """Return two-sided p-values of the null that estimates are 0, corrected for all estimates.
 
-    This is another statistic than that of ``max_t_p``. Resamples scatter about the estimate, not
-    about what is found where there is nothing: their distances from the estimate stand for the
-    estimate's distance from the truth. So the unit is the root mean square of the distances,
-    which counts the bias of resamples too, and the estimate is no draw that could be counted into
-    it. The distance of each estimate from 0 is ranked among the largest distance of any estimate
-    in each resample.
+    Unlike the draws of ``max_t_p``, resamples scatter about the estimate. Their distances from the
+    estimate stand for the estimate's distance from the true value. The unit is the root mean
+    square of these distances, which includes the bias of resamples; it does not include the
+    estimate, which is no resample. The distance of each estimate from 0 is ranked among the
+    largest distances of the resamples, taken over all estimates.
 
     Args:
         estimates: Estimate of each test.
-        resampled: The same in each resample, the same resample in one row.
+        resampled: The estimates in each resample; all tests share the resamples.
 
     Returns:
-        p of each test. It is 1 for an estimate from which no resample differs; NaN without
+        p of each test. It is 1 for an estimate from which no resample differs, and NaN without
         resamples.
 
     Source: bootstrap single-step max-T, Westfall and Young 1993, 2.6.
@@ -147,7 +145,7 @@ def bootstrap_max_p(
 def _with_observed(
     observed: float | Float[np.ndarray, "*test"], null: Float[np.ndarray, " draw *test"]
 ) -> Float[np.ndarray, " value *test"]:
-    """Put the observed value before its draws; all NaN for a test that has no p."""
+    """Put the observed value before its draws; all values of a test without p are NaN."""
     every = np.concatenate([np.asarray(observed)[None], null])
     has_p = np.isfinite(every).all(axis=0) & (len(null) > 0)
     values: np.ndarray = np.where(has_p, every, np.nan)
@@ -157,7 +155,7 @@ def _with_observed(
 def _unit(
     deviation: Float[np.ndarray, " test"], values: Float[np.ndarray, "draw test"]
 ) -> tuple[Float[np.ndarray, " test"], Float[np.ndarray, " test"]]:
-    """Give each test's unit, infinite where its values differ by rounding alone; and its slack."""
+    """Return each test's unit, infinite if its values differ by rounding only, and its slack."""
     slack: np.ndarray = SLACK * np.abs(values).max(axis=0)
     unit: np.ndarray = np.where(deviation > slack, deviation, np.inf)
     return unit, slack

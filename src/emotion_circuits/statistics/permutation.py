@@ -1,4 +1,4 @@
-"""Sign-flip tests of paired differences, for one comparison and for the best of a family."""
+"""Sign-flip tests of paired differences, for single comparisons and for a family."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from emotion_circuits.statistics.workers import map_blocks
 
-# A flip that gives the observed statistic back must count as reaching it, rounding aside.
+# A flip that reproduces the observed statistic counts as reaching it in spite of rounding.
 _SLACK = 1e-9
 
 
@@ -18,9 +18,9 @@ class SignFlipTest(NamedTuple):
     """p-values under random signs.
 
     Attributes:
-        p_value: Of each comparison alone, two-sided.
-        p_value_max_t: Adjusted for the family: the chance that the largest |t| of all its
-            comparisons reaches this one's.
+        p_value: Two-sided p of each comparison alone.
+        p_value_max_t: p corrected for the family: the probability that the largest |t| of all
+            comparisons reaches this comparison's.
     """
 
     p_value: Float[np.ndarray, " row"]
@@ -31,8 +31,8 @@ class SignFlips(NamedTuple):
     """Patterns of signs.
 
     Attributes:
-        signs: One pattern a row.
-        complete: Whether these are all patterns there are, the identity among them.
+        signs: The sign of each text in each pattern.
+        complete: Whether these are all possible patterns, including the identity.
     """
 
     signs: Float[np.ndarray, "flip text"]
@@ -46,15 +46,15 @@ def sign_flips(
     rng: np.random.Generator,
     clusters: Int[np.ndarray, " text"] | None = None,
 ) -> SignFlips:
-    """Draw signs, one for each text or cluster; all patterns if there are no more than asked for.
+    """Draw patterns of signs, or list all of them if they are at most ``n_permutations``.
 
-    Random signs leave out the identity; the test adds it.
+    Random patterns do not include the identity; the test adds it.
 
     Args:
         n: Number of texts.
         n_permutations: Number of patterns to draw.
         rng: Source of randomness.
-        clusters: For each text the number of its cluster; texts of one turn together.
+        clusters: Number of each text's cluster; texts of a cluster have the same sign.
     """
     units = n if clusters is None else int(clusters.max()) + 1
     complete = units < 63 and 2**units <= n_permutations
@@ -73,44 +73,44 @@ def sign_flip_test(
 ) -> SignFlipTest:
     """Test a family of comparisons of the same texts.
 
-    If an intervention does nothing, a text's two values are exchangeable and the difference's
-    sign is a coin's. All comparisons of a text turn together, so whatever makes them alike is
-    kept, and the largest |t| of the family is compared with what it is under random signs. That
-    controls the chance of any false finding, and is less strict than Bonferroni where
-    comparisons are alike.
+    If an intervention has no effect, a text's two values are exchangeable and the sign of their
+    difference is random. A text's sign is flipped in all comparisons together, which keeps their
+    dependence, and the largest |t| of the family is compared with its distribution under random
+    signs. This controls the probability of any false finding, and is less strict than Bonferroni
+    for dependent comparisons.
 
     Args:
-        differences: Patched minus baseline, NaN where a comparison lacks a text; rows that vary
-            only.
-        flips: What ``sign_flips`` gave.
-        n_jobs: Threads; no result depends on it.
+        differences: Patched minus baseline; NaN if a comparison lacks a text. Each comparison's
+            values vary.
+        flips: The result of ``sign_flips``.
+        n_jobs: Number of threads; results do not depend on it.
 
     Source: Westfall and Young 1993; Nichols and Holmes 2002, doi:10.1002/hbm.1058.
     """
     known = np.isfinite(differences)
     n = known.sum(axis=1)
     filled = np.where(known, differences, 0.0)
-    # Signs leave squares as they are, so t depends on the sum alone.
+    # Signs do not change squares, so t depends on the sum alone.
     squares = (filled**2).sum(axis=1)
     observed = _statistics(filled.sum(axis=1, keepdims=True), squares, n)[:, 0]
     least = observed * (1 - _SLACK)
-    turned = np.ascontiguousarray(flips.signs.T)
+    signs = np.ascontiguousarray(flips.signs.T)
 
-    def work(rows: slice) -> tuple[np.ndarray, np.ndarray]:
-        t = _statistics(filled[rows] @ turned, squares[rows], n[rows])
-        return (t >= least[rows, None]).sum(axis=1), t.max(axis=0)
+    def work(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        t = _statistics(filled[block] @ signs, squares[block], n[block])
+        return (t >= least[block, None]).sum(axis=1), t.max(axis=0)
 
     blocks = map_blocks(work, len(filled), n_jobs=n_jobs)
     reached = np.concatenate([count for count, _ in blocks])
-    largest = np.sort(np.max([block for _, block in blocks], axis=0))
+    largest = np.sort(np.max([maxima for _, maxima in blocks], axis=0))
     beaten = len(largest) - np.searchsorted(largest, least, side="left")
-    # Of all patterns the identity is one; among random ones it is added.
+    # All patterns include the identity; to random ones it is added.
     more, total = (0, len(largest)) if flips.complete else (1, len(largest) + 1)
     return SignFlipTest((reached + more) / total, (beaten + more) / total)
 
 
 def _statistics(sums: np.ndarray, squares: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """|t| of sums of n values with a sum of squares; infinite where all values are equal."""
+    """Return |t| from sums and sums of squares of n values; infinite if all values are equal."""
     share = np.minimum(sums**2 / (squares * n)[:, None], 1.0)
     with np.errstate(divide="ignore"):
         t: np.ndarray = np.sqrt(share * (n - 1)[:, None] / (1 - share))

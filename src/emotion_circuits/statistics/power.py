@@ -1,4 +1,4 @@
-"""How likely an effect of a given size is found, and how many samples that takes."""
+"""Power of tests, and the numbers of samples that a power requires."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from jaxtyping import Float, Shaped
 from scipy import optimize, special, stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
+# Beyond this noncentrality scipy's noncentral t has no value or loses digits.
 _FAR: Final = 30.0
 
 
 def paired_power(
     d: Float[np.ndarray, " row"], n: Shaped[np.ndarray, " row"], *, alpha: float
 ) -> Float[np.ndarray, " row"]:
-    """Give the power of a two-sided paired t-test; NaN where d is NaN or n below 2.
+    """Return the power of a two-sided paired t-test; NaN if d is NaN or n is below 2.
 
     Args:
-        d: Effect sizes, mean over deviation of the differences.
+        d: Effect sizes: mean over standard deviation of the differences.
         n: Numbers of pairs.
         alpha: Level of significance.
     """
     good = np.isfinite(d) & (n >= 2)
     power = np.full(len(d), np.nan)
     size, number = np.abs(d[good]), n[good].astype(np.float64)
-    found = np.asarray(TTestPower().power(size, number, alpha), dtype=np.float64)
-    for place in np.flatnonzero(~np.isfinite(found)).tolist():
-        shift = float(size[place]) * math.sqrt(number[place])
-        found[place] = _power_by_quadrature(shift, float(number[place]) - 1, alpha)
-    power[good] = found
+    powers = np.asarray(TTestPower().power(size, number, alpha), dtype=np.float64)
+    for index in np.flatnonzero(~np.isfinite(powers)).tolist():
+        shift = float(size[index]) * math.sqrt(number[index])
+        powers[index] = _power_by_quadrature(shift, float(number[index]) - 1, alpha)
+    power[good] = powers
     return power
 
 
 def t_power(
     shift: Float[np.ndarray, " row"], df: Float[np.ndarray, " row"], *, alpha: float
 ) -> Float[np.ndarray, " row"]:
-    """Give the power of any two-sided t-test; NaN where shift is NaN or df below 1.
+    """Return the power of any two-sided t-test; NaN if shift is NaN or df is below 1.
 
     Args:
-        shift: The true effect over the standard error of its estimate (noncentrality).
+        shift: Noncentrality: the true effect over the standard error of its estimate.
         df: Degrees of freedom.
         alpha: Level of significance.
     """
@@ -49,16 +50,15 @@ def t_power(
     power = np.full(len(shift), np.nan)
     size, freedom = np.abs(shift[good]), df[good]
     bound = special.stdtrit(freedom, 1 - alpha / 2)
-    found = 1 - special.nctdtr(freedom, size, bound) + special.nctdtr(freedom, size, -bound)
-    # Far out the noncentral t of scipy has no value or loses its digits.
-    for place in np.flatnonzero(~np.isfinite(found) | (size > _FAR)).tolist():
-        found[place] = _power_by_quadrature(float(size[place]), float(freedom[place]), alpha)
-    power[good] = found
+    powers = 1 - special.nctdtr(freedom, size, bound) + special.nctdtr(freedom, size, -bound)
+    for index in np.flatnonzero(~np.isfinite(powers) | (size > _FAR)).tolist():
+        powers[index] = _power_by_quadrature(float(size[index]), float(freedom[index]), alpha)
+    power[good] = powers
     return power
 
 
 def _power_by_quadrature(shift: float, df: float, alpha: float) -> float:
-    """Average over the deviation of a sample, for effects where the noncentral t has no value."""
+    """Average the power over the sample's deviation, if the noncentral t has no accurate value."""
     quantiles = (np.arange(10_000) + 0.5) / 10_000
     bound = stats.t.isf(alpha / 2, df) * np.sqrt(stats.chi2.ppf(quantiles, df) / df)
     return float((special.ndtr(shift - bound) + special.ndtr(-shift - bound)).mean())
@@ -71,7 +71,7 @@ def unpaired_power(
     *,
     alpha: float,
 ) -> Float[np.ndarray, " row"]:
-    """Give the power of a two-sided t-test of two groups; NaN where it is undefined."""
+    """Return the power of a two-sided t-test of two groups; NaN if it is undefined."""
     return np.array(
         [
             TTestIndPower().power(abs(size), control, alpha, ratio=treated / control)
@@ -84,12 +84,12 @@ def unpaired_power(
 
 @lru_cache(maxsize=4096)
 def required_pairs(d: float, *, alpha: float, power: float) -> int:
-    """Give the least number of pairs that finds d with the power asked for.
+    """Return the least number of pairs that detects d with some power.
 
     Args:
         d: Effect size, not 0.
         alpha: Level of significance.
-        power: Between alpha and 1.
+        power: Power, between alpha and 1.
     """
     n = TTestPower().solve_power(effect_size=d, nobs=None, alpha=alpha, power=power)
     return max(2, math.ceil(float(np.squeeze(n)) - 1e-9))
@@ -97,12 +97,12 @@ def required_pairs(d: float, *, alpha: float, power: float) -> int:
 
 @lru_cache(maxsize=4096)
 def required_groups(d: float, *, alpha: float, power: float, ratio: float) -> tuple[int, int]:
-    """Give the least sizes of control and treatment group that find d.
+    """Return the least sizes of control and treatment group that detect d with some power.
 
     Args:
         d: Effect size, not 0.
         alpha: Level of significance.
-        power: Between alpha and 1.
+        power: Power, between alpha and 1.
         ratio: Treatment samples per control sample.
     """
     n = TTestIndPower().solve_power(
@@ -113,24 +113,24 @@ def required_groups(d: float, *, alpha: float, power: float, ratio: float) -> tu
 
 
 def detectable_effect(n: int, *, alpha: float, power: float) -> float:
-    """Give the smallest d that n pairs find with the power asked for; NaN below 2 pairs.
+    """Return the smallest d that n pairs detect with some power; NaN below 2 pairs.
 
     Args:
         n: Number of pairs.
         alpha: Level of significance.
-        power: Between alpha and 1.
+        power: Power, between alpha and 1.
     """
     return detectable_shift(n - 1, alpha=alpha, power=power) / math.sqrt(n) if n > 1 else math.nan
 
 
 @lru_cache(maxsize=4096)
 def detectable_shift(df: int, *, alpha: float, power: float) -> float:
-    """Give the smallest effect, in standard errors, that a t-test finds; NaN below df 1.
+    """Return the smallest effect, in standard errors, that a t-test detects; NaN below df 1.
 
     Args:
         df: Degrees of freedom.
         alpha: Level of significance.
-        power: Between alpha and 1.
+        power: Power, between alpha and 1.
     """
     if df < 1:
         return math.nan
@@ -148,10 +148,10 @@ def detectable_shift(df: int, *, alpha: float, power: float) -> float:
 def detectable_between_groups(
     n_control: int, n_treatment: int, *, alpha: float, power: float
 ) -> float:
-    """Give the smallest d that two groups of these sizes find; NaN below 2 samples a group."""
+    """Return the smallest d that two groups detect; NaN if a group has fewer than 2 samples."""
     if min(n_control, n_treatment) < 2:
         return math.nan
-    found = TTestIndPower().solve_power(
+    d = TTestIndPower().solve_power(
         effect_size=None, nobs1=n_control, alpha=alpha, power=power, ratio=n_treatment / n_control
     )
-    return float(np.squeeze(found))
+    return float(np.squeeze(d))

@@ -1,4 +1,4 @@
-"""Power of what was done, and the samples that planned effects would take."""
+"""Power of the tests in a table of effects, and sample sizes for planned effects."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _GROUP: Final = ["profile", "phase", "model_name", "metric_name", "paired"]
 def power_table(effects: pd.DataFrame, *, alpha: float, power_target: float) -> pd.DataFrame:
     """Add to each effect the power of its test.
 
-    Where the samples of the test are clusters or random directions, power is that of the t-test
-    with their degrees of freedom at the t that was seen, and the smallest effect is the one whose
-    t this test would have found.
+    If the samples of the test are clusters or random directions, power is that of the t-test with
+    their degrees of freedom at the observed t, and the minimal effect is the one that this t-test
+    detects.
 
     Args:
-        effects: What ``effect_table`` gives.
+        effects: The result of ``effect_table``.
         alpha: Level of significance.
-        power_target: For the smallest effect that these samples would have found.
+        power_target: Power at which an effect counts as detectable.
 
     Returns:
-        The same rows, with ``power`` (at the effect size that was seen) behind the columns of
-        the contract and ``minimal_detectable_effect``, in units of ``cohen_d``, at the end.
+        The same lines, with ``power`` (at the observed effect size) after ``COLUMNS`` and
+        ``minimal_detectable_effect``, in units of ``cohen_d``, at the end.
     """
     paired = effects["paired"].to_numpy(dtype=bool)
     d, n_0, n_1 = (
@@ -49,20 +49,20 @@ def power_table(effects: pd.DataFrame, *, alpha: float, power_target: float) -> 
     power[paired] = paired_power(d[paired], n_0[paired].astype(np.int64), alpha=alpha)
     power[~paired] = unpaired_power(d[~paired], n_0[~paired], n_1[~paired], alpha=alpha)
     settings = {"alpha": alpha, "power": power_target}
-    for row in range(len(effects)):
-        least[row] = (
-            detectable_effect(int(n_0[row]), **settings)
-            if paired[row]
-            else detectable_between_groups(int(n_0[row]), int(n_1[row]), **settings)
+    for index in range(len(effects)):
+        least[index] = (
+            detectable_effect(int(n_0[index]), **settings)
+            if paired[index]
+            else detectable_between_groups(int(n_0[index]), int(n_1[index]), **settings)
         )
     df = _degrees_of_freedom(effects)
     few = np.isfinite(df)
     t = _numbers(effects, "t_statistic")
     power[few] = t_power(t[few], df[few], alpha=alpha)
-    for row in np.flatnonzero(few).tolist():
-        # One standard error in units of d.
-        unit = abs(d[row] / t[row]) if t[row] else np.nan
-        least[row] = detectable_shift(int(df[row]), **settings) * unit
+    for index in np.flatnonzero(few).tolist():
+        # The standard error in units of d.
+        unit = abs(d[index] / t[index]) if t[index] else np.nan
+        least[index] = detectable_shift(int(df[index]), **settings) * unit
     table = effects.copy()
     table.insert(len(COLUMNS), "power", power)
     return table.assign(minimal_detectable_effect=least)
@@ -71,21 +71,21 @@ def power_table(effects: pd.DataFrame, *, alpha: float, power_target: float) -> 
 def power_requirements(
     effects: pd.DataFrame, *, effect_targets: Sequence[float], alpha: float, power_target: float
 ) -> list[dict[str, Any]]:
-    """Say for each kind of comparison how many samples effects of given sizes would take.
+    """Return for each kind of comparison the numbers of samples that planned effects require.
 
-    Texts of one cluster are alike, so that it takes more: as many times as clusters made the
-    variance of the mean larger than texts alone (design effect, the median over the rows, at
-    least 1). It does not count that few clusters leave few degrees of freedom. Where random
-    directions are the samples, what is given is for the test over texts.
+    With clusters, the number of pairs is multiplied by the design effect: the factor by which
+    clusters increase the variance of the mean, as the median over comparisons, at least 1. The few
+    degrees of freedom of few clusters are not taken into account. If random directions are the
+    samples, the numbers are for the test over texts.
 
     Args:
-        effects: What ``effect_table`` gives.
+        effects: The result of ``effect_table``.
         effect_targets: Values of Cohen's d.
         alpha: Level of significance of a single test.
-        power_target: Chance to find the effect.
+        power_target: Probability of detecting the effect.
     """
     requirements = []
-    for key, rows in effects.groupby(_GROUP, sort=True):
+    for key, lines in effects.groupby(_GROUP, sort=True):
         for d in effect_targets:
             requirement = dict(zip(_GROUP, key, strict=True)) | {
                 "target_effect_size": d,
@@ -94,13 +94,13 @@ def power_requirements(
             }
             requirement["paired"] = bool(requirement["paired"])
             if requirement["paired"]:
-                factor = _design_effect(rows)
+                factor = _design_effect(lines)
                 n = math.ceil(factor * required_pairs(d, alpha=alpha, power=power_target) - 1e-9)
                 requirements.append(
                     requirement | {"required_n_effective": n, "design_effect": factor}
                 )
                 continue
-            ratio = _ratio(rows)
+            ratio = _ratio(lines)
             control, treatment = required_groups(d, alpha=alpha, power=power_target, ratio=ratio)
             sizes = {"required_n_control": control, "required_n_treatment": treatment}
             requirements.append(requirement | {"ratio": ratio} | sizes)
@@ -108,30 +108,30 @@ def power_requirements(
 
 
 def _numbers(effects: pd.DataFrame, name: str) -> Float[np.ndarray, " row"]:
-    """Give a column as floats, NaN where it is empty."""
+    """Return a column as floats, with NaN for missing values."""
     return effects[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _degrees_of_freedom(effects: pd.DataFrame) -> Float[np.ndarray, " row"]:
-    """Give those of tests whose samples are not texts; NaN where they are."""
+    """Return degrees of freedom of tests over clusters or directions; NaN for tests over texts."""
     directions, clusters = (_numbers(effects, name) for name in ("n_random", "n_clusters"))
     return np.where(np.isfinite(directions), directions, clusters) - 1
 
 
-def _design_effect(rows: pd.DataFrame) -> float:
-    """Variance of the mean with clusters over that without; 1 where there are none."""
-    prompts, own = (_numbers(rows, name) for name in ("t_statistic_prompts", "t_statistic"))
-    t = np.where(rows["n_random"].notna().to_numpy(), prompts, own)
-    known = rows["n_clusters"].notna().to_numpy() & np.isfinite(t) & (t != 0)
+def _design_effect(lines: pd.DataFrame) -> float:
+    """Return the variance of the mean with clusters over that without; 1 without clusters."""
+    prompts, own = (_numbers(lines, name) for name in ("t_statistic_prompts", "t_statistic"))
+    t = np.where(lines["n_random"].notna().to_numpy(), prompts, own)
+    known = lines["n_clusters"].notna().to_numpy() & np.isfinite(t) & (t != 0)
     if not known.any():
         return 1.0
-    plain = _numbers(rows, "cohen_d")[known] * np.sqrt(_numbers(rows, "n_effective")[known])
+    plain = _numbers(lines, "cohen_d")[known] * np.sqrt(_numbers(lines, "n_effective")[known])
     return max(1.0, float(np.median((plain / t[known]) ** 2)))
 
 
-def _ratio(rows: pd.DataFrame) -> float:
-    """Treatment samples per control sample, as they were; 1 where there were none."""
-    filled = rows[(rows["n_baseline"] > 0) & (rows["n_patched"] > 0)]
+def _ratio(lines: pd.DataFrame) -> float:
+    """Return the median number of treatment samples per control sample; 1 without samples."""
+    filled = lines[(lines["n_baseline"] > 0) & (lines["n_patched"] > 0)]
     if filled.empty:
         return 1.0
     return float((filled["n_patched"].astype(float) / filled["n_baseline"].astype(float)).median())

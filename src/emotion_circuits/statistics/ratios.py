@@ -1,7 +1,7 @@
 """Bootstrap intervals of means and of ratios of means, over whole clusters of samples.
 
-Pairs of prompts that share their neutral prompt are no independent draws: they are resampled
-together. A control that is itself a sample, such as random sets of heads, is resampled, too.
+Pairs of prompts that share a neutral prompt are not independent, and are resampled together. A
+control that is itself a sample, such as random sets of heads, is resampled too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from emotion_circuits.statistics.bootstrap import resample_weights
 
 
 class Interval(NamedTuple):
-    """An estimate with its percentile interval; NaN where there is too little data."""
+    """An estimate with its percentile interval; NaN if there is too little data."""
 
     value: float
     lower: float
@@ -31,16 +31,16 @@ def mean_interval(
     seed: int,
     clusters: Sequence[Any] | None = None,
 ) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...], Float[np.ndarray, ...]]:
-    """Give means over samples with 95 % percentile intervals; all entries share the resamples.
+    """Return means over samples with 95 % percentile intervals.
 
     Args:
-        samples: The last axis is resampled. Intervals are NaN for fewer than two clusters.
-        n_bootstrap: Resamples.
-        seed: Settles them.
-        clusters: Name of each sample's cluster; None where each sample is its own.
+        samples: Samples along the last axis; all other axes share the resamples.
+        n_bootstrap: Number of resamples.
+        seed: Seed of the resamples.
+        clusters: Name of each sample's cluster; None if each sample is its own cluster.
 
     Returns:
-        Means, lower and upper ends.
+        Means, lower and upper ends. The ends are NaN for fewer than two clusters.
 
     Source: cluster bootstrap, Davison and Hinkley 1997, chapter 3.8.
     """
@@ -61,20 +61,19 @@ def ratio_interval(
     clusters: Sequence[Any] | None = None,
     less: Float[np.ndarray, " sample"] | None = None,
 ) -> Interval:
-    """Give the ratio of two means over the same samples with its 95 % percentile interval.
+    """Return the ratio of two means over the same samples with its 95 % percentile interval.
 
-    Resampling keeps a sample's numbers together. The interval is NaN where the whole's mean is
-    zero or changes its sign from resample to resample: such a ratio has no interval.
+    Numerator and denominator share the resamples. The interval is NaN if the denominator's mean is
+    zero, or has another sign in more than 2.5 % of resamples.
 
     Args:
-        part: The numerator's samples. With two axes, one row a draw of a control, whose mean is
-            the numerator; draws are resampled as well as samples.
-        whole: The denominator's.
-        n_bootstrap: Resamples.
-        seed: Settles them.
-        clusters: Name of each sample's cluster; None where each sample is its own.
-        less: What the numerator is taken from, if anything: the ratio is then that of
-            ``less - part``.
+        part: Samples of the numerator. With two axes, ``part[i]`` is draw i of a control, and the
+            numerator is the mean over draws, which are resampled as well as samples.
+        whole: Samples of the denominator.
+        n_bootstrap: Number of resamples.
+        seed: Seed of the resamples.
+        clusters: Name of each sample's cluster; None if each sample is its own cluster.
+        less: Minuend of the numerator: if given, the ratio is that of ``less - part``.
 
     Source: ratio of means, Efron and Tibshirani 1993, chapter 10; two-stage bootstrap, Davison
     and Hinkley 1997, chapter 3.8.
@@ -87,7 +86,7 @@ def ratio_interval(
     ours = draws.mean() if less is None else less.mean() - draws.mean()
     value = float(ours / total)
     weights = _resamples(n, n_bootstrap, seed, clusters)
-    # One random set says nothing about how much random sets differ.
+    # The spread of random sets is unknown from a single set.
     if weights is None or (np.ndim(part) == 2 and len(draws) < 2):
         return Interval(value, float("nan"), float("nan"))
     chosen = _draw_weights(len(draws), n_bootstrap, seed)
@@ -105,20 +104,20 @@ def ratio_interval(
 def _resamples(
     n: int, n_bootstrap: int, seed: int, clusters: Sequence[Any] | None
 ) -> Float[np.ndarray, "resample sample"] | None:
-    """Give how often each sample is drawn, as a share; None for fewer than two clusters."""
+    """Return the share of each sample in each resample; None for fewer than two clusters."""
     codes = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     if n < 2 or (codes is not None and codes.max() < 1):
         return None
-    # One stream for any number of samples: clusters of several draw as clusters of one do.
+    # One stream for any n: clusters of several samples are drawn as single samples are.
     rng = rng_for(seed, "samples")
     weights = resample_weights(n, n_bootstrap=n_bootstrap, rng=rng, clusters=codes)
-    # Clusters may differ in size, so resamples may, too.
+    # Clusters may differ in size, and so may resamples.
     shares: np.ndarray = weights / weights.sum(1, keepdims=True)
     return shares
 
 
 def _draw_weights(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample draw"]:
-    # Another stream than that of the samples: draws and samples are resampled independently.
+    # A stream of its own, since draws and samples are resampled independently.
     rng = rng_for(seed, "draws_of_control")
     weights: np.ndarray = resample_weights(n, n_bootstrap=n_bootstrap, rng=rng) / n
     return weights

@@ -1,4 +1,4 @@
-"""Work on the rows of a matrix in blocks; the result is the same on any number of threads."""
+"""Work on a matrix in blocks of its first axis, with equal results for any number of threads."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Final, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-# Rows per block. It is fixed, and each block's products run on one thread, because the last bit
-# of a matrix product may depend on its shape and on the number of threads.
+# Size of a block. It is fixed, and each block's products run on one thread, because the last bit of
+# a matrix product may depend on its shape and on the number of threads.
 BLOCK: Final = 64
 
 T = TypeVar("T")
 
 
 def map_blocks(work: Callable[[slice], T], n_rows: int, *, n_jobs: int) -> list[T]:
-    """Call ``work`` on consecutive blocks of rows.
+    """Call ``work`` on consecutive blocks of a matrix.
 
-    Threads are enough: numpy's products and sorts let go of the interpreter.
+    Threads run in parallel, as numpy's products and sorts release the interpreter's lock.
 
     Args:
-        work: Gets the rows as a slice.
-        n_rows: How many rows there are.
-        n_jobs: Threads; -1 means one for each core.
+        work: Function of a block, given as a slice of the first axis.
+        n_rows: Length of the first axis.
+        n_jobs: Number of threads; -1 for one per core.
 
     Returns:
-        The results, in the order of the rows.
+        The results in the order of the blocks.
     """
     blocks = [slice(start, min(start + BLOCK, n_rows)) for start in range(0, n_rows, BLOCK)]
     threads = (os.cpu_count() or 1) if n_jobs == -1 else n_jobs
