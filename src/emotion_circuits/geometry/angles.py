@@ -1,4 +1,4 @@
-"""Principal angles between subspaces, and overlap as one number from them."""
+"""Principal angles and overlaps of subspaces."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# A direction is lost when less than this share of its length is left beside earlier ones.
-# Activations are stored in single precision; what is smaller is rounding.
+# A direction depends on earlier ones if less than this share of its length is orthogonal to them.
+# Activations are stored in single precision, so smaller shares are rounding errors.
 RANK_TOLERANCE: Final = 1e-7
-# A direction this much shorter than the longest is zero but for rounding in double precision.
+# A direction below this share of the longest is zero up to rounding in double precision.
 ZERO_TOLERANCE: Final = 1e-12
 
 
@@ -21,16 +21,16 @@ def principal_angles(
 ) -> Float[Tensor, " angle"]:
     """Measure the principal angles between the spans of two sets of directions.
 
-    Angles below 45° are taken from sines and others from cosines: the arc cosine loses half of
-    the digits near 0, where the answer for two equal subspaces lies.
+    Angles below 45° are computed from sines and others from cosines, since the arc cosine loses
+    half of the digits near 0, the angle of equal subspaces.
 
     Args:
-        left: Rows are directions; any length, not necessarily orthogonal.
-        right: The same.
+        left: Directions of any length, not necessarily orthogonal.
+        right: Directions of the other subspace.
 
     Returns:
-        min(k, l) angles in radians, ascending. A direction that is zero or lies in the span of
-        the ones before it spans nothing, and its angle is π/2.
+        min(k, l) angles in radians, ascending. A direction that is zero or depends on earlier ones
+        counts with the angle π/2.
 
     Source: Björck and Golub 1973; Knyazev and Argentati 2002.
     """
@@ -39,9 +39,9 @@ def principal_angles(
     products = larger.T @ smaller
     cosines = torch.linalg.svdvals(products).clamp(max=1.0)
     sines = torch.linalg.svdvals(smaller - larger @ products).flip(0).clamp(max=1.0)
-    found = torch.where(cosines**2 > 0.5, torch.asin(sines), torch.acos(cosines))
-    missing = min(len(left), len(right)) - len(found)
-    return torch.cat([found, found.new_full((missing,), torch.pi / 2)])
+    angles = torch.where(cosines**2 > 0.5, torch.asin(sines), torch.acos(cosines))
+    missing = min(len(left), len(right)) - len(angles)
+    return torch.cat([angles, angles.new_full((missing,), torch.pi / 2)])
 
 
 def orthonormalize(
@@ -49,43 +49,42 @@ def orthonormalize(
 ) -> Float[Tensor, "*batch d_model k"]:
     """Make an orthonormal basis whose first j columns span the first j directions, for each j.
 
-    Gram-Schmidt, each step done twice, which is as accurate as a QR decomposition, needs no
-    decomposition that a device may lack, and shows where a direction adds nothing.
+    Gram-Schmidt with each step done twice is as accurate as a QR decomposition, runs on every
+    device, and shows which directions depend on earlier ones.
 
     Args:
-        directions: Rows are directions.
+        directions: Directions of any length.
 
     Returns:
-        Columns are orthonormal, or zero where a direction adds nothing to those before it.
+        Columns are orthonormal; that of a direction which depends on earlier ones is zero.
     """
     basis = directions.new_zeros(*directions.shape[:-2], directions.shape[-1], directions.shape[-2])
     longest = directions.norm(dim=-1).amax(dim=-1, keepdim=True)
-    for place in range(directions.shape[-2]):
-        given = directions[..., place, :]
-        rest = given
+    for index in range(directions.shape[-2]):
+        direction = directions[..., index, :]
+        rest = direction
         for _ in range(2):
             inside = (basis @ (basis.mT @ rest[..., None]))[..., 0]
             rest = rest - inside
         norm = rest.norm(dim=-1, keepdim=True)
-        lost = (norm <= RANK_TOLERANCE * given.norm(dim=-1, keepdim=True)) | (
+        lost = (norm <= RANK_TOLERANCE * direction.norm(dim=-1, keepdim=True)) | (
             norm <= ZERO_TOLERANCE * longest
         )
-        basis[..., place] = torch.where(lost, 0.0, rest / norm.where(~lost, 1.0))
+        basis[..., index] = torch.where(lost, 0.0, rest / norm.where(~lost, 1.0))
     return basis
 
 
 def nested_overlaps(
     left: Float[Tensor, "*batch k d_model"], right: Float[Tensor, "k d_model"]
 ) -> Float[Tensor, "*batch k"]:
-    """Overlap of the first j directions of one set with the first j of another, for each j.
+    """Measure the overlap of the first j directions of two sets, for each j.
 
-    The overlap of two j-dimensional subspaces is the mean of the squared cosines of their
-    principal angles: 1 for equal subspaces, 0 for orthogonal ones, j / d_model on average for
-    subspaces that have nothing to do with each other.
+    The overlap of two j-dimensional subspaces is the mean squared cosine of their principal
+    angles: 1 for equal subspaces, 0 for orthogonal ones, j / d_model on average for random ones.
 
     Args:
-        left: Rows are directions; any length, not necessarily orthogonal.
-        right: The same.
+        left: Directions of any length, not necessarily orthogonal.
+        right: Directions of the other set.
 
     Returns:
         Overlaps in [0, 1] for j = 1 … k.
@@ -97,6 +96,6 @@ def nested_overlaps(
 
 
 def numerical_rank(rows: Float[np.ndarray, "row d_model"]) -> int:
-    """Count the independent directions among rows, up to single-precision rounding."""
+    """Return the rank of a matrix, up to single-precision rounding."""
     values = np.linalg.svd(rows, compute_uv=False)
     return int((values > RANK_TOLERANCE * values.max(initial=0.0)).sum())

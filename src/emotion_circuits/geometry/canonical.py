@@ -1,4 +1,4 @@
-"""Principal components of a model's activations, and how two models vary together along them."""
+"""Principal components of a model's activations, and canonical correlations of two models."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from emotion_circuits.geometry.angles import RANK_TOLERANCE
 
 
 class Basis(NamedTuple):
-    """Principal components, and what their scores are divided by.
+    """Principal components, and the divisors of their scores.
 
     Attributes:
-        components: Rows are orthonormal directions, most variance first.
-        lengths: 1, or the norm of each component's scores, which whitens them.
+        components: Orthonormal directions in order of decreasing variance.
+        lengths: Divisor of each component's scores: 1, or their norm, which whitens them.
     """
 
     components: Float[np.ndarray, "rank d_model"]
@@ -26,13 +26,13 @@ class Basis(NamedTuple):
         return Basis(self.components[:rank], self.lengths[:rank])
 
     def scores(self, rows: Float[np.ndarray, "row d_model"]) -> Float[np.ndarray, "row rank"]:
-        """Coordinates of rows in this basis."""
+        """Return the activations' coordinates in this basis."""
         scores: np.ndarray = rows @ self.components.T / self.lengths
         return scores
 
 
 def principal_basis(rows: Float[np.ndarray, "row d_model"], *, whiten: bool) -> Basis:
-    """Find the principal components of centred rows, as many as are above rounding."""
+    """Find the principal components of centred activations, without those due to rounding."""
     _, values, components = np.linalg.svd(rows, full_matrices=False)
     kept = values > RANK_TOLERANCE * values.max(initial=0.0)
     return Basis(components[kept], values[kept] if whiten else np.ones(kept.sum()))
@@ -42,8 +42,8 @@ class CanonicalCorrelations(NamedTuple):
     """Correlations between two models' canonical variables.
 
     Attributes:
-        train: On the rows they were found on, descending; biased upwards.
-        held_out: The same variables on other rows; NaN where there are fewer than three.
+        train: Correlations on the training prompts, descending; biased upwards.
+        held_out: Correlations of the same variables on held-out prompts; NaN for fewer than three.
     """
 
     train: Float[np.ndarray, " rank"]
@@ -58,20 +58,20 @@ def canonical_correlations(
     *,
     rank: int | None = None,
 ) -> CanonicalCorrelations:
-    """Correlate the directions in which two models vary together, on other rows than they found.
+    """Find canonical variables of two models on training prompts, and correlate them held out.
 
     Args:
-        train_a: A's rows to find them on.
-        train_b: B's rows for the same prompts.
-        test_a: A's rows to measure them on.
-        test_b: B's rows for the same prompts.
-        rank: Principal components of each model to look at; None for all there are, but at most
-            a quarter of the rows.
+        train_a: A's activations of the training prompts.
+        train_b: B's activations of the same prompts.
+        test_a: A's activations of the held-out prompts.
+        test_b: B's activations of the same prompts.
+        rank: Number of principal components of each model; None for all, but at most a quarter of
+            the number of training prompts.
 
     Returns:
-        Correlations, as many as the smaller of the two ranks.
+        As many correlations as the smaller of the two ranks.
     """
-    bases = [principal_basis(rows - rows.mean(axis=0), whiten=True) for rows in (train_a, train_b)]
+    bases = [principal_basis(side - side.mean(axis=0), whiten=True) for side in (train_a, train_b)]
     most = max(1, len(train_a) // 4) if rank is None else rank
     first, second = (basis.truncate(most) for basis in bases)
     scores_a, scores_b = (
@@ -84,7 +84,7 @@ def canonical_correlations(
     variables_a = first.scores(test_a - train_a.mean(axis=0)) @ right.T
     variables_b = second.scores(test_b - train_b.mean(axis=0)) @ left
     held_out = [
-        float(np.corrcoef(variables_a[:, place], variables_b[:, place])[0, 1])
-        for place in range(len(train))
+        float(np.corrcoef(variables_a[:, index], variables_b[:, index])[0, 1])
+        for index in range(len(train))
     ]
     return CanonicalCorrelations(train.clip(0, 1), np.array(held_out))

@@ -1,4 +1,4 @@
-"""Angles between emotion vectors: of different emotions, and of different layers."""
+"""Cosines between emotion vectors of different emotions or layers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jaxtyping import Float
 def cosine_table(
     vectors: Mapping[str, Float[np.ndarray, "layer d_model"]], layer_indices: Sequence[int]
 ) -> pd.DataFrame:
-    """Compare emotion vectors within each layer, and each emotion's across layers.
+    """Compare the emotion vectors of each layer, and each emotion's vectors across layers.
 
     Args:
-        vectors: For each emotion its vector at each layer.
+        vectors: For each emotion, its vector at each layer.
         layer_indices: Layer numbers of the first axis.
 
     Returns:
-        One row per ordered comparison: ``layer_a``, ``emotion_a``, ``layer_b``, ``emotion_b``,
-        ``cosine`` (NaN where a vector is zero).
+        One line per ordered pair: ``layer_a``, ``emotion_a``, ``layer_b``, ``emotion_b``,
+        ``cosine`` (NaN if a vector is zero).
     """
-    rows = [
+    lines = [
         {
             "layer_a": layer_a,
             "emotion_a": emotion_a,
@@ -36,10 +36,10 @@ def cosine_table(
         for b, layer_b in enumerate(layer_indices)
         if layer_a == layer_b or emotion_a == emotion_b
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(lines)
 
 
 def cosine(left: Float[np.ndarray, " d"], right: Float[np.ndarray, " d"]) -> float:
-    """Cosine of the angle between two vectors; NaN if one of them is zero."""
+    """Return the cosine of the angle between two vectors; NaN if one of them is zero."""
     norms = float(np.linalg.norm(left) * np.linalg.norm(right))
     return float(left @ right) / norms if norms > 0 else float("nan")

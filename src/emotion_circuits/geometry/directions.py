@@ -1,4 +1,4 @@
-"""Emotion vectors: how the mean activation of an emotion differs from that of neutral texts."""
+"""Emotion vectors: mean activation of an emotion's prompts minus that of neutral prompts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.prompts import EmotionSet
 
-# The mask and, for means captured on the fly, the suffix that belong to each strategy.
+# Each strategy's mask, and the suffix of its stored mean if means were captured.
 _STRATEGIES: Final = {
     "mean_over_tokens": ("content_mask", ""),
     "last_token": ("content_mask", "_last"),
@@ -27,13 +27,13 @@ class PooledActivations:
     """One vector per prompt and layer.
 
     Attributes:
-        values: In the model's own units, float64.
-        labels: Emotion of each prompt.
+        values: The vectors in the model's units, float64.
+        labels: Label of each prompt.
         pair_ids: Scenario of each prompt.
         splits: ``train`` or ``test`` for each prompt.
         prompts: The texts.
         layer_indices: Layer numbers of the second axis.
-        emotions: Which of the labels are emotions, and which is the neutral class.
+        emotions: The study's emotions and neutral class.
     """
 
     values: Float[np.ndarray, "prompt layer d_model"]
@@ -45,7 +45,7 @@ class PooledActivations:
     emotions: EmotionSet
 
     def rows(self, label: str, split: str) -> np.ndarray:
-        """Indices of the prompts of one label and split."""
+        """Return the indices of the prompts of one label and split."""
         return np.flatnonzero((self.labels == label) & (self.splits == split))
 
 
@@ -59,24 +59,24 @@ def pool_positions(
 ) -> PooledActivations:
     """Reduce captured activations to one vector per prompt and layer.
 
-    ``mean_over_tokens`` averages over the text's own tokens: not over padding, and not over BOS,
-    an attention sink whose huge norm differs between prompts of different length and would not
-    cancel. ``last_token`` takes the last token, ``trigger_token`` averages over the tokens of
-    the words that settle the emotion.
+    ``mean_over_tokens`` averages over the text's tokens without padding and BOS. BOS is an
+    attention sink of huge norm, whose share in the mean depends on the prompt's length and would
+    not cancel. ``last_token`` takes the last token; ``trigger_token`` averages over the tokens of
+    the cue, the words from which the emotion follows.
 
     Args:
         activations: Phase 2's result.
-        emotions: The study's.
+        emotions: The study's emotions.
         hook_point: ``resid_pre`` or ``resid_post``.
         strategy: One of ``POSITION_STRATEGIES``.
-        layers: Layers to keep; None for all that were captured.
+        layers: Layers to keep; None for all captured layers.
 
     Returns:
         The pooled activations.
 
     Raises:
-        InputError: If the strategy, hook point or a layer is not there, or if a prompt has no
-            trigger.
+        InputError: If the strategy, hook point or a layer does not exist, or if a prompt has no
+            cue for ``trigger_token``.
     """
     if strategy not in _STRATEGIES:
         raise unknown_name("position_strategy", strategy, POSITION_STRATEGIES)
@@ -89,11 +89,11 @@ def pool_positions(
             raise unknown_name(
                 "layer", layer, activations["layer_indices"], where="the captured activations"
             )
-    places = [activations["layer_indices"].index(layer) for layer in kept]
+    indices = [activations["layer_indices"].index(layer) for layer in kept]
     if strategy == "trigger_token":
         _check_triggers(activations)
     return PooledActivations(
-        values=_pool(activations, hook_point, strategy)[:, places],
+        values=_pool(activations, hook_point, strategy)[:, indices],
         labels=np.array(activations["labels"]),
         pair_ids=np.array(activations["pair_ids"]),
         splits=np.array(activations["splits"]),
@@ -110,14 +110,14 @@ def _pool(activations: Mapping[str, Any], hook_point: str, strategy: str) -> np.
         return stored[:, :, 0].double().numpy()
     stream: Tensor = activations[hook_point]
     mask = activations[mask_name]
-    # Prompt by prompt: a copy of everything in float64 would need twice the memory of the file.
-    rows = []
-    for row in range(len(stream)):
-        positions = mask[row].nonzero().flatten()
+    # Prompt by prompt, since a copy of all activations in float64 would need twice their memory.
+    means = []
+    for prompt in range(len(stream)):
+        positions = mask[prompt].nonzero().flatten()
         if suffix == "_last":
             positions = positions[-1:]
-        rows.append(stream[row][:, positions].double().mean(dim=1).numpy())
-    return np.stack(rows)
+        means.append(stream[prompt][:, positions].double().mean(dim=1).numpy())
+    return np.stack(means)
 
 
 def _check_triggers(activations: Mapping[str, Any]) -> None:
@@ -138,12 +138,11 @@ def emotion_vectors(
 ) -> dict[str, Float[np.ndarray, "layer d_model"]]:
     """Subtract the mean neutral activation from each emotion's mean.
 
-    Every prompt counts the same, however many tokens it has: prompts are the sample, and a long
-    text is not more evidence of an emotion than a short one.
+    All prompts have the same weight, whatever their number of tokens.
 
     Args:
         pooled: One vector per prompt and layer.
-        split: Which prompts to use.
+        split: Split of the prompts to use.
 
     Returns:
         For each emotion, in the study's order, its vector at each layer.
@@ -156,9 +155,9 @@ def emotion_vectors(
     """
     means = {}
     for label in pooled.emotions.labels:
-        rows = pooled.rows(label, split)
-        if not len(rows):
+        indices = pooled.rows(label, split)
+        if not len(indices):
             raise InputError(f"label {label!r} has no prompts in split {split!r}")
-        means[label] = pooled.values[rows].mean(axis=0)
+        means[label] = pooled.values[indices].mean(axis=0)
     neutral = means[pooled.emotions.neutral]
     return {emotion: means[emotion] - neutral for emotion in pooled.emotions.names}

@@ -1,4 +1,4 @@
-"""Which layer of one model is compared with which layer of another."""
+"""Matching the layers of two models."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from emotion_circuits.errors import InputError, unknown_name
 def match_layers(
     layers_a: Sequence[int], layers_b: Sequence[int], *, n_layers_a: int, n_layers_b: int
 ) -> list[tuple[int, int]]:
-    """Give each layer of A the layer of B that is nearest in relative depth.
+    """Match each layer of A with the layer of B that is nearest in relative depth.
 
-    Relative depth runs from 0 (first layer) to 1 (last layer) of the whole model, whichever of
-    its layers were captured.
+    Relative depth runs from 0 (first layer) to 1 (last layer) of the whole model, including layers
+    that were not captured.
 
     Args:
         layers_a: Layers of A to match, counted from 0.
-        layers_b: Layers of B there are to choose from.
-        n_layers_a: Number of layers A has.
-        n_layers_b: Number of layers B has.
+        layers_b: Layers of B to choose from.
+        n_layers_a: Number of layers of A.
+        n_layers_b: Number of layers of B.
 
     Returns:
-        Pairs (layer of A, layer of B), in the order of A; of two layers equally near, the
-        earlier. A layer of B may occur more than once, or never.
+        Pairs (layer of A, layer of B), in the order of A. Ties go to the earlier layer. A layer of
+        B may occur more than once, or never.
     """
-    # In units of 1 / ((n_a − 1)(n_b − 1)), where ties are exact.
+    # Whole numbers in units of 1 / ((n_a − 1)(n_b − 1)) make ties exact.
     steps_a, steps_b = max(n_layers_a - 1, 1), max(n_layers_b - 1, 1)
     return [
         (layer, min(sorted(layers_b), key=lambda other: abs(layer * steps_b - other * steps_a)))
@@ -36,13 +36,10 @@ def match_layers(
 def check_layer_pairs(
     pairs: Sequence[tuple[int, int]], layers_a: Sequence[int], layers_b: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Check layer pairs that a user named.
-
-    Returns:
-        The pairs.
+    """Check layer pairs that a user named, and return them.
 
     Raises:
-        InputError: If there is none, a layer is not there, or a layer of A occurs twice.
+        InputError: If there is no pair, a layer does not exist, or a layer of A occurs twice.
     """
     if not pairs:
         raise InputError("layer_matching is []; name at least one pair of layers")

@@ -1,8 +1,8 @@
 """Linear maps from one model's residual stream to another's, learned on paired activations.
 
-Rows come as ``[prompt, position, d_model]``: a prompt may give one vector (its mean over tokens)
-or several (also its last token). Each position is centred on its own mean, and whatever leaves
-prompts out or shuffles them moves all positions of a prompt together.
+Activations have the shape ``[prompt, position, d_model]``, with one vector per prompt and pooled
+position, such as the mean over tokens or the last token. Each position is centred on its own mean.
+Prompts are left out and shuffled with all their positions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from emotion_circuits.geometry import maps_oracle, maps_torch
 MapMethod = Literal["procrustes", "ridge", "cca"]
 MapBackend = Literal["torch", "numpy"]
 
-# Ridge penalties to choose from, as multiples of the mean squared singular value of A's rows.
+# Ridge penalties to choose from, as multiples of the mean squared singular value of A.
 PENALTIES: Final = tuple(10.0 ** (power / 2) for power in range(-16, 5))
 
 
@@ -30,18 +30,18 @@ class MapOptions:
     """How a map is learned.
 
     Attributes:
-        method: ``procrustes``: principal components of both models, turned into each other by
-            an orthogonal matrix and one scale. ``ridge``: penalised least squares, the penalty
-            chosen by leaving out one prompt at a time. ``cca``: canonical directions, put on
-            each other one to one; Procrustes on principal components of unit variance.
-        rank: Principal components kept for procrustes and cca; None for as many as there are,
-            for cca at most a quarter of the rows, beyond which canonical correlations are high
-            for noise.
+        method: ``procrustes``: principal components of both models, related by a rotation and one
+            scale. ``ridge``: penalised least squares, with the penalty chosen by leave-one-out
+            over prompts. ``cca``: each canonical direction of A goes to that of B, which is
+            Procrustes on whitened principal components.
+        rank: Number of principal components for procrustes and cca. None keeps all for procrustes,
+            and for cca at most a quarter of the number of vectors: with more, canonical
+            correlations are high even for noise.
         penalties: Ridge penalties to choose from, as multiples of the mean squared singular
-            value of A's rows.
-        backend: ``torch`` (any device), or ``numpy``: the oracle, slow and literal, which makes
-            its own choices of rank and penalty, to check the other by.
-        device: Where torch computes. MPS has no double precision, and is replaced by the CPU.
+            value of A.
+        backend: ``torch`` (any device), or ``numpy``: the slow and literal oracle with its own
+            choice of rank and penalty, for checks.
+        device: Device for torch. MPS lacks double precision and is replaced by the CPU.
     """
 
     method: MapMethod = "ridge"
@@ -54,15 +54,15 @@ class MapOptions:
 class LinearMap(NamedTuple):
     """An affine map y = mean_b + matrix (x − mean_a).
 
-    Differences and directions transform by ``matrix`` alone.
+    Differences and directions are mapped by ``matrix`` alone.
 
     Attributes:
-        matrix: Rows are B's dimensions.
-        mean_a: Mean of A's training rows at each position.
-        mean_b: Mean of B's training rows at each position.
-        rank: Dimensions the map passes on.
-        penalty: Of ridge, as a multiple of the mean squared singular value of A's rows; NaN for
-            the others.
+        matrix: Matrix from A's dimensions to B's.
+        mean_a: Mean of A's training activations at each position.
+        mean_b: Mean of B's training activations at each position.
+        rank: Rank of the map.
+        penalty: Ridge penalty, as a multiple of the mean squared singular value of A; NaN for
+            other methods.
     """
 
     matrix: Float[np.ndarray, "d_b d_a"]
@@ -74,12 +74,12 @@ class LinearMap(NamedTuple):
     def predict(
         self, rows: Float[np.ndarray, "prompt position d_a"]
     ) -> Float[np.ndarray, "prompt position d_b"]:
-        """Map A's activations to where B's should be."""
+        """Predict B's activations from A's."""
         predicted: np.ndarray = (rows - self.mean_a) @ self.matrix.T + self.mean_b
         return predicted
 
     def turn(self, directions: Float[np.ndarray, "*some d_a"]) -> Float[np.ndarray, "*some d_b"]:
-        """Map directions or differences: the offset does not concern them."""
+        """Map directions or differences, without the means."""
         turned: np.ndarray = directions @ self.matrix.T
         return turned
 
@@ -94,27 +94,27 @@ def fit_map(
     Args:
         rows_a: A's activations.
         rows_b: B's activations of the same prompts at the same positions.
-        options: How.
+        options: Method and its parameters.
 
     Returns:
         The map.
 
     Raises:
-        InputError: If there are fewer than two prompts, or nothing varies between them.
+        InputError: If there are fewer than two prompts, or activations do not vary between them.
 
     Source: Schönemann 1966 (orthogonal Procrustes); Hoerl and Kennard 1970 (ridge); Hotelling
     1936 (canonical correlations).
     """
     if len(rows_a) < 2:
         raise InputError(f"a map needs at least 2 neutral training prompts; there is {len(rows_a)}")
-    centred_a, centred_b = (rows - rows.mean(axis=0) for rows in (rows_a, rows_b))
-    for data, rows, which in (
+    centred_a, centred_b = (side - side.mean(axis=0) for side in (rows_a, rows_b))
+    for data, side, which in (
         (centred_a, rows_a, "first"),
         (centred_b, rows_b, "second"),
     ):
-        if np.abs(data).max() <= 1e-7 * np.abs(rows).max():
+        if np.abs(data).max() <= 1e-7 * np.abs(side).max():
             raise InputError(
-                f"activations of the {which} model do not differ between the {len(rows)} neutral "
+                f"activations of the {which} model do not differ between the {len(side)} neutral "
                 "training prompts; a map needs variation to learn from"
             )
     if options.backend == "numpy":
@@ -145,7 +145,7 @@ def _fit_ridge(
 def _fit_rotation(
     rows_a: np.ndarray, rows_b: np.ndarray, options: MapOptions
 ) -> tuple[np.ndarray, int]:
-    ranks = [maps_torch.numerical_rank(rows, options.device) for rows in (rows_a, rows_b)]
+    ranks = [maps_torch.numerical_rank(side, options.device) for side in (rows_a, rows_b)]
     n_rows = rows_a.shape[0] * rows_a.shape[1]
     rank = choose_rank(options.method, options.rank, n_rows, *ranks)
     rotation = maps_torch.Rotation(rows_a, rows_b, options.method, rank, options.device)
@@ -153,18 +153,18 @@ def _fit_rotation(
 
 
 def choose_rank(method: MapMethod, asked: int | None, n_rows: int, rank_a: int, rank_b: int) -> int:
-    """Settle how many principal components to keep.
+    """Choose the number of principal components to keep.
 
     Args:
         method: ``procrustes`` or ``cca``.
         asked: ``MapOptions.rank``.
-        n_rows: Rows that the map is learned on.
-        rank_a: Principal components that A has.
-        rank_b: Principal components that B has.
+        n_rows: Number of vectors that the map is learned on.
+        rank_a: Number of principal components of A.
+        rank_b: Number of principal components of B.
 
     Returns:
-        What was asked for, but no more than both models have. Where nothing was asked for, as
-        many as both have, for ``cca`` at most a quarter of the rows.
+        ``asked``, but at most the smaller of both ranks. If ``asked`` is None, the smaller of both
+        ranks, and for ``cca`` at most a quarter of ``n_rows``.
     """
     most = min(rank_a, rank_b)
     if asked is not None:
@@ -173,15 +173,15 @@ def choose_rank(method: MapMethod, asked: int | None, n_rows: int, rank_a: int, 
 
 
 def choose_penalty(errors: Sequence[float], penalties: Sequence[float], total: float) -> float:
-    """Take the penalty of least left-out error; where errors hardly differ, the largest.
+    """Choose the penalty with the least leave-one-out error; ties go to the largest penalty.
 
-    With fewer prompts than dimensions, the shortcut to left-out errors loses digits as the
-    penalty becomes small: half of them at 1e-8.
+    Errors tie within a margin, since with fewer prompts than dimensions the shortcut to their
+    computation loses digits for small penalties: half of them at 1e-8.
 
     Args:
-        errors: Sum of squared errors of left-out prompts with each penalty.
+        errors: Sum of squared leave-one-out errors for each penalty.
         penalties: The penalties, in the same order.
-        total: Sum of squares of what was predicted.
+        total: Sum of squares of the predicted activations.
     """
     least = min(errors)
     return max(
@@ -200,25 +200,25 @@ def turn_with_shuffled_pairs(
     fitted: LinearMap,
     options: MapOptions,
 ) -> Float[np.ndarray, "shuffle direction d_b"]:
-    """Map directions by maps learned after the pairs of prompts were shuffled.
+    """Map directions by maps learned on shuffled pairs of prompts.
 
-    What this gives is what the method finds where the two models' activations have nothing to
-    do with each other, while each keeps its own distribution. The ridge penalty is the one that
-    was chosen on the real pairs. Choosing it anew for each shuffle gave 95th percentiles within
-    0.03 of these, on either side, at many times the cost; a test watches the rate of false alarms.
+    This is the null in which the two models' activations are unrelated and each keeps its own
+    distribution. The ridge penalty is that of the real pairs. Choosing it for each shuffle changed
+    95th percentiles by at most 0.03 in either direction, at many times the cost; a test checks the
+    rate of false alarms.
 
     Args:
         rows_a: A's activations.
         rows_b: B's activations of the same prompts at the same positions.
         directions: Directions of A.
-        shuffles: For each shuffle, which of B's prompts is paired with each of A's.
+        shuffles: For each shuffle, the index of B's prompt that is paired with each prompt of A.
         fitted: The map of the real pairs.
-        options: How it was learned.
+        options: Options that the map was learned with.
 
     Returns:
-        The directions in B under each shuffle's map.
+        The directions in B under the map of each shuffle.
     """
-    centred_a, centred_b = (rows - rows.mean(axis=0) for rows in (rows_a, rows_b))
+    centred_a, centred_b = (side - side.mean(axis=0) for side in (rows_a, rows_b))
     if options.backend == "numpy":
         return maps_oracle.turn_with_shuffled_pairs(
             centred_a,

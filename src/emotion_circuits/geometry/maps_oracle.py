@@ -1,9 +1,8 @@
-"""Maps from their definitions, by NumPy and SciPy: the oracle that ``maps`` is checked by.
+"""Maps from their definitions, by NumPy and SciPy: the oracle for ``maps``.
 
-The oracle shares nothing with what it checks. It learns each map anew for every left-out prompt,
-every penalty and every shuffle, and it makes its own choices of rank and penalty from what
-``MapOptions`` says, with its own numbers. A mistake in ``maps`` or ``maps_torch`` shows as a
-difference. All rows come centred.
+The oracle shares no code with ``maps`` and ``maps_torch``. It fits a map for every left-out prompt,
+penalty and shuffle, and chooses rank and penalty as ``MapOptions`` describes, with its own
+thresholds. All activations are centred before.
 """
 
 from __future__ import annotations
@@ -23,14 +22,10 @@ def fit_matrix(
     rank: int | None,
     penalties: Sequence[float],
 ) -> tuple[Float[np.ndarray, "d_b d_a"], int, float]:
-    """Learn a map's matrix.
-
-    Returns:
-        Matrix, rank, and the ridge penalty (NaN for other methods).
-    """
-    flat_a, flat_b = (rows.reshape(-1, rows.shape[-1]) for rows in (rows_a, rows_b))
+    """Learn a map; return its matrix, its rank and the ridge penalty (NaN for other methods)."""
+    flat_a, flat_b = (side.reshape(-1, side.shape[-1]) for side in (rows_a, rows_b))
     if method == "ridge":
-        # Beside A's independent directions there is rounding alone, which is no data.
+        # Outside A's independent directions there are only rounding errors.
         axes, lengths = _principal_axes(flat_a, _rank(flat_a))
         unit = float((lengths**2).mean())
         penalty = _best_penalty(rows_a @ axes.T, rows_b, penalties, unit)
@@ -54,7 +49,7 @@ def turn_with_shuffled_pairs(
     rank: int,
     penalty: float,
 ) -> Float[np.ndarray, "shuffle direction d_b"]:
-    """Learn a map anew for each shuffle of B's prompts, and map directions by it."""
+    """Learn a map for each shuffle of B's prompts, and map directions by it."""
     turned = []
     for shuffle in shuffles:
         matrix, _, _ = fit_matrix(
@@ -64,17 +59,17 @@ def turn_with_shuffled_pairs(
     return np.stack(turned)
 
 
-def _rank(rows: np.ndarray) -> int:
-    """Count independent directions. Activations are stored in single precision, to 1e-7."""
-    return int(np.linalg.matrix_rank(rows, rtol=1e-7))
+def _rank(data: np.ndarray) -> int:
+    """Return the rank up to the precision of stored activations, 1e-7."""
+    return int(np.linalg.matrix_rank(data, rtol=1e-7))
 
 
 def _best_penalty(
     rows_a: np.ndarray, rows_b: np.ndarray, penalties: Sequence[float], unit: float
 ) -> float:
-    """Take the penalty that predicts left-out prompts best; of those that tie, the largest.
+    """Choose the penalty with the least leave-one-out error; ties go to the largest penalty.
 
-    Errors tie that differ by a hundred-thousandth, or by 1e-12 of what there is to predict.
+    Errors tie if they differ by 1e-5 of the least error plus 1e-12 of B's sum of squares.
     """
     errors = {penalty: _left_out_error(rows_a, rows_b, penalty * unit) for penalty in penalties}
     least = min(errors.values())
@@ -87,14 +82,14 @@ def _best_penalty(
 
 
 def _left_out_error(rows_a: np.ndarray, rows_b: np.ndarray, penalty: float) -> float:
-    """Sum of squared errors of prompts by maps that were learned without them."""
+    """Return the sum of squared errors of maps on the prompts left out of their training."""
     error = 0.0
     for prompt in range(len(rows_a)):
         others = np.arange(len(rows_a)) != prompt
-        mean_a, mean_b = (rows[others].mean(axis=0) for rows in (rows_a, rows_b))
+        mean_a, mean_b = (side[others].mean(axis=0) for side in (rows_a, rows_b))
         flat_a, flat_b = (
-            (rows[others] - mean).reshape(-1, rows.shape[-1])
-            for rows, mean in ((rows_a, mean_a), (rows_b, mean_b))
+            (side[others] - mean).reshape(-1, side.shape[-1])
+            for side, mean in ((rows_a, mean_a), (rows_b, mean_b))
         )
         predicted = (rows_a[prompt] - mean_a) @ _ridge(flat_a, flat_b, penalty).T + mean_b
         error += float(((rows_b[prompt] - predicted) ** 2).sum())
@@ -102,7 +97,7 @@ def _left_out_error(rows_a: np.ndarray, rows_b: np.ndarray, penalty: float) -> f
 
 
 def _ridge(rows_a: np.ndarray, rows_b: np.ndarray, penalty: float) -> np.ndarray:
-    """Minimise |A Wᵀ − B|² + penalty · |W|²: least squares with √penalty · W = 0 as more rows."""
+    """Minimise |A Wᵀ − B|² + penalty · |W|² as least squares with the equations √penalty W = 0."""
     d_a, d_b = rows_a.shape[1], rows_b.shape[1]
     left = np.concatenate([rows_a, np.sqrt(penalty) * np.eye(d_a)])
     solution: np.ndarray = lstsq(left, np.concatenate([rows_b, np.zeros((d_a, d_b))]))[0]
@@ -110,21 +105,21 @@ def _ridge(rows_a: np.ndarray, rows_b: np.ndarray, penalty: float) -> np.ndarray
 
 
 def _rotation(rows_a: np.ndarray, rows_b: np.ndarray, method: str, rank: int) -> np.ndarray:
-    """Turn A's first principal components into B's: by SciPy, with one scale for procrustes."""
+    """Rotate A's first principal components onto B's by SciPy, for procrustes with one scale."""
     (axes_a, lengths_a), (axes_b, lengths_b) = (
-        _principal_axes(rows, rank) for rows in (rows_a, rows_b)
+        _principal_axes(side, rank) for side in (rows_a, rows_b)
     )
     if method == "procrustes":
         lengths_a, lengths_b = np.ones(rank), np.ones(rank)
     scores_a, scores_b = rows_a @ axes_a.T / lengths_a, rows_b @ axes_b.T / lengths_b
     rotation, total = orthogonal_procrustes(scores_a, scores_b)
     scale = total / (scores_a**2).sum() if method == "procrustes" else 1.0
-    # From A's coordinates to scores, turned, and back to B's coordinates.
+    # From A's coordinates to scores, rotated, and back to B's coordinates.
     matrix: np.ndarray = scale * (axes_a.T / lengths_a @ rotation * lengths_b @ axes_b).T
     return matrix
 
 
-def _principal_axes(rows: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give orthonormal directions of most variance, and the norm of the scores along each."""
-    axes = np.linalg.svd(rows, full_matrices=False)[2][:rank]
-    return axes, np.linalg.norm(rows @ axes.T, axis=0)
+def _principal_axes(data: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first principal directions and the norm of the scores along each."""
+    axes = np.linalg.svd(data, full_matrices=False)[2][:rank]
+    return axes, np.linalg.norm(data @ axes.T, axis=0)

@@ -1,7 +1,7 @@
 """Maps by PyTorch on any device, with one decomposition for all penalties and shuffles.
 
-Which rank and which penalty a map has is chosen in ``maps``. All rows come centred, and
-arithmetic is in double precision.
+``maps`` chooses rank and penalty. Activations are centred before, and arithmetic is in double
+precision.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor
 
 from emotion_circuits.geometry.angles import RANK_TOLERANCE
 
-# Numbers to hold at once while maps of many shuffles are computed: 160 MB.
+# Largest number of elements of a batch of shuffles: 160 MB.
 _BUDGET: Final = 20_000_000
 
 
 class Ridge:
-    """Ridge maps of any penalty, as a multiple of the mean squared singular value of A's rows.
+    """Ridge maps for any penalty, given as a multiple of the mean squared singular value of A.
 
     Attributes:
-        rank: Independent directions of A's rows.
+        rank: Rank of A's activations.
     """
 
     def __init__(
@@ -32,20 +32,20 @@ class Ridge:
         rows_b: Float[np.ndarray, "prompt position d_b"],
         device: torch.device | str,
     ) -> None:
-        """Decompose A's rows.
+        """Decompose A's activations.
 
         Args:
-            rows_a: A's rows.
-            rows_b: B's rows of the same prompts.
-            device: Where to compute.
+            rows_a: A's activations.
+            rows_b: B's activations of the same prompts.
+            device: Device for the computation.
         """
-        a, self._b = (move(rows, device) for rows in (rows_a, rows_b))
+        a, self._b = (move(side, device) for side in (rows_a, rows_b))
         self._left, self._values, self._right = _decompose(a)
         self._unit = float((self._values**2).mean())
         self.rank = len(self._values)
 
     def matrix(self, penalty: float) -> Float[np.ndarray, "d_b d_a"]:
-        """Give a map's matrix."""
+        """Return the matrix of the map with a penalty."""
         matrix: np.ndarray = (
             ((self._b.flatten(0, 1).T @ self._left) * self._shrunk(penalty) @ self._right)
             .cpu()
@@ -54,20 +54,22 @@ class Ridge:
         return matrix
 
     def left_out_error(self, penalty: float) -> float:
-        """Give the error of left-out prompts from one fit: (I − H_ii)⁻¹ times what it leaves over.
+        """Return the sum of squared leave-one-out errors from one fit.
 
-        H_ii is the prompt's block of the matrix that takes data to fitted values, means included.
+        A prompt's errors are (I − H_ii)⁻¹ times its residuals, where H_ii is the prompt's block of
+        the hat matrix, including the means.
 
-        Source: Allen 1974 (PRESS); in blocks, as for leaving out several rows at a time.
+        Source: Allen 1974 (PRESS), in blocks for leaving out several vectors at a time.
         """
         sizes = self._b.shape[:2]
         share = self._values**2 / (self._values**2 + penalty * self._unit)
         targets = self._b.flatten(0, 1)
-        over = (targets - (self._left * share) @ (self._left.T @ targets)).unflatten(0, sizes)
+        residuals = targets - (self._left * share) @ (self._left.T @ targets)
         half = (self._left * share.sqrt()).unflatten(0, sizes)
         identity = torch.eye(sizes[1], dtype=self._b.dtype, device=self._b.device)
         own = half @ half.mT + identity / sizes[0]
-        return float((torch.linalg.solve(identity - own, over) ** 2).sum())
+        errors = torch.linalg.solve(identity - own, residuals.unflatten(0, sizes))
+        return float((errors**2).sum())
 
     def turn_with_shuffled_pairs(
         self,
@@ -77,9 +79,8 @@ class Ridge:
     ) -> Float[np.ndarray, "shuffle direction d_b"]:
         """Map directions by the maps of shuffled pairs, without learning each map.
 
-        A ridge map takes a direction u to Yᵀ g with g = X (XᵀX + λ)⁻¹ u. Shuffling the pairs is
-        shuffling the rows of g, which has as many columns as there are directions, and no system
-        is solved anew.
+        A ridge map takes a direction u to Yᵀ g with g = X (XᵀX + λ)⁻¹ u. Shuffling the pairs is a
+        permutation of the entries of g, so g is computed once per direction.
         """
         vectors, orders = _beside(self._b, directions, shuffles)
         weights = (self._left * self._shrunk(penalty)) @ (self._right @ vectors.T)
@@ -96,7 +97,7 @@ class Ridge:
 
 
 class Rotation:
-    """Principal components of both models, between which pairs decide a rotation."""
+    """Rotations between principal components of two models, determined by pairs of prompts."""
 
     def __init__(
         self,
@@ -106,20 +107,20 @@ class Rotation:
         rank: int,
         device: torch.device | str,
     ) -> None:
-        """Find the components.
+        """Find the principal components.
 
         Args:
-            rows_a: A's rows.
-            rows_b: B's rows of the same prompts.
-            method: ``procrustes`` (with one scale) or ``cca`` (components of unit variance).
-            rank: Components to keep.
-            device: Where to compute.
+            rows_a: A's activations.
+            rows_b: B's activations of the same prompts.
+            method: ``procrustes`` (with one scale) or ``cca`` (whitened components).
+            rank: Number of components to keep.
+            device: Device for the computation.
         """
-        a, b = (move(rows, device) for rows in (rows_a, rows_b))
+        a, b = (move(side, device) for side in (rows_a, rows_b))
         self._scaled = method == "procrustes"
         bases = []
-        for rows in (a, b):
-            _, values, right = _decompose(rows)
+        for side in (a, b):
+            _, values, right = _decompose(side)
             lengths = values[:rank] if method == "cca" else torch.ones_like(values[:rank])
             bases.append((right[:rank], lengths))
         (self._a, self._lengths_a), (self._b, self._lengths_b) = bases
@@ -127,10 +128,10 @@ class Rotation:
         self._scores_b = b @ self._b.T / self._lengths_b
 
     def matrix(self) -> Float[np.ndarray, "d_b d_a"]:
-        """Give the map's matrix."""
-        everything = torch.eye(self._a.shape[-1], dtype=self._a.dtype, device=self._a.device)
-        as_it_is = torch.arange(len(self._scores_a), device=self._a.device)
-        matrix: np.ndarray = self._turn(everything, as_it_is[None])[0].T.cpu().numpy()
+        """Return the map's matrix."""
+        identity = torch.eye(self._a.shape[-1], dtype=self._a.dtype, device=self._a.device)
+        unshuffled = torch.arange(len(self._scores_a), device=self._a.device)
+        matrix: np.ndarray = self._turn(identity, unshuffled[None])[0].T.cpu().numpy()
         return matrix
 
     def turn_with_shuffled_pairs(
@@ -140,7 +141,7 @@ class Rotation:
     ) -> Float[np.ndarray, "shuffle direction d_b"]:
         """Map directions by the maps of shuffled pairs.
 
-        Principal components stay, and their cross-product is decomposed anew.
+        Shuffles do not change principal components; only their cross-products are decomposed.
         """
         vectors, orders = _beside(self._b, directions, shuffles)
         size = max(1, _BUDGET // max(1, self._scores_b.numel()))
@@ -150,7 +151,7 @@ class Rotation:
     def _turn(
         self, vectors: Float[Tensor, "vector d_a"], orders: Int[Tensor, "shuffle prompt"]
     ) -> Float[Tensor, "shuffle vector d_b"]:
-        """Map vectors by the rotation that each order of B's prompts gives."""
+        """Map vectors by the rotation for each order of B's prompts."""
         paired = self._scores_b[orders].flatten(1, 2)
         left, values, right = torch.linalg.svd(paired.mT @ self._scores_a.flatten(0, 1))
         turned = (vectors @ self._a.T / self._lengths_a) @ (left @ right).mT
@@ -163,31 +164,31 @@ class Rotation:
 def numerical_rank(
     rows: Float[np.ndarray, "prompt position d_model"], device: torch.device | str
 ) -> int:
-    """Count independent directions among all rows, up to single-precision rounding."""
+    """Return the rank of activations, up to single-precision rounding."""
     values = torch.linalg.svdvals(move(rows, device).flatten(0, 1))
     return int((values > RANK_TOLERANCE * values[0]).sum())
 
 
 def move(rows: Float[np.ndarray, "*shape"], device: torch.device | str) -> Float[Tensor, "*shape"]:
-    """Put rows on a device in double precision, which MPS has not: there the CPU stands in.
+    """Move an array to a device in double precision; the CPU replaces MPS.
 
-    MPS also lacks QR, least squares and a singular value decomposition of its own.
+    MPS lacks double precision, QR, least squares and the singular value decomposition.
     """
-    place = torch.device(device)
-    return torch.from_numpy(rows).double().to("cpu" if place.type == "mps" else place)
+    target = torch.device(device)
+    return torch.from_numpy(rows).double().to("cpu" if target.type == "mps" else target)
 
 
 def _beside(
-    rows: Tensor,
+    data: Tensor,
     directions: Float[np.ndarray, "direction d_a"],
     shuffles: Int[np.ndarray, "shuffle prompt"],
 ) -> tuple[Float[Tensor, "direction d_a"], Int[Tensor, "shuffle prompt"]]:
-    """Put directions and shuffles where the rows are."""
-    return move(directions, rows.device), torch.from_numpy(shuffles).to(rows.device)
+    """Move directions and shuffles to the device of the activations."""
+    return move(directions, data.device), torch.from_numpy(shuffles).to(data.device)
 
 
-def _decompose(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Singular value decomposition of all rows, without what is zero but for rounding."""
-    left, values, right = torch.linalg.svd(rows.flatten(0, 1), full_matrices=False)
+def _decompose(data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Decompose activations by singular values, without those that are zero up to rounding."""
+    left, values, right = torch.linalg.svd(data.flatten(0, 1), full_matrices=False)
     kept = values > RANK_TOLERANCE * values[0]
     return left[:, kept], values[kept], right[kept]

@@ -1,4 +1,4 @@
-"""How much of one model's emotion subspace is another's, before and after a map between them."""
+"""Overlap of two models' emotion subspaces, before and after a map between the models."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from emotion_circuits.seeds import rng_for
 
 
 class Both(NamedTuple):
-    """The same thing of both models.
+    """An array for each of two models.
 
     Attributes:
-        a: Of the model that is mapped.
-        b: Of the model that is mapped onto.
+        a: Array of model A, which is mapped into B.
+        b: Array of model B.
     """
 
     a: np.ndarray
@@ -31,15 +31,15 @@ class Both(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerPair:
-    """What two models' matched layers hold.
+    """Data of two models at a pair of matched layers.
 
     Attributes:
         neutral: Training activations of neutral prompts, ``[prompt, position, d_model]``.
-        differences: For each label the held-out paired differences, ``[pair, d_model]``, in
-            the same order of pairs for both models. Labels with as many pairs are drawn
-            together in resamples, so their pairs should be of the same scenarios in one order.
-        trained: For each label the subspaces that phase 3 fitted on training prompts.
-        emotions: Which labels are emotions; each is also compared with the others of them.
+        differences: For each label, the held-out paired differences, ``[pair, d_model]``, with
+            pairs in the same order for both models. Labels with equally many pairs share the draws
+            of resamples, so their pairs should have the same order of scenarios.
+        trained: For each label, the subspaces that phase 3 fitted on training prompts.
+        emotions: The labels that are emotions; each emotion is also compared with the others.
     """
 
     neutral: Both
@@ -49,23 +49,24 @@ class LayerPair:
 
 
 class Overlaps(NamedTuple):
-    """Overlaps of one label's subspaces at one pair of layers, for k = 1 … the most there are.
+    """Overlaps of one label's subspaces at one pair of layers, for k = 1 to the largest k.
 
     Attributes:
-        before: Without a map: in the models' own coordinates if these have the same number,
-            else in principal components of neutral activations, matched by order.
-        after: After A's was mapped into B.
-        mean_angle: Mean principal angle after, in radians.
-        null: After, by maps of shuffled pairs.
-        resampled: After, with both subspaces fitted to held-out pairs drawn with replacement;
-            NaN where a draw spans too little.
-        resampled_other: ``other`` in the same draws.
-        split: A's of one half of the pairs, mapped, with B's of the other half.
-        ceiling: B's of one half with B's of the other.
-        other: After, with B's subspaces of the other emotions, averaged.
-        trained: After, between the subspaces of phase 3.
-        chance: Mean overlap of subspaces that have nothing to do with each other, in B.
-        chance_before: The same for ``before``.
+        before: Overlap without a map: in the models' own coordinates if both have the same
+            d_model, else in principal components of neutral activations, matched by rank.
+        after: Overlap of A's subspace, mapped into B, with B's.
+        mean_angle: Mean principal angle after mapping, in radians.
+        null: ``after`` under maps of shuffled pairs.
+        resampled: ``after`` with both subspaces fitted to held-out pairs drawn with replacement;
+            NaN if a draw spans fewer directions.
+        resampled_other: ``other`` under the same draws.
+        split: Overlap of A's subspace (first half of the pairs, mapped into B) with B's (second
+            half).
+        ceiling: Overlap of B's subspaces from the two halves of the pairs.
+        other: Mean overlap of A's mapped subspace with B's subspaces of the other emotions.
+        trained: ``after`` for the subspaces of phase 3.
+        chance: Mean overlap of random subspaces in B.
+        chance_before: Mean overlap of random subspaces in the space of ``before``.
     """
 
     before: Float[np.ndarray, " k"]
@@ -99,22 +100,22 @@ def measure_overlaps(
     Args:
         layer: The two models' data.
         fitted: The map from A to B.
-        shuffles: For each shuffle, which of B's neutral prompts is paired with each of A's.
-        k_max: Most directions of a subspace; fewer where the pairs do not span as many.
-        center: Whether subspaces leave out the mean difference.
-        n_splits: Random halvings of the pairs.
-        n_resamples: Bootstrap draws of the pairs; the same for every layer and label.
-        seed: Of halvings and draws.
-        options: How the map was learned.
+        shuffles: For each shuffle, the index of B's neutral prompt that is paired with each of A.
+        k_max: Largest k; it is smaller for a label whose pairs span fewer directions.
+        center: Whether to subtract the mean difference before subspaces are fitted.
+        n_splits: Number of random halvings of the pairs.
+        n_resamples: Number of bootstrap draws of the pairs, shared by all layers and labels.
+        seed: Seed of halvings and draws.
+        options: Options that the map was learned with.
 
     Returns:
         Overlaps for each label; a label whose differences are all zero is left out.
     """
     spans = {}
     for label, differences in layer.differences.items():
-        size = min(k_max, *(_rank(rows, center) for rows in differences))
+        size = min(k_max, *(_rank(side, center) for side in differences))
         if size:
-            spans[label] = Both(*(_span(rows, size, center, options) for rows in differences))
+            spans[label] = Both(*(_span(side, size, center, options) for side in differences))
     if not spans:
         return {}
     stacked = np.concatenate([span.a for span in spans.values()])
@@ -130,7 +131,7 @@ def measure_overlaps(
         seed=seed,
         options=options,
     )
-    found, start = {}, 0
+    overlaps, start = {}, 0
     for label, span in spans.items():
         stop = start + len(span.a)
         turned = fitted.turn(span.a)
@@ -145,7 +146,7 @@ def measure_overlaps(
             options=options,
         )
         sizes = np.arange(1, len(span.a) + 1)
-        found[label] = Overlaps(
+        overlaps[label] = Overlaps(
             before=before,
             after=overlaps_of(turned, span.b, options),
             mean_angle=mean_angles_of(turned, span.b, options),
@@ -160,7 +161,7 @@ def measure_overlaps(
             chance_before=np.minimum(sizes / room, 1.0),
         )
         start = stop
-    return found
+    return overlaps
 
 
 def overlaps_of(
@@ -168,11 +169,11 @@ def overlaps_of(
     right: Float[np.ndarray, "k d_model"],
     options: MapOptions,
 ) -> Float[np.ndarray, "*batch k"]:
-    """Overlap of the first j directions of both, for j = 1 … k, by the backend asked for."""
+    """Return the overlap of the first j directions, for j = 1 … k, by the chosen backend."""
     if options.backend == "numpy":
         flat = left.reshape(-1, *left.shape[-2:])
-        rows = np.stack([angles_oracle.nested_overlaps(one, right) for one in flat])
-        return rows.reshape(left.shape[:-1])
+        overlaps = np.stack([angles_oracle.nested_overlaps(each, right) for each in flat])
+        return overlaps.reshape(left.shape[:-1])
     device = options.device
     moved = angles.nested_overlaps(maps_torch.move(left, device), maps_torch.move(right, device))
     return moved.cpu().numpy()
@@ -183,22 +184,22 @@ def mean_angles_of(
     right: Float[np.ndarray, "k d_model"],
     options: MapOptions,
 ) -> Float[np.ndarray, " k"]:
-    """Mean principal angle of the first j directions of both, in radians, for j = 1 … k."""
+    """Return the mean principal angle of the first j directions, in radians, for j = 1 … k."""
     sizes = range(1, len(left) + 1)
     if options.backend == "numpy":
         return np.array(
             [angles_oracle.principal_angles(left[:size], right[:size]).mean() for size in sizes]
         )
-    first, second = (maps_torch.move(rows, options.device) for rows in (left, right))
+    first, second = (maps_torch.move(side, options.device) for side in (left, right))
     return np.array(
         [float(angles.principal_angles(first[:size], second[:size]).mean()) for size in sizes]
     )
 
 
 def _rank(differences: np.ndarray, center: bool) -> int:
-    rows = differences - differences.mean(axis=0) if center else differences
-    # Centred rows are one fewer than they look, and rounding must not count as a direction.
-    return min(angles.numerical_rank(rows), len(rows) - int(center))
+    data = differences - differences.mean(axis=0) if center else differences
+    # Centring reduces the largest rank by one, which rounding errors could hide.
+    return min(angles.numerical_rank(data), len(data) - int(center))
 
 
 def _span(differences: np.ndarray, size: int, center: bool, options: MapOptions) -> np.ndarray:
@@ -212,18 +213,18 @@ def _span(differences: np.ndarray, size: int, center: bool, options: MapOptions)
 
 
 def _before(span: Both, neutral: Both, options: MapOptions) -> tuple[np.ndarray, int]:
-    """Overlap without a map, and the number of dimensions it was measured in."""
-    width_a, width_b = (rows.shape[1] for rows in span)
+    """Return the overlap without a map, and the dimension of the space it was measured in."""
+    width_a, width_b = (side.shape[1] for side in span)
     if width_a == width_b:
         return overlaps_of(span.a, span.b, options), width_a
     bases = []
-    for rows in neutral:
-        centred = (rows - rows.mean(axis=0)).reshape(-1, rows.shape[-1])
+    for side in neutral:
+        centred = (side - side.mean(axis=0)).reshape(-1, side.shape[-1])
         components = principal_basis(centred, whiten=False).components
         largest = np.abs(components).argmax(axis=1)
         bases.append(components * np.sign(components[np.arange(len(components)), largest])[:, None])
     room = min(len(basis) for basis in bases)
-    first, second = (rows @ basis[:room].T for rows, basis in zip(span, bases, strict=True))
+    first, second = (side @ basis[:room].T for side, basis in zip(span, bases, strict=True))
     return overlaps_of(first, second, options), room
 
 
@@ -237,19 +238,19 @@ def _split_halves(
     n_splits: int,
     options: MapOptions,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average overlaps between halves of the pairs: A with B, and B with itself."""
+    """Return ``Overlaps.split`` and ``Overlaps.ceiling``, averaged over random halvings."""
     n_pairs = len(differences.b)
     split, ceiling = np.full((2, n_splits, size), np.nan)
     for draw in range(n_splits):
         order = rng.permutation(n_pairs)
-        one, two = np.sort(order[: n_pairs // 2]), np.sort(order[n_pairs // 2 :])
-        halves = [differences.a[one], differences.b[one], differences.b[two]]
-        if not len(one):
+        half_1, half_2 = np.sort(order[: n_pairs // 2]), np.sort(order[n_pairs // 2 :])
+        halves = [differences.a[half_1], differences.b[half_1], differences.b[half_2]]
+        if not len(half_1):
             continue
-        kept = min(size, *(_rank(rows, center) for rows in halves))
+        kept = min(size, *(_rank(half, center) for half in halves))
         if kept < 1:
             continue
-        first, own, second = (_span(rows, kept, center, options) for rows in halves)
+        first, own, second = (_span(half, kept, center, options) for half in halves)
         split[draw, :kept] = overlaps_of(fitted.turn(first), second, options)
         ceiling[draw, :kept] = overlaps_of(own, second, options)
     return _column_means(split), _column_means(ceiling)
@@ -265,33 +266,35 @@ def _resample(
     seed: int,
     options: MapOptions,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Overlaps, own and with other emotions, of subspaces fitted to pairs drawn with replacement.
+    """Return ``Overlaps.resampled`` and ``Overlaps.resampled_other`` of each label.
 
-    A draw is the same for both models, and for all labels with as many pairs.
+    Both models, and all labels with equally many pairs, share the draws.
     """
     rngs = {label: rng_for(seed, "resampled_pairs") for label in sizes}
-    found = {label: np.full((2, n_resamples, size), np.nan) for label, size in sizes.items()}
+    overlaps = {label: np.full((2, n_resamples, size), np.nan) for label, size in sizes.items()}
     for draw in range(n_resamples):
         spans, turned = {}, {}
         for label, size in sizes.items():
             n_pairs = len(layer.differences[label].b)
             chosen = np.sort(rngs[label].integers(0, n_pairs, n_pairs))
-            rows = [side[chosen] for side in layer.differences[label]]
-            kept = min(size, *(_rank(side, center) for side in rows))
+            drawn = [side[chosen] for side in layer.differences[label]]
+            kept = min(size, *(_rank(side, center) for side in drawn))
             if kept:
-                spans[label] = Both(*(_span(side, kept, center, options) for side in rows))
+                spans[label] = Both(*(_span(side, kept, center, options) for side in drawn))
                 turned[label] = fitted.turn(spans[label].a)
         for label, span in spans.items():
-            own, other = found[label][:, draw, : len(span.b)]
+            own, other = overlaps[label][:, draw, : len(span.b)]
             own[:] = overlaps_of(turned[label], span.b, options)
             other[:] = _with_others(label, turned[label], spans, layer.emotions, options)
-    return {label: (own, other) for label, (own, other) in found.items()}
+    return {label: (own, other) for label, (own, other) in overlaps.items()}
 
 
-def _column_means(rows: np.ndarray) -> np.ndarray:
-    """Mean of each column over the rows that have it; NaN where none has."""
-    count = (~np.isnan(rows)).sum(axis=0)
-    means: np.ndarray = np.where(count > 0, np.nansum(rows, axis=0) / np.maximum(count, 1), np.nan)
+def _column_means(values: np.ndarray) -> np.ndarray:
+    """Average over the first axis without NaN; NaN where all values are NaN."""
+    count = (~np.isnan(values)).sum(axis=0)
+    means: np.ndarray = np.where(
+        count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan
+    )
     return means
 
 
@@ -302,20 +305,20 @@ def _with_others(
     emotions: tuple[str, ...],
     options: MapOptions,
 ) -> np.ndarray:
-    rows = np.full((len(emotions), len(turned)), np.nan)
-    for place, other in enumerate(emotions):
+    overlaps = np.full((len(emotions), len(turned)), np.nan)
+    for index, other in enumerate(emotions):
         if other != label and other in spans:
             kept = min(len(turned), len(spans[other].b))
-            rows[place, :kept] = overlaps_of(turned[:kept], spans[other].b[:kept], options)
-    return _column_means(rows)
+            overlaps[index, :kept] = overlaps_of(turned[:kept], spans[other].b[:kept], options)
+    return _column_means(overlaps)
 
 
 def _trained(
     subspaces: Both | None, fitted: LinearMap, size: int, options: MapOptions
 ) -> np.ndarray:
-    found = np.full(size, np.nan)
+    overlaps = np.full(size, np.nan)
     if subspaces is not None:
-        kept = min(size, *(len(rows) for rows in subspaces))
+        kept = min(size, *(len(side) for side in subspaces))
         turned = fitted.turn(subspaces.a[:kept])
-        found[:kept] = overlaps_of(turned, subspaces.b[:kept], options)
-    return found
+        overlaps[:kept] = overlaps_of(turned, subspaces.b[:kept], options)
+    return overlaps

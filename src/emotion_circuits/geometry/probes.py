@@ -1,4 +1,4 @@
-"""Held-out probes: how well a linear readout tells two labels apart, against two controls."""
+"""Held-out probes: linear readouts of two labels, with two controls."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from emotion_circuits.statistics import estimate_auroc
 
 SUBSETS: Final = ("all", "implicit", "explicit")
 
-# Inverse strength of the L2 penalty on standardised features, fixed and not tuned: the probe is a
-# yardstick, the same for every layer and model.
+# Inverse strength of the L2 penalty on standardised features. It is fixed, so that probes of all
+# layers and models are comparable.
 _INVERSE_PENALTY: Final = 0.1
 
 
@@ -29,10 +29,10 @@ class Contrast(NamedTuple):
     """The prompts of two labels.
 
     Attributes:
-        train: Row numbers to fit on.
-        test: Row numbers to score.
-        train_positive: Whether a training row has the first label.
-        test_positive: Whether a test row has the first label.
+        train: Indices of the training prompts.
+        test: Indices of the test prompts.
+        train_positive: Whether each training prompt has the first label.
+        test_positive: Whether each test prompt has the first label.
     """
 
     train: Int[np.ndarray, " train"]
@@ -49,27 +49,27 @@ def probe_table(
     n_shuffles: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Score probes on held-out prompts, per layer and contrast, beside what they must beat.
+    """Score probes and controls on held-out prompts, per layer and contrast.
 
-    Three kinds of probe: ``residual`` reads the activations of a layer; ``bag_of_words`` reads
-    which words a text has, and nothing of the model; ``residual_shuffled_labels`` is fitted on
-    the activations after the training labels were shuffled, and must come out at 0.5.
+    There are three kinds of probe: ``residual`` reads the activations of a layer;
+    ``bag_of_words`` reads the words of the text; ``residual_shuffled_labels`` is fitted on the
+    activations with shuffled training labels, and should have an AUROC of 0.5.
 
     Args:
         pooled: One vector per prompt and layer.
-        explicit_pairs: For each prompt whether the emotion texts of its pair name their emotion.
-        n_bootstrap: Resamples for the intervals.
-        n_shuffles: Shuffles of the training labels.
-        seed: Of shuffles and resamples.
+        explicit_pairs: For each prompt, whether emotion texts of its pair name their emotion.
+        n_bootstrap: Number of resamples for intervals.
+        n_shuffles: Number of shuffles of the training labels.
+        seed: Seed of shuffles and resamples.
 
     Returns:
-        One row per probe, layer (none for the bag of words), contrast and subset of the test
-        prompts (``all``, or pairs that are ``implicit`` or ``explicit``): ``n_train``,
-        ``n_test``, ``auroc``, ``ci_lower``, ``ci_upper`` (95 %; bootstrap over test prompts, for
-        shuffled labels quantiles over shuffles), ``n_bootstrap``, ``seed``, ``reason`` (why a
+        One line per probe, layer (empty for the bag of words), contrast and subset of the test
+        prompts (``all``, or ``implicit`` or ``explicit`` pairs): ``n_train``, ``n_test``,
+        ``auroc``, ``ci_lower``, ``ci_upper`` (95 %, by bootstrap over test prompts, or for
+        shuffled labels by quantiles over shuffles), ``n_bootstrap``, ``seed``, ``reason`` (why a
         number is missing).
     """
-    rows: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for labels in combinations(pooled.emotions.labels, 2):
         contrast = _contrast(pooled, labels)
         name = f"{labels[0]}_vs_{labels[1]}"
@@ -77,20 +77,22 @@ def probe_table(
         scored: list[tuple[str, int | None, np.ndarray | None]] = [
             ("bag_of_words", None, _bag_of_words_scores(pooled.prompts, contrast))
         ]
-        for place, number in enumerate(pooled.layer_indices):
-            scores = _scores(pooled.values[:, place], contrast, contrast.train_positive)
+        for index, number in enumerate(pooled.layer_indices):
+            scores = _scores(pooled.values[:, index], contrast, contrast.train_positive)
             scored.append(("residual", number, scores))
         for probe, layer, scores in scored:
             for subset, chosen in _subsets(contrast, explicit_pairs):
                 rng = rng_for(seed, "test_prompts", name, probe, layer, subset)
                 estimate = _estimate(scores, contrast, chosen, n_bootstrap, rng)
-                rows.append({"probe": probe, "layer": layer, **shared, "subset": subset} | estimate)
-        for place, number in enumerate(pooled.layer_indices):
+                lines.append(
+                    {"probe": probe, "layer": layer, **shared, "subset": subset} | estimate
+                )
+        for index, number in enumerate(pooled.layer_indices):
             rng = rng_for(seed, "shuffled_labels", name, number)
-            control = _shuffled(pooled.values[:, place], contrast, n_shuffles, rng)
+            control = _shuffled(pooled.values[:, index], contrast, n_shuffles, rng)
             where = {"probe": "residual_shuffled_labels", "layer": number}
-            rows.append({**where, **shared, "subset": "all"} | control)
-    table = pd.DataFrame(rows).assign(n_bootstrap=n_bootstrap, seed=seed)
+            lines.append({**where, **shared, "subset": "all"} | control)
+    table = pd.DataFrame(lines).assign(n_bootstrap=n_bootstrap, seed=seed)
     return table.astype({"layer": "Int64"})
 
 
@@ -118,7 +120,7 @@ def _scores(
     contrast: Contrast,
     train_positive: Bool[np.ndarray, " train"],
 ) -> Float[np.ndarray, " test"] | None:
-    """Fit on the training rows, standardised by their own mean and deviation; score the others."""
+    """Fit a probe on training prompts, standardised by their mean and deviation; score the test."""
     if len(set(train_positive.tolist())) < 2 or not len(contrast.test):
         return None
     probe = make_pipeline(
@@ -134,7 +136,7 @@ def _bag_of_words_scores(
 ) -> Float[np.ndarray, " test"] | None:
     if len(set(contrast.train_positive.tolist())) < 2 or not len(contrast.test):
         return None
-    # One-letter words count: in "I" lies the actor.
+    # One-letter words count, since "I" names the actor.
     words = CountVectorizer(token_pattern=r"(?u)\b\w+\b")
     probe = make_pipeline(words, LogisticRegression(C=1.0, max_iter=2000))
     probe.fit(prompts[contrast.train], contrast.train_positive)
@@ -153,9 +155,9 @@ def _estimate(
     if scores is None or not 0 < positive.sum() < len(positive):
         where = "training" if scores is None else "test"
         reason = f"a label has no {where} prompts in this subset"
-        return _row(len(positive), (float("nan"),) * 3, reason)
+        return _record(len(positive), (float("nan"),) * 3, reason)
     estimate = estimate_auroc(scores[chosen], positive, n_bootstrap=n_bootstrap, rng=rng)
-    return _row(len(positive), estimate, "")
+    return _record(len(positive), estimate, "")
 
 
 def _shuffled(
@@ -164,17 +166,17 @@ def _shuffled(
     n_shuffles: int,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    found = []
+    aurocs = []
     for _ in range(n_shuffles):
         scores = _scores(values, contrast, rng.permutation(contrast.train_positive))
         if scores is None or not 0 < contrast.test_positive.sum() < len(scores):
-            return _row(len(contrast.test), (float("nan"),) * 3, "a label has no prompts")
-        found.append(estimate_auroc(scores, contrast.test_positive, n_bootstrap=1, rng=rng).auroc)
-    lower, upper = np.quantile(found, [0.025, 0.975])
-    return _row(len(contrast.test), (float(np.mean(found)), float(lower), float(upper)), "")
+            return _record(len(contrast.test), (float("nan"),) * 3, "a label has no prompts")
+        aurocs.append(estimate_auroc(scores, contrast.test_positive, n_bootstrap=1, rng=rng).auroc)
+    lower, upper = np.quantile(aurocs, [0.025, 0.975])
+    return _record(len(contrast.test), (float(np.mean(aurocs)), float(lower), float(upper)), "")
 
 
-def _row(n_test: int, estimate: tuple[float, float, float], reason: str) -> dict[str, Any]:
+def _record(n_test: int, estimate: tuple[float, float, float], reason: str) -> dict[str, Any]:
     auroc, lower, upper = estimate
     return {
         "n_test": n_test,
@@ -188,9 +190,9 @@ def _row(n_test: int, estimate: tuple[float, float, float], reason: str) -> dict
 def pairs_named_outright(
     pair_ids: np.ndarray, labels: np.ndarray, explicit: np.ndarray, *, neutral: str
 ) -> Bool[np.ndarray, " prompt"]:
-    """Tell for each prompt whether any emotion text of its pair names its emotion.
+    """Return for each prompt whether an emotion text of its pair names the emotion.
 
-    Neutral texts never do, so a subset by the texts' own flag would have no neutral in it.
+    Neutral texts name no emotion, so a subset by each text's own flag would have none of them.
     """
     named = set(pair_ids[explicit & (labels != neutral)].tolist())
     return np.array([pair in named for pair in pair_ids.tolist()])

@@ -1,4 +1,4 @@
-"""Emotion subspaces: the directions along which an emotion's texts differ from their partners."""
+"""Emotion subspaces: main directions of the differences between emotion and neutral texts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Subspace(NamedTuple):
     """Orthonormal directions with the variance along each.
 
     Attributes:
-        components: Rows are directions, the one of most variance first.
-        explained_variance: Mean square along each (about the mean if centred, else about zero),
-            with n − 1 (centred) or n in the denominator, in squared units of the activations.
-        explained_variance_ratio: The same as a share of the total over all directions.
+        components: Directions in order of decreasing variance.
+        explained_variance: Mean square along each direction (about the mean if centred, else about
+            zero), with n − 1 (centred) or n in the denominator, in squared units of activations.
+        explained_variance_ratio: Explained variance as a share of the total over all directions.
     """
 
     components: Float[np.ndarray, "k d_model"]
@@ -33,15 +33,15 @@ class Subspace(NamedTuple):
 def paired_differences(
     pooled: PooledActivations, label: str, split: str = "train"
 ) -> Float[np.ndarray, "pair layer d_model"]:
-    """Subtract each text's neutral partner from it.
+    """Subtract the activations of each text's neutral partner.
 
-    For the neutral class itself there is no partner: its texts are given minus their mean, so that
-    its subspace is the variation that texts have without any emotion.
+    Neutral texts have no partner. Their differences are from their mean, so that the neutral
+    subspace is the variation of texts without an emotion.
 
     Args:
         pooled: One vector per prompt and layer.
         label: One of the study's labels.
-        split: Which prompts to use.
+        split: Split of the prompts to use.
 
     Returns:
         One difference per text of the label.
@@ -49,21 +49,21 @@ def paired_differences(
     Raises:
         InputError: If a text has no neutral partner in the split.
     """
-    rows = pooled.rows(label, split)
+    texts = pooled.rows(label, split)
     neutral = pooled.rows(pooled.emotions.neutral, split)
     if label == pooled.emotions.neutral:
         values = pooled.values[neutral]
         centred: np.ndarray = values - values.mean(axis=0)
         return centred
-    partner = {pooled.pair_ids[row]: row for row in neutral}
-    for row in rows:
-        if pooled.pair_ids[row] not in partner:
+    partner = {pooled.pair_ids[index]: index for index in neutral}
+    for index in texts:
+        if pooled.pair_ids[index] not in partner:
             raise InputError(
-                f"{label} text {pooled.prompts[row][:60]!r} has no {pooled.emotions.neutral} "
-                f"partner with pair_id {pooled.pair_ids[row]!r} in split {split!r}"
+                f"{label} text {pooled.prompts[index][:60]!r} has no {pooled.emotions.neutral} "
+                f"partner with pair_id {pooled.pair_ids[index]!r} in split {split!r}"
             )
-    partners = [partner[pooled.pair_ids[row]] for row in rows]
-    differences: np.ndarray = pooled.values[rows] - pooled.values[partners]
+    partners = [partner[pooled.pair_ids[index]] for index in texts]
+    differences: np.ndarray = pooled.values[texts] - pooled.values[partners]
     return differences
 
 
@@ -77,25 +77,25 @@ def fit_subspace(
 ) -> Subspace:
     """Find the directions of most variance by a singular value decomposition.
 
-    Uncentred, the first direction is close to the mean difference, and the subspace holds what
-    emotion texts share; centred, it holds only how they vary around it.
+    Without centring, the first direction is close to the mean difference and the subspace holds
+    what emotion texts share. With centring, it holds their variation around the mean difference.
 
-    Each direction points to where the mean difference projects positively, or, where that is
-    zero, to where its largest entry is positive. Both backends thereby give the same signs.
+    The mean difference has a positive projection on each direction; if the projection is zero,
+    the largest entry of the direction is positive. Both backends thus give the same signs.
 
     Args:
-        differences: One row per text.
-        n_components: How many directions.
+        differences: One difference per text.
+        n_components: Number of directions.
         center: Whether to subtract the mean difference first.
         backend: ``torch`` (any device) or ``sklearn``.
-        device: Where torch decomposes; MPS has neither float64 nor this decomposition and is
-            replaced by the CPU.
+        device: Device for torch. MPS lacks float64 and this decomposition, and is replaced by the
+            CPU.
 
     Returns:
         The subspace, in float64.
 
     Raises:
-        InputError: If there are fewer independent rows than directions asked for.
+        InputError: If ``n_components`` exceeds the largest possible rank of the differences.
     """
     n_samples, d_model = differences.shape
     most = min(n_samples - int(center), d_model)
@@ -120,8 +120,8 @@ def fit_subspace(
 def _svd_torch(
     data: np.ndarray, n_components: int, device: torch.device | str
 ) -> tuple[np.ndarray, np.ndarray]:
-    place = torch.device(device)
-    matrix = torch.from_numpy(data).to("cpu" if place.type == "mps" else place)
+    target = torch.device(device)
+    matrix = torch.from_numpy(data).to("cpu" if target.type == "mps" else target)
     _, values, components = torch.linalg.svd(matrix, full_matrices=False)
     return components[:n_components].cpu().numpy(), values[:n_components].cpu().numpy()
 
@@ -132,7 +132,7 @@ def _svd_sklearn(
     if center:
         fitted = PCA(n_components, svd_solver="full").fit(data)
         return fitted.components_, fitted.singular_values_
-    if n_components == min(data.shape):  # ARPACK finds all directions but one
+    if n_components == min(data.shape):  # ARPACK finds at most all but one
         _, values, components = np.linalg.svd(data, full_matrices=False)
         return components, values
     truncated = TruncatedSVD(n_components, algorithm="arpack", random_state=0).fit(data)
@@ -143,7 +143,7 @@ def _orient(components: np.ndarray, mean: np.ndarray) -> np.ndarray:
     along = components @ mean
     scale = float(np.linalg.norm(mean)) or 1.0
     largest = components[np.arange(len(components)), np.abs(components).argmax(axis=1)]
-    # A projection that is zero but for rounding has no sign to go by.
+    # The sign of a projection that is zero up to rounding is arbitrary.
     signs = np.where(np.abs(along) > 1e-9 * scale, np.sign(along), np.sign(largest))
     oriented: np.ndarray = components * signs[:, None]
     return oriented

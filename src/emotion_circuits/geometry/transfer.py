@@ -1,4 +1,4 @@
-"""Does a vector of one model, mapped into another, read the emotion there?"""
+"""Transfer: how well an emotion vector of one model, mapped into another, reads the emotion."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from emotion_circuits.statistics import AurocEstimate, auroc, estimate_auroc, ra
 
 
 class Transfer(NamedTuple):
-    """How well directions in B separate an emotion's held-out prompts from neutral ones.
+    """AUROCs of directions in B for an emotion's held-out prompts against neutral ones.
 
     Attributes:
-        auroc_mapped: A's emotion vector, mapped.
-        ci_lower: Lower end of its 95 % interval.
-        ci_upper: Upper end of its 95 % interval.
-        auroc_own: B's own emotion vector.
-        auroc_random_mean: Mapped random vectors of A, on average.
-        auroc_random_p95: Their 95th percentile.
-        auroc_shuffled_mean: A's emotion vector under maps of shuffled pairs, on average.
-        auroc_shuffled_p95: Its 95th percentile.
-        p_value: Rank p of ``auroc_mapped`` among those of shuffled maps.
-        cosine_own: Cosine between the mapped vector and B's own.
-        norm_ratio: Length of the mapped vector over that of B's own.
+        auroc_mapped: AUROC of A's mapped emotion vector.
+        ci_lower: Lower end of the 95 % interval of ``auroc_mapped``.
+        ci_upper: Upper end of the 95 % interval of ``auroc_mapped``.
+        auroc_own: AUROC of B's own emotion vector.
+        auroc_random_mean: Mean AUROC of mapped random vectors of A.
+        auroc_random_p95: 95th percentile of the AUROC of mapped random vectors.
+        auroc_shuffled_mean: Mean AUROC of A's emotion vector under maps of shuffled pairs.
+        auroc_shuffled_p95: 95th percentile of the AUROC under maps of shuffled pairs.
+        p_value: Rank p of ``auroc_mapped`` among the AUROCs under maps of shuffled pairs.
+        cosine_own: Cosine between the mapped vector and B's own vector.
+        norm_ratio: Length of the mapped vector over that of B's own vector.
     """
 
     auroc_mapped: float
@@ -42,10 +42,10 @@ class Transfer(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How well one emotion's vector, mapped, tells one set of held-out prompts from another.
+    """AUROCs of one emotion's vector for two sets of held-out prompts.
 
     Attributes:
-        mapped: AUROC of A's vector, mapped, with its interval.
+        mapped: AUROC of A's mapped vector, with its interval.
         own: AUROC of B's own vector of the same emotion.
         shuffled: AUROCs of A's vector under maps of shuffled pairs.
     """
@@ -65,11 +65,11 @@ def measure_reading(
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> Reading:
-    """Read B's held-out prompts by a vector, whether or not they are of its emotion.
+    """Separate B's held-out prompts by an emotion's vector, which may be of another emotion.
 
     Args:
-        rows: B's activations of the prompts to be told apart.
-        positive: Which of them are the emotion's that is looked for.
+        rows: B's activations of the prompts.
+        positive: Whether each prompt is of the emotion to detect.
         mapped: A's vector in B.
         own: B's own vector of the same emotion.
         shuffled: A's vector in B under maps of shuffled pairs.
@@ -94,11 +94,11 @@ def measure_transfer(
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> Transfer:
-    """Project B's held-out prompts on a mapped vector, and on what it must be compared with.
+    """Separate B's held-out prompts by an emotion's mapped vector, and by vectors to compare.
 
     Args:
         rows: B's activations of the emotion's prompts and of neutral ones.
-        positive: Which of them are the emotion's.
+        positive: Whether each prompt is of the emotion.
         mapped: A's vector in B.
         own: B's own vector.
         random: Random vectors of A in B.
@@ -107,7 +107,7 @@ def measure_transfer(
         rng: Source of randomness.
 
     Returns:
-        AUROCs; signs count, so that a vector pointing the wrong way scores below 0.5.
+        AUROCs with sign: a vector that points the wrong way scores below 0.5.
     """
     reading = measure_reading(
         rows, positive, mapped=mapped, own=own, shuffled=shuffled, n_bootstrap=n_bootstrap, rng=rng
