@@ -1,4 +1,4 @@
-"""Which heads do what: scores that need no generation, and how well they foretell ablation."""
+"""Scores of heads that need no generation, and how well they predict effects of ablation."""
 
 from emotion_circuits.circuits.agreement import Agreement, rank_agreement
 from emotion_circuits.circuits.attention_mass import CueAttention, cue_attention

@@ -1,4 +1,4 @@
-"""How well one score of heads foretells another."""
+"""How well one score of heads predicts another."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Agreement(NamedTuple):
     """How well predicted scores order heads.
 
     Attributes:
-        spearman: Rank correlation; NaN where a score is the same for every head.
-        recall: Share of the top heads that are among as many heads predicted to be top.
-        chance: What recall is on average for heads in random order.
-        n_top: How many heads are called top.
+        spearman: Rank correlation; NaN if a score is equal for all heads.
+        recall: Share of the ``n_top`` top heads that are among the ``n_top`` predicted ones.
+        chance: Mean recall for heads in random order.
+        n_top: Number of heads that count as top.
     """
 
     spearman: float
@@ -34,13 +34,12 @@ def rank_agreement(
     """Compare two scores of the same heads.
 
     Args:
-        predicted: Larger means more important.
-        measured: Likewise.
-        share: Which share of heads are top, rounded, but at least one.
+        predicted: Predicted score of each head; larger means more important.
+        measured: Measured score of each head; larger means more important.
+        share: Share of heads that count as top; their number is rounded, and at least one.
 
     Returns:
-        Rank correlation and recall. Of heads with equal scores the ones that come first are
-        taken, so heads that are all alike show what chance does.
+        Rank correlation and recall. Ties go to the heads that come first.
     """
     n_top = max(1, round(share * len(measured)))
     top = set(np.argsort(-measured, kind="stable")[:n_top])

@@ -1,4 +1,4 @@
-"""How much of its attention a head gives to the words that settle an emotion."""
+"""Attention of heads to the cue, the words from which the emotion follows."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ class CueAttention(NamedTuple):
     """Attention to the cue's tokens, for each head.
 
     Attributes:
-        from_last: From the prompt's last position, where the next token is settled.
-        from_after: Mean over the positions after the cue's last token, the last one among them;
-            NaN where the cue ends the prompt. Positions before the cue cannot see it.
-        uniform: What a head that attends to all positions alike gives from the last one.
+        from_last: Attention from the prompt's last position, where the next token is predicted.
+        from_after: Mean attention from all positions after the cue's last token; NaN if the cue
+            ends the prompt. Positions before the cue cannot attend to it.
+        uniform: Attention from the last position under uniform attention to all positions.
     """
 
-    from_last: Float[Tensor, "row layer head"]
-    from_after: Float[Tensor, "row layer head"]
-    uniform: Float[Tensor, " row"]
+    from_last: Float[Tensor, "prompt layer head"]
+    from_after: Float[Tensor, "prompt layer head"]
+    uniform: Float[Tensor, " prompt"]
 
 
 def cue_attention(
-    pattern: Float[Tensor, "row layer head query key"], cue: Bool[Tensor, "row key"]
+    pattern: Float[Tensor, "prompt layer head query key"], cue: Bool[Tensor, "prompt key"]
 ) -> CueAttention:
     """Sum attention over the cue's tokens.
 
     Args:
-        pattern: Attention weights of prompts of one length, which need no padding.
-        cue: The cue's tokens; a row without any gives NaN.
+        pattern: Attention weights on prompts of equal length, without padding.
+        cue: Whether each token belongs to the cue; a prompt without a cue yields NaN.
     """
     n_positions = pattern.shape[-1]
     mass = torch.einsum("rlhqk,rk->rlhq", pattern, cue.to(pattern.dtype))
-    place = torch.arange(n_positions)
-    last_cue = torch.where(cue, place, -1).amax(1)
-    after = (place[None] > last_cue[:, None]).to(pattern.dtype)
+    position = torch.arange(n_positions)
+    last_cue = torch.where(cue, position, -1).amax(1)
+    after = (position[None] > last_cue[:, None]).to(pattern.dtype)
     from_after = torch.einsum("rlhq,rq->rlh", mass, after) / after.sum(1)[:, None, None]
     without = torch.where(cue.any(1), 0.0, float("nan"))
     return CueAttention(

@@ -1,4 +1,4 @@
-"""Attribution patching: effects of ablating each head, estimated from gradients in one pass."""
+"""Attribution patching: effects of ablating heads, estimated from gradients in one pass."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 from emotion_circuits.interventions import Recording, Site, on_cpu, record, stack_layers
 from emotion_circuits.language_models import LanguageModel
 
-Stream = Float[Tensor, "row d_model"]
-Logits = Float[Tensor, "row vocab"]
-Target = Callable[[Stream, Logits], Float[Tensor, " row"]]
+Stream = Float[Tensor, "prompt d_model"]
+Logits = Float[Tensor, "prompt vocab"]
+Target = Callable[[Stream, Logits], Float[Tensor, " prompt"]]
 
 
 class HeadGradients(NamedTuple):
@@ -24,17 +24,17 @@ class HeadGradients(NamedTuple):
     Attributes:
         z: Heads' outputs, on the CPU in float32.
         gradients: Gradient of each target, by the target's name.
-        values: Value of each target, by its name.
+        values: Value of each target, by the target's name.
     """
 
-    z: Float[Tensor, "row layer pos head d_head"]
-    gradients: dict[str, Float[Tensor, "row layer pos head d_head"]]
-    values: dict[str, Float[Tensor, " row"]]
+    z: Float[Tensor, "prompt layer pos head d_head"]
+    gradients: dict[str, Float[Tensor, "prompt layer pos head d_head"]]
+    values: dict[str, Float[Tensor, " prompt"]]
 
 
 def head_gradients(
     model: LanguageModel,
-    ids: Int[Tensor, "row pos"],
+    ids: Int[Tensor, "prompt pos"],
     targets: dict[str, Target],
     *,
     layer: int,
@@ -42,15 +42,15 @@ def head_gradients(
     """Differentiate targets with respect to the output of every head at every position.
 
     Args:
-        model: The model; its weights take no gradient.
-        ids: Prompts of one length, on the model's device.
-        targets: Functions of the last position's stream after ``layer`` and of its logits that
-            give one number a row, which depends on no other row.
+        model: The model; its weights get no gradients.
+        ids: Prompts of equal length, on the model's device.
+        targets: By name, functions of the residual stream after ``layer`` and of the logits, both
+            at the last position. Each returns one number per prompt, independent of other prompts.
         layer: Layer after which the stream is read. A target that does not read logits has zero
-            gradient at heads above it.
+            gradient at heads of later layers.
 
     Returns:
-        Heads' outputs, and the targets' gradients and values.
+        Heads' outputs, and the gradients and values of the targets.
 
     Source: attribution patching, Nanda 2023; Syed et al. 2023, arXiv:2310.10348.
     """
@@ -69,31 +69,31 @@ def head_gradients(
     )
 
 
-def _at_last(target: Target, stream: Site, recorded: Recording) -> Float[Tensor, " row"]:
-    """Apply a target to the last position."""
+def _at_last(target: Target, stream: Site, recorded: Recording) -> Float[Tensor, " prompt"]:
     return target(recorded.activations[stream][:, -1].float(), recorded.logits.float())
 
 
 def ablation_estimates(
-    z: Float[Tensor, "row layer pos head d_head"],
-    gradients: Float[Tensor, "row layer pos head d_head"],
+    z: Float[Tensor, "prompt layer pos head d_head"],
+    gradients: Float[Tensor, "prompt layer pos head d_head"],
     values: Float[Tensor, "layer head d_head"],
-) -> Float[Tensor, "row layer head"]:
+) -> Float[Tensor, "prompt layer head"]:
     """Estimate to first order how ablating each head at every position changes the target.
 
-    (v − z)·∂T/∂z, summed over positions: exact where the target is linear in the head's output.
+    The estimate is (v − z)·∂T/∂z summed over positions. It is exact if the target T is linear in
+    the head's output.
 
     Args:
         z: Heads' outputs.
-        gradients: Gradients of the target with respect to them.
-        values: The values that ablation puts in their place: zeros or means.
+        gradients: Gradients of the target with respect to the outputs.
+        values: Replacements v of the ablation: zeros or means.
     """
     estimates: Tensor = torch.einsum("rlphk,rlphk->rlh", values[None, :, None] - z, gradients)
     return estimates
 
 
-def projection_target(directions: Float[Tensor, "row d_model"]) -> Target:
-    """Give the component of the last position's stream along each row's direction."""
+def projection_target(directions: Float[Tensor, "prompt d_model"]) -> Target:
+    """Make a target: the stream's component along a direction for each prompt."""
     units = directions / directions.norm(dim=-1, keepdim=True)
 
     def project(stream: Tensor, logits: Tensor) -> Tensor:
@@ -105,20 +105,20 @@ def projection_target(directions: Float[Tensor, "row d_model"]) -> Target:
 
 
 def log_odds(
-    logits: Float[Tensor, "row vocab"], tokens: Int[Tensor, " token"]
-) -> Float[Tensor, " row"]:
-    """Give the log odds that the next token is one of some tokens, in nats."""
+    logits: Float[Tensor, "prompt vocab"], tokens: Int[Tensor, " token"]
+) -> Float[Tensor, " prompt"]:
+    """Return the log odds that the next token is in a set of tokens, in nats."""
     chosen = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
     chosen[tokens] = True
     return logits[:, chosen].logsumexp(-1) - logits[:, ~chosen].logsumexp(-1)
 
 
 def log_odds_target(token_sets: Sequence[Tensor]) -> Target:
-    """Give the log odds of each row's own set of tokens."""
+    """Make a target: the log odds of a set of tokens for each prompt."""
 
     def contrast(stream: Tensor, logits: Tensor) -> Tensor:
         del stream
         pairs = zip(logits, token_sets, strict=True)
-        return torch.cat([log_odds(row[None], tokens) for row, tokens in pairs])
+        return torch.cat([log_odds(each[None], tokens) for each, tokens in pairs])
 
     return contrast

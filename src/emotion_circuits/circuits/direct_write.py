@@ -1,4 +1,4 @@
-"""Direct writes: what each head adds to the residual stream that the final norm reads."""
+"""Direct writes: each head's contribution to the residual stream before the final norm."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from emotion_circuits.language_models import LanguageModel
 
 
 def output_weights(model: LanguageModel, layer: int) -> Float[Tensor, "head d_head d_model"]:
-    """Give W_O of each head of a layer."""
+    """Return W_O of each head of a layer."""
     module = output_projection(model, layer)
     weight = module.get_parameter("weight").detach()
-    # GPT-2's Conv1D stores [in, out], Linear [out, in].
+    # Conv1D of GPT-2 stores [in, out], Linear [out, in].
     matrix = weight.T if isinstance(module, nn.Linear) else weight
     heads: Tensor = matrix.unflatten(0, (model.n_heads, -1))
     return heads
@@ -26,19 +26,19 @@ def output_weights(model: LanguageModel, layer: int) -> Float[Tensor, "head d_he
 def head_writes(
     model: LanguageModel, prompts: Sequence[Sequence[int]], *, batch_size: int = 32
 ) -> Float[Tensor, "prompt layer head d_model"]:
-    """Give what each head adds to the residual stream at the last position of prompts.
+    """Return each head's contribution to the residual stream at the last position of prompts.
 
-    A head's write is its z through W_O; the projection's bias is left out, as it belongs to no
-    head. Where a norm follows the projection, as in Gemma 3, it is applied with the scale that it
-    has on this prompt, so that the heads' writes add up to what attention adds.
+    A head's write is z W_O, without the projection's bias. If a norm follows the projection, as in
+    Gemma 3, the write is scaled with the norm's scale on this prompt, so that the writes of all
+    heads sum to the output of attention.
 
     Args:
         model: The model.
         prompts: Token ids, BOS included.
-        batch_size: Prompts of one length per forward pass.
+        batch_size: Prompts of equal length per forward pass.
 
     Returns:
-        Writes in the model's own units, on the CPU in float32.
+        Writes in the model's units, on the CPU in float32.
     """
     layers = range(model.n_layers)
     norms = [_following_norm(model, layer) for layer in layers]
@@ -61,7 +61,7 @@ def head_writes(
 def final_scales(
     model: LanguageModel, prompts: Sequence[Sequence[int]], *, batch_size: int = 32
 ) -> tuple[Float[Tensor, " prompt"], bool]:
-    """Give what the final norm divides the stream by at the last position of prompts.
+    """Return the final norm's divisor at the last position of prompts.
 
     Returns:
         Standard deviation (LayerNorm) or root mean square (RMSNorm) of the stream, and whether
@@ -76,7 +76,7 @@ def final_scales(
     return scales, isinstance(norm, nn.LayerNorm)
 
 
-def _last_position(activation: Float[Tensor, "row pos ..."]) -> Float[Tensor, "row ..."]:
+def _last_position(activation: Float[Tensor, "prompt pos ..."]) -> Float[Tensor, "prompt ..."]:
     last: Tensor = activation[:, -1].clone()  # a view would keep all positions in memory
     return last
 
@@ -88,12 +88,12 @@ def direct_write(
     *,
     centered: bool,
 ) -> Float[Tensor, "prompt layer head"]:
-    """Project heads' writes onto a direction, divided by what the final norm divides by.
+    """Project heads' writes onto a direction, in units of the final norm's output.
 
     Args:
-        writes: Heads' writes, as ``head_writes`` gives them.
-        scales: Divisors of the final norm, as ``final_scales`` gives them.
-        direction: Direction in the stream; only its line and sense matter.
+        writes: Heads' writes from ``head_writes``.
+        scales: Divisors of the final norm from ``final_scales``.
+        direction: Direction in the stream; its length does not matter.
         centered: Whether the final norm subtracts the mean over entries.
 
     Returns:
@@ -101,25 +101,25 @@ def direct_write(
     """
     unit = direction / direction.norm()
     if centered:
-        unit = unit - unit.mean()  # the same as to subtract the mean from each write
+        unit = unit - unit.mean()  # equivalent to subtracting the mean from each write
     written: Tensor = (writes @ unit) / scales[:, None, None]
     return written
 
 
 def final_norm(model: LanguageModel) -> nn.Module:
-    """Find the norm between the last layer and the logits."""
+    """Return the norm between the last layer and the logits."""
     name = model.bridge.adapter.component_mapping["ln_final"].name
     norm: nn.Module = model.plain_model.get_submodule(name)
     return norm
 
 
 def _following_norm(model: LanguageModel, layer: int) -> nn.Module | None:
-    """Find the norm that attention's output goes through before it is added, or ``None``."""
+    """Return the norm of attention's output before it is added to the stream, or ``None``."""
     component = model.bridge.adapter.component_mapping["blocks"].submodules.get("ln1_post")
     return None if component is None else model.plain_blocks[layer].get_submodule(component.name)
 
 
-def _divisor(norm: nn.Module, stream: Float[Tensor, "row d_model"]) -> Float[Tensor, " row"]:
+def _divisor(norm: nn.Module, stream: Float[Tensor, "prompt d_model"]) -> Float[Tensor, " prompt"]:
     wide = stream.float()
     centered = isinstance(norm, nn.LayerNorm)
     mean_square = wide.var(-1, correction=0) if centered else wide.square().mean(-1)
@@ -128,9 +128,9 @@ def _divisor(norm: nn.Module, stream: Float[Tensor, "row d_model"]) -> Float[Ten
 
 
 def _frozen_scale(
-    norm: nn.Module, stream: Float[Tensor, "row d_model"]
-) -> Float[Tensor, "row d_model"]:
-    """Give the factor of each entry in an RMS norm at the scale of these rows."""
+    norm: nn.Module, stream: Float[Tensor, "prompt d_model"]
+) -> Float[Tensor, "prompt d_model"]:
+    """Return an RMS norm's factor for each entry of the stream, at the scale of each prompt."""
     ones = torch.ones_like(stream[:1])
     weight = norm(ones) * _divisor(norm, ones)[:, None]
     scale: Tensor = weight / _divisor(norm, stream)[:, None]
