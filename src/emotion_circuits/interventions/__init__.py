@@ -1,7 +1,7 @@
-"""Reading and changing what a model computes; only this package adds hooks.
+"""Reading and changing a model's activations; only this package adds hooks.
 
-Values say what is changed: sites, operators, positions, strengths and conditions. The engine runs
-tables of prompts and conditions, and recording reads activations and gradients.
+Sites, operators, positions, strengths and conditions describe a change. The engine runs tables of
+prompts and conditions, and recording reads activations and gradients.
 """
 
 from emotion_circuits.interventions.conditions import BASELINE, Condition, Intervention, steer

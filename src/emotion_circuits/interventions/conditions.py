@@ -1,4 +1,4 @@
-"""Interventions and conditions: what is changed where, at which positions and how strongly."""
+"""Interventions and conditions: operators at sites, with positions and strengths."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Intervention:
     """One change at one site.
 
     Attributes:
-        site: Where the model is changed.
-        operator: What is done to the activations there.
-        positions: The positions to change; by default the prompt's last one and all later ones.
-        strength: The strength at each step. A position that stays patched takes the α of the step
+        site: The site that is changed.
+        operator: The change of the activations at the site.
+        positions: The positions to change; by default the prompt's last and all later positions.
+        strength: The strength α at each step. A position that stays patched has the α of the step
             that reads it first; the prompt's positions are read at step 0.
     """
 
@@ -60,11 +60,12 @@ class Intervention:
 
 @dataclass(frozen=True)
 class Condition:
-    """The interventions that one row of a sweep is generated under.
+    """The interventions under which a row is generated.
 
     Attributes:
-        name: Distinct within a sweep.
-        interventions: Applied in this order where several are at one site; the baseline has none.
+        name: Name, distinct within a sweep.
+        interventions: The interventions, applied in this order at each site; none for the
+            baseline.
     """
 
     name: str
@@ -75,13 +76,13 @@ class Condition:
 
     @property
     def windows(self) -> frozenset[Window]:
-        """The position rules that release positions again."""
+        """The position rules with moving windows."""
         rules = (intervention.positions for intervention in self.interventions)
         return frozenset(rule for rule in rules if isinstance(rule, Window))
 
     @property
     def reads_attention(self) -> bool:
-        """Whether an operator needs attention patterns or values, which only the bridge shows."""
+        """Whether an operator needs attention patterns or values, which only the bridge has."""
         return any(item.operator.needs & READ_IN_ATTENTION for item in self.interventions)
 
 
@@ -104,9 +105,9 @@ def steer(
         operator: For example ``Add(vector)``.
         layer: Counted from 0.
         alpha: Strength at every step.
-        window: How many of the last positions are patched; ``None`` patches each position when it
-            is first read, and it stays patched.
-        new_tokens_only: Whether to leave the prompt alone, except for its last position at step 0.
+        window: Number of last positions to patch; ``None`` patches the prompt's last and all later
+            positions, which stay patched.
+        new_tokens_only: Whether a window leaves out the prompt, except its last position at step 0.
     """
     positions = positions_for_window(window, new_tokens_only=new_tokens_only)
     return Condition(

@@ -1,9 +1,8 @@
-"""Functions that are called with a model's activations while it runs.
+"""Functions that are called with a model's activations during a forward pass.
 
-Only this module registers hooks. A function receives the activation at its site and returns
-``None``, which leaves the activation as it is, or the tensor that takes its place. Hooks exist
-only within a context manager; the model has the same hooks before and after it, also where an
-exception ends it.
+Only this module registers hooks. A function receives the activation at its site, and returns a
+tensor that replaces it, or ``None`` for no change. Hooks exist only within a context manager, and
+are removed even if an exception ends it.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ def at_sites(model: LanguageModel, functions: Mapping[Site, SiteFunction]) -> It
     """Call functions at sites of the plain model.
 
     Args:
-        model: Its ``plain_model`` is to be called within the context.
-        functions: By site. At ``z`` the activation is ``[row, pos, head, d_head]``.
+        model: The model whose ``plain_model`` is called within the context.
+        functions: Functions by site. At ``z`` the activation is ``[row, pos, head, d_head]``.
     """
     with ExitStack() as hooks:
         for site, function in functions.items():
@@ -77,13 +76,13 @@ def _at_output(
 
 @contextmanager
 def at_bridge_sites(model: LanguageModel, functions: Mapping[Site, SiteFunction]) -> Iterator[None]:
-    """Call functions at sites of the bridge, which also shows attention patterns and values.
+    """Call functions at sites of the bridge, which include attention patterns and values.
 
     A function at ``pattern`` may be called twice in a pass, with the same weights.
 
     Args:
-        model: Its ``hf_model`` is to be called within the context.
-        functions: By site. Activations have the shapes that TransformerLens gives them.
+        model: The model whose ``hf_model`` is called within the context.
+        functions: Functions by site. Activations have the shapes of TransformerLens.
     """
     hooks = [(site.hook_name, partial(_at_hook_point, item)) for site, item in functions.items()]
     with ExitStack() as early, model.bridge.hooks(fwd_hooks=hooks):
@@ -99,10 +98,10 @@ def _at_hook_point(function: SiteFunction, value: Tensor, hook: Any) -> Tensor |
 
 
 def _pattern_dropouts(model: LanguageModel, layer: int) -> list[nn.Module]:
-    """Find the dropout modules, idle in evaluation, that attention weights go through.
+    """Return the dropout modules that attention weights pass, which do nothing in evaluation.
 
-    GPT-Neo computes attention in its own code, and TransformerLens shows its pattern only after
-    the output projection. An operator that changes ``z`` needs the pattern earlier.
+    For GPT-Neo, TransformerLens shows the pattern only after the output projection. An operator
+    that changes ``z`` needs it earlier.
     """
     block = model.hf_model.get_submodule(model.bridge.adapter.component_mapping["blocks"].name)
     modules = block[layer].named_modules()

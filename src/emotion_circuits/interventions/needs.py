@@ -1,4 +1,4 @@
-"""What an operator may need of a forward pass beside the values that it changes."""
+"""Tensors of a forward pass that an operator may need in addition to the values it changes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from torch import Tensor
 
 
 class Need(Enum):
-    """What an operator needs of a forward pass beside the values that it changes.
+    """Something that an operator needs of a forward pass in addition to the values it changes.
 
-    An operator with any need acts at positions of the prompt only: tokens that are generated are
-    read one at a time, by the plain model.
+    An operator with needs acts on positions of the prompt only, since generated tokens are read
+    one at a time by the plain model.
     """
 
     PATTERN = "pattern"
     """Attention weights of each entry's head, ``[entry, query, key]``; at point ``z`` only."""
 
     V = "v"
-    """Values that each entry's head reads at the positions of the pass, ``[entry, key, d_head]``;
-    at point ``z`` only."""
+    """Values that each entry's head reads, ``[entry, key, d_head]``; at point ``z`` only."""
 
     WHOLE_PROMPT = "whole prompt"
-    """All positions of the prompt in one pass, none of them taken from a cache."""
+    """All positions of the prompt in one pass, without a cache."""
 
 
 READ_IN_ATTENTION: Final = frozenset({Need.PATTERN, Need.V})
@@ -32,11 +31,11 @@ NOTHING: Final[frozenset[Need]] = frozenset()
 
 
 class Pass(NamedTuple):
-    """What an operator is shown of a forward pass.
+    """The forward pass as an operator sees it.
 
     Attributes:
         first: The position of the first value.
-        shown: Tensors that the operator needs.
+        shown: The tensors that the operator needs.
     """
 
     first: int

@@ -1,8 +1,8 @@
-"""What is done to activations at a site: frozen values, applied to many rows at once.
+"""Operators: changes of the activations at a site, applied to many rows at once.
 
-Each operator lists its tensors in ``parameters`` and states in ``apply`` what it does with them.
-In ``apply`` every tensor has a leading axis over entries; an entry is one intervention in one row
-of a batch. Strength 0 leaves a value exactly as it was, strength 1 applies the operator in full.
+An operator is a frozen value with tensors (``parameters``) and a function of them (``apply``). In
+``apply`` every tensor has a leading axis over entries; an entry is one intervention in one row of
+a batch. Strength 0 does not change a value at all, strength 1 applies the operator fully.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Operator(Protocol):
 
     @property
     def measured_at(self) -> Site | None:
-        """The site that the direction was measured at; ``None`` where that does not matter."""
+        """The site at which the direction was measured; ``None`` if it may be used at any site."""
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What ``apply`` is to be shown; the same for all operators of one type."""
+        """The needs of ``apply``; the same for all operators of one type."""
 
     def parameters(self) -> Tensors:
-        """Give the operator's tensors; those of one operator type are stacked over entries.
+        """Return the operator's tensors.
 
-        Shorter first axes are padded with zeros.
+        Tensors of one operator type are stacked over entries, with first axes padded by zeros.
         """
 
     @staticmethod
@@ -47,9 +47,9 @@ class Operator(Protocol):
 
         Args:
             values: Activations of each entry at the positions of the pass.
-            strength: How strongly to act on each position.
+            strength: The strength at each position.
             parameters: The operators' ``parameters``, stacked over entries.
-            seen: The first position, and what the operator needs.
+            seen: The first position, and the tensors that the operator needs.
         """
 
 
@@ -79,11 +79,11 @@ def _source_positions(value: Any) -> Float[Tensor, "pos width"]:
 
 
 def _orthonormal(value: Any, what: str) -> Float[Tensor, "k width"]:
-    """Give an orthonormal basis of the span of one direction or of the rows of a matrix."""
-    rows = torch.atleast_2d(torch.as_tensor(value, dtype=torch.float32).detach())
-    if rows.dim() != 2 or not bool(torch.isfinite(rows).all()):
+    """Return an orthonormal basis of the span of one direction or of several."""
+    vectors = torch.atleast_2d(torch.as_tensor(value, dtype=torch.float32).detach())
+    if vectors.dim() != 2 or not bool(torch.isfinite(vectors).all()):
         raise InputError(f"{what} must be finite, one vector or a matrix of vectors")
-    _, values, components = torch.linalg.svd(rows.cpu().double(), full_matrices=False)
+    _, values, components = torch.linalg.svd(vectors.cpu().double(), full_matrices=False)
     rank = int((values > values.max() * 1e-6).sum())
     if rank == 0:
         raise InputError(f"{what} is zero; it spans nothing")
@@ -98,7 +98,7 @@ class Add:
     Source: activation addition, Turner et al. 2023, arXiv:2308.10248.
 
     Attributes:
-        direction: ``[width]``, in the activations' own units.
+        direction: ``[width]``, in the units of the activations.
     """
 
     direction: Any
@@ -121,7 +121,7 @@ class Add:
 
 @dataclass(frozen=True, eq=False)
 class AddInSubspace:
-    """Add the part of a direction that lies in a subspace, times the strength.
+    """Add the projection of a direction onto a subspace, times the strength.
 
     Attributes:
         direction: ``[width]``.
@@ -140,7 +140,7 @@ class AddInSubspace:
         object.__setattr__(self, "subspace", basis)
 
     def parameters(self) -> Tensors:
-        """The part of the direction in the subspace."""
+        """The projection of the direction onto the subspace."""
         return ((self.direction @ self.subspace.T) @ self.subspace,)
 
     apply = staticmethod(Add.apply)
@@ -164,7 +164,7 @@ class ProjectOut:
         object.__setattr__(self, "subspace", _orthonormal(self.subspace, "subspace"))
 
     def parameters(self) -> Tensors:
-        """An orthonormal basis ``[k, width]``; rows of zeros in a stack change nothing."""
+        """An orthonormal basis ``[k, width]``; vectors of zeros in a stack change nothing."""
         return (self.subspace,)
 
     @staticmethod
@@ -177,11 +177,11 @@ class ProjectOut:
 
 @dataclass(frozen=True, eq=False)
 class SetComponent:
-    """Set the coordinate along a direction to a value.
+    """Set the component along a direction to a value.
 
     Attributes:
-        direction: ``[width]``; only its line and sense matter.
-        value: The coordinate along the unit vector, in the activations' own units.
+        direction: ``[width]``; its length does not matter.
+        value: The component along the unit vector, in the units of the activations.
     """
 
     direction: Any
@@ -210,7 +210,7 @@ class Ablate:
     """Replace activations at every position by one value: zero, or a mean over prompts.
 
     Attributes:
-        value: ``[width]``. ``ablate_zero`` and ``ablate_mean`` make the usual ones.
+        value: ``[width]``. ``ablate_zero`` and ``ablate_mean`` make the usual operators.
     """
 
     value: Any
@@ -249,14 +249,14 @@ def ablate_mean(mean: Any, measured_at: Site | None = None) -> Ablate:
 class Replace:
     """Replace activations by those of another run, position by position.
 
-    At point ``z`` this is activation patching of a head's output: its pattern and its values are
-    the other run's. With a run of an unrelated prompt it is resample ablation.
+    At point ``z`` this is activation patching of a head's output, with the pattern and values of
+    the other run. With a run of an unrelated prompt it is resample ablation.
 
     Source: activation patching, Vig et al. 2020, arXiv:2004.12265; resampling, Chan et al. 2022.
 
     Attributes:
-        source: ``[pos, width]``: new activations for each position of the row's prompt. Those at
-            positions that the intervention does not cover are not used.
+        source: ``[pos, width]``: new activations for each position of the row's prompt; only those
+            at covered positions are used.
     """
 
     source: Any
@@ -275,7 +275,7 @@ class Replace:
         """(1 − s)x + s·v at each position."""
         (source,) = parameters
         source = source[:, seen.first : seen.first + values.shape[1]]
-        known = source.shape[1]  # later positions are generated ones, which are not covered
+        known = source.shape[1]  # later positions are generated and not covered
         head, tail = values[:, :known], values[:, known:]
         weight = strength[:, :known, None].expand_as(head)
         return torch.cat([torch.lerp(head, source, weight), tail], dim=1)
@@ -285,9 +285,9 @@ class Replace:
 class ReplaceV(Replace):
     """Replace one query head's values by those of another run, and keep its attention pattern.
 
-    The head's output becomes A v′: A is the pattern that the running model computes, and v′ has
-    the other run's values at the covered positions. The key/value head itself stays as it is, so
-    the other query heads of its group do not change.
+    The head's output becomes A v′: A is the pattern of the patched run, and v′ has the other run's
+    values at the covered positions. The key/value head does not change, nor do the other query
+    heads of its group.
 
     Attributes:
         source: ``[pos, d_head]``: new values for each position of the row's prompt.

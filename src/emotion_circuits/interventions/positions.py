@@ -1,4 +1,4 @@
-"""Position rules: which positions an intervention covers at each step of generation."""
+"""Position rules: the positions that an intervention covers at each step of generation."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from emotion_circuits.errors import InputError
 class Positions(Protocol):
     """The positions that an intervention covers.
 
-    A moving rule covers other positions at each step; a position that it no longer covers is
-    computed anew without the intervention. Under any other rule a position is patched when it is
+    A moving rule covers different positions at each step; a position that it no longer covers is
+    recomputed without the intervention. Under all other rules a position is patched when it is
     first read, and stays patched.
     """
 
     @property
     def moving(self) -> bool:
-        """Whether the rule covers other positions at each step."""
+        """Whether the rule covers different positions at each step."""
 
     def first(self, n_prompt: int, step: int) -> int:
-        """Give the first position covered at a step.
+        """Return the first position covered at a step.
 
         Args:
-            n_prompt: Tokens of the prompt, BOS included.
+            n_prompt: Number of tokens of the prompt, BOS included.
             step: Counted from 0.
         """
 
     def covered(self, n_prompt: int, n_total: int) -> Int[np.ndarray, " position"]:
-        """Give the positions below ``n_total`` that stay patched; a moving rule has none."""
+        """Return the positions below ``n_total`` that stay patched; a moving rule has none."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """The last ``size`` positions that the model reads, which move on with each step.
+    """The last ``size`` positions that the model reads, moving on with each step.
 
-    At step t the model reads positions 0 … P + t − 1. Covered are max(0, P + t − size) …
-    P + t − 1, with the α of step t.
+    At step t after a prompt of P tokens, the model reads positions 0 … P + t − 1. The window covers
+    positions max(0, P + t − size) … P + t − 1, with the α of step t.
 
     Attributes:
         size: Number of positions, at least 1.
-        new_tokens_only: Whether to leave out positions of the prompt. Where no position is left,
-            at step 0, the last position of the prompt is covered.
+        new_tokens_only: Whether to leave out the prompt. At step 0, which has no new token, the
+            last position of the prompt is covered.
     """
 
     size: int
@@ -58,31 +58,31 @@ class Window:
             raise InputError(f"window is {self.size}; allowed are whole numbers from 1, or null")
 
     def first(self, n_prompt: int, step: int) -> int:
-        """Give the first position covered at a step."""
+        """Return the first position covered at a step."""
         start = max(0, n_prompt + step - self.size)
         if self.new_tokens_only:
             return n_prompt - 1 if step == 0 else max(start, n_prompt)
         return start
 
     def covered(self, n_prompt: int, n_total: int) -> Int[np.ndarray, " position"]:
-        """Give no position, as none stays patched."""
+        """Return no position, since none stays patched."""
         del n_prompt, n_total
         return np.empty(0, dtype=int)
 
 
 @dataclass(frozen=True)
 class Onward:
-    """The last position of the prompt and all later ones, each when it is first read (steering)."""
+    """The last position of the prompt and all later ones, patched when first read (steering)."""
 
     moving = False
 
     def first(self, n_prompt: int, step: int) -> int:
-        """Give the last position of the prompt."""
+        """Return the last position of the prompt."""
         del step
         return n_prompt - 1
 
     def covered(self, n_prompt: int, n_total: int) -> Int[np.ndarray, " position"]:
-        """Give the prompt's last position and all later ones."""
+        """Return the prompt's last position and all later ones."""
         return np.arange(n_prompt - 1, n_total)
 
 
@@ -93,12 +93,12 @@ class Everywhere:
     moving = False
 
     def first(self, n_prompt: int, step: int) -> int:
-        """Give 0."""
+        """Return 0."""
         del n_prompt, step
         return 0
 
     def covered(self, n_prompt: int, n_total: int) -> Int[np.ndarray, " position"]:
-        """Give all positions."""
+        """Return all positions."""
         del n_prompt
         return np.arange(n_total)
 
@@ -119,23 +119,23 @@ class Prompt:
             raise InputError(f"last is {self.last}; allowed are whole numbers from 1, or None")
 
     def first(self, n_prompt: int, step: int) -> int:
-        """Give the first covered position."""
+        """Return the first covered position."""
         del step
         return 0 if self.last is None else max(0, n_prompt - self.last)
 
     def covered(self, n_prompt: int, n_total: int) -> Int[np.ndarray, " position"]:
-        """Give the covered positions of the prompt."""
+        """Return the covered positions of the prompt."""
         del n_total
         return np.arange(self.first(n_prompt, 0), n_prompt)
 
 
 def positions_for_window(window: int | None, *, new_tokens_only: bool = False) -> Positions:
-    """Give the rule for a patch window.
+    """Return the rule for a patch window.
 
     Args:
-        window: Number of positions; ``None`` is cumulative steering, under which each position is
-            patched when it is first read and stays patched.
-        new_tokens_only: Whether to leave out positions of the prompt. It changes nothing with
-            ``window=None``, as step 0 needs the prompt's last position.
+        window: Number of positions; ``None`` for cumulative steering, which patches each position
+            when it is first read and keeps it patched.
+        new_tokens_only: Whether a window leaves out the prompt. It has no effect with
+            ``window=None``, since step 0 needs the prompt's last position.
     """
     return Onward() if window is None else Window(window, new_tokens_only)

@@ -1,4 +1,4 @@
-"""The points of a model that can be read and changed, and the plain model's modules at them."""
+"""Sites: points of a model that can be read or changed, and the plain model's modules there."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Site:
         point: ``resid_pre`` and ``resid_post`` are the residual stream before and after a layer;
             ``z`` is the heads' output before the output projection; ``attn_out`` and ``mlp_out``
             are the outputs of the layer's attention and MLP, before any norm that follows them.
-            These can be changed. The others can only be recorded: ``v``, the values of each
+            These points can be changed. Others can only be recorded: ``v``, the values of each
             key/value head; ``pattern``, the attention weights of each query head; ``block_out``,
             the block's output as the architecture returns it, which may be a tuple that begins
             with the residual stream.
@@ -80,16 +80,16 @@ def check_site(model: LanguageModel, site: Site) -> None:
 
 
 def output_projection(model: LanguageModel, layer: int) -> nn.Module:
-    """Find the module that projects all heads' outputs; its input is ``z``, heads side by side."""
+    """Return the output projection of attention; its input is ``z`` with concatenated heads."""
     attention = model.bridge.adapter.component_mapping["blocks"].submodules["attn"]
     block = model.plain_blocks[layer]
     return block.get_submodule(attention.name).get_submodule(attention.submodules["o"].name)
 
 
 def module_at(model: LanguageModel, site: Site) -> nn.Module:
-    """Find the plain model's module at a site.
+    """Return the plain model's module at a site.
 
-    The module's input is at ``resid_pre`` and ``z``, its output at all other points.
+    The site is the module's input for ``resid_pre`` and ``z``, and its output for other points.
     """
     if site.point in ("z", "attn_out"):
         return output_projection(model, site.layer)

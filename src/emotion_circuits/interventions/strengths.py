@@ -1,4 +1,4 @@
-"""Strengths: how strongly an intervention acts at each step of generation."""
+"""Strengths of an intervention at each step of generation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Strength(Protocol):
     """A strength α for each step of generation."""
 
     def values(self, n_steps: int) -> Float[np.ndarray, " step"]:
-        """Give α of the steps 0 … ``n_steps`` − 1."""
+        """Return α for the steps 0 … ``n_steps`` − 1."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Constant:
     alpha: float = 1.0
 
     def values(self, n_steps: int) -> Float[np.ndarray, " step"]:
-        """Give ``n_steps`` times α."""
+        """Return ``n_steps`` times α."""
         return np.full(n_steps, float(self.alpha))
 
 
@@ -47,13 +47,13 @@ class Decay:
             raise InputError(f"decay rate is {self.rate}; allowed is above 0 and at most 1")
 
     def values(self, n_steps: int) -> Float[np.ndarray, " step"]:
-        """Give α, αr, αr² and so on."""
+        """Return α, αr, αr² and so on."""
         return float(self.alpha) * float(self.rate) ** np.arange(n_steps, dtype=float)
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A list with α of each step; after its end α is 0."""
+    """A list of α for each step; after its end α is 0."""
 
     alphas: tuple[float, ...]
 
@@ -63,7 +63,7 @@ class Listed:
             raise InputError("the list of strengths is empty; give at least one")
 
     def values(self, n_steps: int) -> Float[np.ndarray, " step"]:
-        """Give the listed values, then zeros."""
+        """Return the listed values, then zeros."""
         alphas = np.zeros(n_steps)
         listed = np.asarray(self.alphas[:n_steps], dtype=float)
         alphas[: len(listed)] = listed

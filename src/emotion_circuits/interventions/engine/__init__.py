@@ -1,1 +1,1 @@
-"""The engine: runs any table of prompts and conditions."""
+"""The engine: generation for any table of prompts and conditions."""

@@ -1,4 +1,4 @@
-"""Keys and values of a batch, in memory that is reserved once."""
+"""Cache of keys and values in memory that is reserved once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ReservedLayer(DynamicLayer):
     """One layer's keys and values, written into a buffer that never grows.
 
     The layer of ``transformers`` copies all keys and values for each new token. This layer writes
-    a token into its place; to forget the last tokens it changes ``length``, and reading is a view.
+    new tokens into the buffer, forgets tokens by changing ``length``, and returns views.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -24,7 +24,7 @@ class ReservedLayer(DynamicLayer):
         self.buffers: tuple[Tensor, Tensor] | None = None
 
     def reserve(self, rows: int, like: Float[Tensor, "row head pos d_head"]) -> tuple[Tensor, ...]:
-        """Give the buffers; the first call makes them."""
+        """Return the buffers; the first call allocates them."""
         if self.buffers is None:
             shape = (rows, like.shape[1], self.capacity, like.shape[3])
             self.buffers = (like.new_empty(shape), like.new_empty(shape))
@@ -39,7 +39,7 @@ class ReservedLayer(DynamicLayer):
         *args: Any,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Append the keys and values of new tokens and give those of all tokens."""
+        """Append the keys and values of new tokens, and return those of all tokens."""
         del args, kwargs
         keys, values = self.reserve(key_states.shape[0], key_states)
         end = self.length + key_states.shape[2]
@@ -50,7 +50,7 @@ class ReservedLayer(DynamicLayer):
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        """Give the number of tokens held."""
+        """Return the number of tokens in the cache."""
         return self.length
 
     def keep(self, length: int) -> None:
@@ -76,11 +76,11 @@ class ReservedLayer(DynamicLayer):
 
         Args:
             rows: Rows of this layer to copy to.
-            n_rows: Number of rows of this layer in all.
+            n_rows: Number of all rows of this layer.
             source: The layer to copy from.
-            source_rows: Its rows to copy; ``None`` for all, in order.
+            source_rows: Rows of the source to copy; ``None`` for all, in order.
         """
-        if source.buffers is None:  # a layer that shares the keys of another
+        if source.buffers is None:  # the layer shares the keys of another layer
             return
         for old, new in zip(source.buffers, self.reserve(n_rows, source.buffers[0]), strict=True):
             held = old if source_rows is None else old.index_select(0, source_rows)
@@ -95,8 +95,8 @@ class ReservedLayer(DynamicLayer):
 class ReservedCache(Cache):
     """A cache of reserved layers, for any decoder of ``transformers``.
 
-    Sliding-window layers keep all tokens as well; the model's mask hides those out of reach. So
-    positions that leave a patch window can be forgotten and computed anew.
+    Sliding-window layers keep all tokens too; the model's mask hides those out of reach. Positions
+    that leave a patch window can thus be forgotten and recomputed.
     """
 
     def __init__(self, n_layers: int, capacity: int) -> None:
@@ -113,18 +113,18 @@ class ReservedCache(Cache):
             layer.select(rows)
 
     def spread(self, rows: Int[Tensor, " row"], capacity: int, length: int) -> ReservedCache:
-        """Make a cache in which row r begins with the first tokens of this cache's row ``rows[r]``.
+        """Make a cache whose row r begins with the first tokens of this cache's row ``rows[r]``.
 
         Args:
-            rows: The row of this cache that each new row begins with.
-            capacity: Number of tokens that the new cache has room for.
+            rows: For each new row, the row of this cache to copy from.
+            capacity: Capacity of the new cache in tokens.
             length: Number of tokens to copy.
         """
         copy = ReservedCache(len(self.layers), capacity)
         if length == 0:
             return copy
         for old, new in zip(self.layers, copy.layers, strict=True):
-            if old.buffers is None:  # a layer that shares the keys of another
+            if old.buffers is None:  # the layer shares the keys of another layer
                 continue
             for source, target in zip(
                 old.buffers, new.reserve(len(rows), old.buffers[0]), strict=True
@@ -135,7 +135,7 @@ class ReservedCache(Cache):
 
 
 def reserved_bytes(model_config: Any, capacity: int, dtype: torch.dtype) -> int:
-    """Give the number of bytes that one row of a cache takes."""
+    """Return the size of one row of a cache in bytes."""
     config = model_config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

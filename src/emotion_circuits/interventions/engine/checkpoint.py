@@ -1,4 +1,4 @@
-"""A sweep's private checkpoint: its finished rows, kept until its results are saved."""
+"""Checkpoint of a sweep: a file with its finished rows, kept until the results are saved."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _BITS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Checkpoint:
-    """Finished rows in a file of lines, which a killed run leaves behind and the next one reads.
+    """A file with finished rows, which a killed run leaves and the next run reads.
 
-    The first line names the model by a digest. Each other line holds a row's tokens and its
-    digest, over everything that its text depends on; so rows may come in any order. A row whose
-    line was cut off by a kill is computed again.
+    The first line holds a digest of the model. Each other line holds the tokens of a row and a
+    digest of everything else that its text depends on, so rows may be in any order. A row whose
+    line was cut off is computed again.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every_seconds: float = 20.0) -> None:
-        """Describe a checkpoint without touching the disk.
+        """Create a checkpoint without touching the disk.
 
         Args:
             path: The file.
-            every_seconds: Longest time between two saves; a kill loses at most the work of this
-                time and the batch that it interrupts.
+            every_seconds: Time between two saves. A kill loses at most the work of this time and
+                the current batch.
         """
         self.path = Path(path)
         self.every_seconds = every_seconds
 
     def open(self, model: LanguageModel) -> dict[str, tuple[int, ...]]:
-        """Read the file, or begin it anew if it is of another model.
+        """Read the file, or start a new one if it is of another model.
 
         Returns:
             Tokens by row digest.
@@ -57,7 +57,7 @@ class Checkpoint:
             return {}
         done: dict[str, tuple[int, ...]] = {}
         whole = [manifest]
-        for line in lines[1:-1]:  # a line without its line break was cut off
+        for line in lines[1:-1]:  # the last line is empty or was cut off
             digest, ids = json.loads(line)
             done[digest] = tuple(ids)
             whole.append(line)
@@ -65,7 +65,7 @@ class Checkpoint:
         return done
 
     def add(self, digests: Sequence[str], results: Sequence[Generated]) -> None:
-        """Append finished rows and wait until they are on the disk."""
+        """Append finished rows and wait until they are on disk."""
         with self.path.open("a", encoding="utf-8") as file:
             for digest, result in zip(digests, results, strict=True):
                 file.write(json.dumps([digest, list(result.token_ids)]) + "\n")
@@ -78,9 +78,9 @@ class Checkpoint:
 
 
 def model_digest(model: LanguageModel) -> str:
-    """Give a digest of a model's name, type and weights."""
-    # Sums of the weights' bits are whole numbers, so that neither the device nor the number of
-    # threads changes the digest; both change the order of summation.
+    """Return a digest of a model's name, type and weights."""
+    # Sums of the weights' bits are whole numbers, which do not depend on the order of summation and
+    # thus on the device or the number of threads.
     sums = torch.stack(
         [
             weight.view(_BITS[weight.element_size()]).sum(dtype=torch.int64).cpu()
@@ -94,7 +94,7 @@ def model_digest(model: LanguageModel) -> str:
 
 
 def row_digest(row: Row, max_new_tokens: int, sampling: Sampling | None) -> str:
-    """Give a digest of everything that a row's text depends on, except the model."""
+    """Return a digest of everything that a row's text depends on, except the model."""
     seed = None if sampling is None else row.seed
     digest = hashlib.sha256(repr((row.prompt_ids, max_new_tokens, sampling, seed)).encode())
     for item in row.condition.interventions:

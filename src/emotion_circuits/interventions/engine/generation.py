@@ -1,10 +1,9 @@
-"""Generating a batch of rows, each as if it ran alone.
+"""Generation of a batch of rows, with the same result for each row as if it ran alone.
 
-What a row gives is defined by recomputing its full sequence at each step without a cache, with
-its interventions at the positions they cover. This module computes the same with less work: the
-positions before the first intervention are computed once a prompt and shared, keys and values are
-kept, and with a moving window only the positions in the window, and the one that left it, are
-computed again.
+By definition, a row's full sequence is recomputed at each step without a cache, with interventions
+at the positions they cover. This module computes the same with less work: positions before the
+first intervention are computed once per prompt, keys and values are kept, and with a moving window
+only the positions in the window and the one that left it are recomputed.
 """
 
 from __future__ import annotations
@@ -29,29 +28,29 @@ from emotion_circuits.interventions.engine.sampling import Sampling, choose_toke
 from emotion_circuits.interventions.engine.shared_prefill import SharedPrefill, is_worthwhile
 from emotion_circuits.language_models import LanguageModel
 
-# Finished rows leave a batch once they are this share of it, as the other rows are copied then.
+# Share of finished rows at which they leave a batch; the other rows are then copied.
 _LEAVE: Final = 0.125
 
 
 def end_tokens(model: LanguageModel) -> frozenset[int]:
-    """Token ids after which a text is finished."""
+    """Return the token ids that end a text."""
     generation = getattr(model.plain_model, "generation_config", None)
     named: list[Any] = [
         model.tokenizer.eos_token_id,
         model.plain_model.config.eos_token_id,
         getattr(generation, "eos_token_id", None),
     ]
-    flat = [token for item in named for token in (item if isinstance(item, list) else [item])]
+    flat = [token for ids in named for token in (ids if isinstance(ids, list) else [ids])]
     return frozenset(int(token) for token in flat if token is not None)
 
 
 def prefix_cache(model: LanguageModel, rows: Sequence[Row], capacity: int) -> ReservedCache:
-    """Give a cache in which each row begins with the prefix that no intervention reaches.
+    """Return a cache with each row's prefix before its first intervention.
 
     Args:
         model: The model; it runs each distinct prefix once.
-        rows: Rows of one ``batch_key``.
-        capacity: Number of tokens that the cache has room for.
+        rows: Rows with equal ``batch_key``.
+        capacity: Capacity of the cache in tokens.
     """
     length = rows[0].clean_prefix
     distinct = dict.fromkeys(row.prompt_ids for row in rows)
@@ -65,7 +64,7 @@ def prefix_cache(model: LanguageModel, rows: Sequence[Row], capacity: int) -> Re
 
 
 class Decoder:
-    """A batch of rows at some step: their tokens, their cache, and which rows go on.
+    """The state of a batch: tokens, cache, interventions and unfinished rows.
 
     Attributes:
         alive: Indices of the rows that are still in the batch.
@@ -102,14 +101,14 @@ class Decoder:
             )
 
     def forward(self, step: int) -> Float[Tensor, "row vocab"]:
-        """Give the logits of the last position."""
+        """Return the logits of the last position."""
         end = self.n_prompt + step
         if step == 0 and self._prefill is not None:
             logits, self._cache = self._prefill.run()
             self._known = end
             return logits
         self.patches.at(Span(step, self._known, end))
-        # The cache forgets positions in a window: the next step computes them with another
+        # The cache forgets positions in a window, since the next step computes them with another
         # strength, or without the intervention.
         self._known = min([end, *(rule.first(self.n_prompt, step) for rule in self._windows)])
         if step == 0 and self._reads_attention:
@@ -130,7 +129,7 @@ class Decoder:
         self._ids = torch.cat([self._ids, chosen[:, None]], dim=1)
 
     def keep(self, indices: list[int]) -> None:
-        """Go on with some of the rows only."""
+        """Keep some of the rows in the batch."""
         self.alive = [self.alive[index] for index in indices]
         kept = torch.tensor(indices, device=self._ids.device)
         self._ids = self._ids.index_select(0, kept)
@@ -150,20 +149,20 @@ def generate_batch(
     ledger: list[Applied] | None = None,
     count: Callable[[int], None] = lambda tokens: None,  # noqa: ARG005
 ) -> list[Generated]:
-    """Generate rows of one ``batch_key`` together.
+    """Generate rows with equal ``batch_key`` together.
 
     Args:
         model: The model.
         rows: At least one row; all have the same ``batch_key``.
-        row_ids: The number of each row in the ledger.
-        max_new_tokens: At least 1; a row ends earlier with an end-of-text token.
+        row_ids: Index of each row in the ledger.
+        max_new_tokens: Largest number of new tokens, at least 1; an end-of-text token ends a row.
         sampling: How tokens are drawn; ``None`` for greedy decoding.
         keep_logits: Whether to keep each step's logits.
-        ledger: A list to which a line for each patched position is added.
-        count: A function that is called at each step with the number of new tokens.
+        ledger: List to which a line for each patched position is added.
+        count: Function that is called at each step with the number of new tokens.
 
     Returns:
-        One result a row, in order.
+        One result per row, in order.
     """
     decoder = Decoder(model, rows, row_ids=row_ids, n_steps=max_new_tokens, ledger=ledger)
     draws = None

@@ -1,4 +1,4 @@
-"""Beginning a forward pass at a layer, so that the layers below it run once a prompt."""
+"""Forward passes that begin at a layer, so that the layers below it run once per prompt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emotion_circuits.language_models import LanguageModel
 
 
 def rows_by_layer(model: LanguageModel, conditions: Sequence[Condition]) -> dict[int, list[int]]:
-    """Group the conditions of rows by the first layer they change; the model's depth if none."""
+    """Group rows by the first layer that their condition changes; ``n_layers`` for no change."""
     groups: dict[int, list[int]] = {}
     for row, condition in enumerate(conditions):
         layers = (item.site.layer for item in condition.interventions)
@@ -28,7 +28,7 @@ def rows_by_layer(model: LanguageModel, conditions: Sequence[Condition]) -> dict
 def block_outputs(
     model: LanguageModel, ids: Int[Tensor, "row pos"], layers: Sequence[int], cache: Any = None
 ) -> dict[int, Any]:
-    """Run prompts without any change, fill a cache, and give the outputs of blocks by layer."""
+    """Run unpatched prompts, fill a cache, and return the outputs of blocks by layer."""
     if not layers and cache is None:
         return {}
     sites = [Site("block_out", layer) for layer in layers]
@@ -37,7 +37,7 @@ def block_outputs(
 
 
 def select_rows(output: Any, rows: Int[Tensor, " row"], *, first: int = 0) -> Any:
-    """Take some rows of a block's output, from a position on; a tuple's other parts are dropped."""
+    """Select rows and positions of a block's output; other parts of a tuple become ``None``."""
     if isinstance(output, tuple):
         return (output[0][:, first:].index_select(0, rows), *(None for _ in output[1:]))
     return output[:, first:].index_select(0, rows)
@@ -45,12 +45,12 @@ def select_rows(output: Any, rows: Int[Tensor, " row"], *, first: int = 0) -> An
 
 @contextmanager
 def handed_over(model: LanguageModel, layer: int, below: Any) -> Iterator[None]:
-    """Skip the blocks below a layer; each of them returns the output of the last one.
+    """Let all blocks below a layer return a known output instead of running.
 
     Args:
-        model: Its plain model is to be called within the context.
+        model: The model whose ``plain_model`` is called within the context.
         layer: The first block that runs.
-        below: The output of the block before it: a tensor, or a tuple that begins with one.
+        below: The output of the previous block: a tensor, or a tuple that begins with one.
     """
     blocks = model.plain_blocks[:layer]
     try:
@@ -59,7 +59,7 @@ def handed_over(model: LanguageModel, layer: int, below: Any) -> Iterator[None]:
         yield
     finally:
         for block in blocks:
-            block.__dict__.pop("forward", None)  # the class's own method is left
+            block.__dict__.pop("forward", None)  # restores the class's method
 
 
 def _hand_over(below: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001 - a block's signature

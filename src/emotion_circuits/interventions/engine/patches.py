@@ -1,4 +1,4 @@
-"""The interventions of one batch of rows, compiled so that each site is changed in a few calls."""
+"""The interventions of a batch of rows, compiled into few calls per site."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from emotion_circuits.language_models import LanguageModel
 
 
 class Applied(NamedTuple):
-    """One line of the ledger: what was patched.
+    """One line of the ledger: a patched position.
 
     Attributes:
-        row: Index among the rows that were asked for.
-        intervention: Index within the row's condition.
-        position: In the sequence; BOS, where there is one, is at 0.
+        row: Index of the row among all rows of the call.
+        intervention: Index of the intervention within the row's condition.
+        position: Position in the sequence, including BOS.
         step: Step of generation.
-        alpha: Strength; the ledger leaves out lines of strength 0.
+        alpha: Strength; lines with strength 0 are left out.
     """
 
     row: int
@@ -49,17 +49,18 @@ class Span(NamedTuple):
 
 @dataclass
 class Group:
-    """Interventions of one operator type at one site, at most one a row and head.
+    """Interventions of one operator type at one site, at most one per row and head.
 
     Attributes:
-        operator: The type of all of them.
-        rows: The row of each entry in the batch.
+        operator: The operator type.
+        rows: Index of each entry's row in the batch.
         heads: The head of each entry; ``None`` at points other than ``z``.
         parameters: The operators' tensors, stacked over entries.
-        fixed: α of each position that stays patched once it is.
+        fixed: α of each position that stays patched.
         moving: α of each step, for moving windows.
         starts: The first position of the window at each step.
-        labels: For each entry its row among all rows asked for, and its index in the condition.
+        labels: Index of each entry's row among all rows of the call, and of its intervention in
+            the condition.
     """
 
     operator: Any
@@ -73,11 +74,11 @@ class Group:
 
     @property
     def entries(self) -> tuple[Any, ...]:
-        """An index that takes the entries out of activations ``[row, pos, ...]``."""
+        """Index of the entries in activations ``[row, pos, ...]``."""
         return (self.rows,) if self.heads is None else (self.rows, slice(None), self.heads)
 
     def strength(self, span: Span) -> Float[np.ndarray, "entry pos"]:
-        """Give α of each entry at each position that a pass reads."""
+        """Return α for each entry at each position that a pass reads."""
         positions = np.arange(span.first, span.end)
         inside = positions >= self.starts[:, span.step, None]
         moving = self.moving[:, span.step, None] * inside
@@ -85,7 +86,7 @@ class Group:
         return total
 
     def keep(self, new_row_of: dict[int, int]) -> Group | None:
-        """Drop the entries of rows that left the batch; ``None`` if no entry is left."""
+        """Return the group of the rows left in the batch; ``None`` if it has no entries."""
         old = self.rows.tolist()
         kept = [entry for entry, row in enumerate(old) if row in new_row_of]
         if not kept:
@@ -107,8 +108,8 @@ class Patches:
     """All interventions of a batch.
 
     Attributes:
-        groups: Interventions by site, all heads of a layer together, in the order they are applied.
-        ledger: A list that collects what was applied, or ``None``.
+        groups: Interventions by site, with all heads of a layer together, in order of application.
+        ledger: List that collects the patched positions, or ``None``.
     """
 
     def __init__(
@@ -131,13 +132,13 @@ class Patches:
             self.groups.setdefault(Site(point, layer), []).append(group)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the entries of some rows, which get new numbers in the order given."""
+        """Keep the entries of some rows, and number these rows by their order."""
         new_row_of = {row: new for new, row in enumerate(rows)}
         for site, groups in self.groups.items():
             self.groups[site] = [group for old in groups if (group := old.keep(new_row_of))]
 
     def at(self, span: Span) -> None:
-        """Prepare for a forward pass that reads some positions."""
+        """Prepare a forward pass that reads some positions."""
         self._span = span
         self._strengths = {}
         self._attention = {}
@@ -154,8 +155,8 @@ class Patches:
     def _note(self, group: Group, alphas: Float[np.ndarray, "entry pos"]) -> None:
         if self.ledger is None:
             return
-        # A position that stays patched is noted when it is first read, and not again where a
-        # window makes the engine compute it anew.
+        # A position that stays patched is noted when it is first read, and not again when a window
+        # makes the engine recompute it.
         span = self._span
         first_read = np.arange(span.first, span.end) >= (span.end - 1 if span.step else 0)
         for entry, offset in zip(*np.nonzero(alphas), strict=True):
@@ -166,10 +167,10 @@ class Patches:
             self.ledger.append(Applied(row, intervention, position, span.step, alpha))
 
     def change(self, site: Site, values: Tensor) -> Tensor | None:
-        """Give new activations at a site, or ``None`` where nothing changes.
+        """Return new activations at a site, or ``None`` for no change.
 
         Args:
-            site: Without a head.
+            site: The site, without a head.
             values: ``[row, pos, d_model]``, or ``[row, pos, head, d_head]`` for ``z``.
         """
         changed: Tensor | None = None
@@ -185,11 +186,11 @@ class Patches:
         return changed
 
     def see(self, site: Site, value: Tensor) -> None:
-        """Take the attention pattern or values of this pass, for operators that need them."""
+        """Store the attention pattern or values of this pass for operators that need them."""
         self._attention[site] = value
 
     def _shown(self, site: Site, group: Group, values: Tensor) -> dict[Need, Tensor]:
-        """Give what a group's operator needs, for each entry's head."""
+        """Return the tensors that a group's operator needs, for each entry's head."""
         shown: dict[Need, Tensor] = {}
         if Need.PATTERN in group.operator.needs:
             pattern = self._attention[Site("pattern", site.layer)]
@@ -207,8 +208,8 @@ def patched(model: LanguageModel, patches: Patches) -> Iterator[None]:
     """Apply patches in the plain model's forward passes within the context.
 
     Args:
-        model: Its ``plain_model`` is to be called within the context.
-        patches: ``Patches.at`` says before each pass which positions it reads.
+        model: The model whose ``plain_model`` is called within the context.
+        patches: The patches; ``Patches.at`` must be called before each pass.
     """
     with at_sites(model, {site: partial(patches.change, site) for site in patches.groups}):
         yield
@@ -219,8 +220,8 @@ def patched_bridge(model: LanguageModel, patches: Patches) -> Iterator[None]:
     """Apply patches in the bridge's forward passes, which show attention patterns and values.
 
     Args:
-        model: Its ``hf_model`` is to be called within the context.
-        patches: As for ``patched``.
+        model: The model whose ``hf_model`` is called within the context.
+        patches: The patches; ``Patches.at`` must be called before each pass.
     """
     functions: dict[Site, SiteFunction] = {}
     for site in patches.groups:
@@ -236,17 +237,17 @@ def _select(tensor: Tensor, entries: Int[Tensor, " kept"]) -> Tensor:
     return tensor.index_select(0, entries.to(tensor.device))
 
 
-# The row in the batch, the row among all rows asked for, the index in the condition.
+# Index of the row in the batch, its index in the call, index in the condition, intervention.
 _Entry = tuple[int, int, int, Intervention]
 
 
 def _arrange(
     conditions: Sequence[Condition], row_ids: Sequence[int]
 ) -> dict[tuple[int, str, int, type], list[_Entry]]:
-    """Sort interventions by layer, point, turn and operator type.
+    """Group interventions by layer, point, turn and operator type.
 
-    The turn of an intervention is its rank among those that its condition has at the same site.
-    So no two interventions of a group change the same values, and turns follow in order.
+    The turn of an intervention is its rank among its condition's interventions at the same site.
+    The interventions of a group thus change different values, and turns are applied in order.
     """
     groups: dict[tuple[int, str, int, type], list[_Entry]] = {}
     for row, (condition, row_id) in enumerate(zip(conditions, row_ids, strict=True)):
@@ -281,7 +282,7 @@ def _compile(
 
 
 def _stack(tensors: Sequence[Tensor]) -> Float[Tensor, "entry ..."]:
-    """Stack tensors; shorter first axes are padded with zeros at their end."""
+    """Stack tensors; pad shorter first axes with zeros at their end."""
     if all(tensor.shape == tensors[0].shape for tensor in tensors):
         return torch.stack(list(tensors))
     return torch.nn.utils.rnn.pad_sequence(list(tensors), batch_first=True)

@@ -1,4 +1,4 @@
-"""The positions, steps and strengths of interventions, worked out for a prompt's length."""
+"""The positions, steps and strengths of interventions for a prompt's length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emotion_circuits.interventions.conditions import Condition, Intervention
 def plan(
     intervention: Intervention, n_prompt: int, n_steps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give α by position, α by step and the window's start by step, of one intervention."""
+    """Return an intervention's α by position, α by step and window start by step."""
     alphas = intervention.strength.values(n_steps)
     rule = intervention.positions
     n_total = n_prompt + n_steps
@@ -28,9 +28,9 @@ def plan(
 def planned(
     condition: Condition, *, n_prompt: int, n_steps: int
 ) -> Bool[np.ndarray, "intervention step position"]:
-    """Say which positions a condition patches at each step, which the ledger must show.
+    """Return the positions that a condition patches at each step, as the ledger must show them.
 
-    A position that stays patched is listed once, at the step that reads it first.
+    A position that stays patched is marked once, at the step that reads it first.
     """
     shape = (len(condition.interventions), n_steps, n_prompt + n_steps)
     covered = np.zeros(shape, dtype=bool)

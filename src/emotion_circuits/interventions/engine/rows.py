@@ -1,4 +1,4 @@
-"""Rows: a prompt and the condition it is continued under, and the text that came out."""
+"""Rows: a prompt with the condition under which it is continued, and the generated text."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Row:
 
     Attributes:
         prompt_ids: Tokens of the prompt, BOS included.
-        condition: The interventions that the text is generated under.
-        seed: Settles the row's draws, when sampling.
+        condition: The interventions under which the text is generated.
+        seed: Seed of the row's draws for sampling.
     """
 
     prompt_ids: tuple[int, ...]
@@ -36,11 +36,11 @@ class Row:
 
     @property
     def clean_prefix(self) -> int:
-        """Number of first positions that no intervention reaches; it leaves out the last one."""
-        items = self.condition.interventions
-        if any(Need.WHOLE_PROMPT in item.operator.needs for item in items):
+        """Number of positions before the first intervention, at most ``n_prompt`` − 1."""
+        interventions = self.condition.interventions
+        if any(Need.WHOLE_PROMPT in item.operator.needs for item in interventions):
             return 0
-        starts = [item.positions.first(self.n_prompt, 0) for item in items]
+        starts = [item.positions.first(self.n_prompt, 0) for item in interventions]
         return min([*starts, self.n_prompt - 1])
 
 
@@ -48,8 +48,8 @@ class Generated(NamedTuple):
     """What a model generated for one row.
 
     Attributes:
-        token_ids: New tokens; the last one is the end-of-text token where the text ended.
-        logits: ``[step, vocab]`` in float32 on the CPU, where they were asked for.
+        token_ids: New tokens, including the end-of-text token if the text ended.
+        logits: ``[step, vocab]`` in float32 on the CPU; ``None`` if they were not kept.
     """
 
     token_ids: tuple[int, ...]
@@ -57,7 +57,7 @@ class Generated(NamedTuple):
 
 
 def batch_key(row: Row) -> tuple[Any, ...]:
-    """Give a key; rows of one key read the same positions at each step and can share passes."""
+    """Return a key of rows that read the same positions at each step and can share passes."""
     return (
         row.n_prompt,
         row.clean_prefix,
@@ -70,7 +70,7 @@ def check_row(model: LanguageModel, row: Row, max_new_tokens: int) -> None:
     """Refuse a row that cannot be generated, before anything runs.
 
     Raises:
-        InputError: If a site does not exist, an operator's width is not the site's, or prompt and
+        InputError: If a site does not exist, an operator has another width, or prompt and
             new tokens exceed the context.
     """
     if row.n_prompt == 0:

@@ -1,4 +1,4 @@
-"""Generating any table of rows, in batches that fit into memory, with progress."""
+"""Generation of any table of rows, in batches that fit into memory, with progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emotion_circuits.language_models.residency import give_memory_back
 logger = logging.getLogger(__name__)
 
 Rows = int | Literal["auto"]
-# Larger batches gain no speed, and more work is lost where one must be computed again.
+# Larger batches are not faster, and lose more work if they must be computed again.
 _MOST_ROWS: Final = {"cpu": 128, "cuda": 2048, "mps": 256}
 _MEMORY_SHARE: Final = 0.5
 
@@ -42,26 +42,26 @@ def generate_rows(
     checkpoint: Checkpoint | None = None,
     progress: str | None = None,
 ) -> list[Generated]:
-    """Generate rows of any prompts and conditions, as many at a time as fit.
+    """Generate rows of any prompts and conditions, as many at a time as fit into memory.
 
-    Rows of the same number of tokens share batches, whatever their conditions. In float32 a
-    row's text depends on nothing but the row: not on the batch, its order or its neighbours.
+    Rows with prompts of equal length share batches, also under different conditions. In float32 a
+    row's text does not depend on the other rows of its batch.
 
     Args:
-        model: The model; it has the same hooks afterwards, whatever happens.
+        model: The model; its hooks are the same afterwards, even after an exception.
         rows: Prompts and conditions.
         max_new_tokens: Largest number of new tokens, at least 1.
         batch_rows: Rows per forward pass; ``auto`` takes what fits into half of the free memory.
-            Where memory runs out, batches are halved and finished batches are kept.
+            If memory runs out, batches are halved and finished batches are kept.
         sampling: How tokens are drawn; ``None`` for greedy decoding.
-        keep_logits: Whether to keep each step's logits; they take much memory.
-        ledger: A list to which a line for each patched position is added; ``row`` is the index
+        keep_logits: Whether to keep each step's logits, which take much memory.
+        ledger: List to which a line for each patched position is added; ``row`` is the index
             within ``rows``.
-        checkpoint: Keeps finished rows, and holds those of a run that was killed.
+        checkpoint: File of finished rows, which may hold rows of a killed run.
         progress: Label of a progress bar; ``None`` for no bar.
 
     Returns:
-        One result for each row, in order.
+        One result per row, in order.
 
     Raises:
         InputError: If a site does not exist or a row does not fit into the model's context.
@@ -100,7 +100,7 @@ class _Run:
     def batches(
         self, missing: Sequence[int], batch_rows: Rows
     ) -> Iterator[tuple[list[int], list[Generated]]]:
-        """Generate batch after batch, halving them where memory runs out."""
+        """Generate batch after batch; halve batches if memory runs out."""
         limit = batch_rows
         for indices in grouped(self.rows, missing):
             start = 0
@@ -117,7 +117,7 @@ class _Run:
                     yield chosen, results
                     start += len(chosen)
                     continue
-                # Memory is freed outside of the handler, in which the error still holds tensors.
+                # Memory is freed outside of the handler, since the error there holds tensors.
                 give_memory_back()
                 logger.warning("out of memory with %d rows; on with %d", len(chosen), limit)
 
@@ -144,8 +144,8 @@ class _Run:
         config = self.model.plain_model.config.get_text_config()
         total = row.n_prompt + self.max_new_tokens
         read = row.n_prompt - row.clean_prefix + 1
-        # Activations exist for one layer at a time: some ten vectors a position, the MLP's being
-        # wider, and the attention weights. Logits exist in the model's type and as float32.
+        # Activations exist for one layer at a time: about 16 d_model values per position, including
+        # the wider MLP, and attention weights. Logits exist in the model's dtype and in float32.
         width = 16 * self.model.d_model + self.model.n_heads * total
         activations = (read * width + 3 * config.vocab_size) * 4
         each = 2 * reserved_bytes(config, total, self.model.dtype) + activations
@@ -159,8 +159,8 @@ class _Run:
 def grouped(rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
     """Sort rows into groups that may share batches, the longest first.
 
-    The longest rows need the most memory; if they do not fit, that shows at once. Within a group
-    rows of one prompt stand together, so that the prompt's prefix is computed once.
+    The longest rows need the most memory, so a lack of memory shows at once. Within a group, rows
+    of a prompt are adjacent, so that the prompt's prefix is computed once.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index in indices:
@@ -170,7 +170,7 @@ def grouped(rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error says that memory ran out, on an accelerator or on the CPU."""
+    """Return whether an error means that memory ran out, on an accelerator or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
@@ -191,7 +191,7 @@ class _Meter:
 
 
 class _Store:
-    """The results of rows, those of an earlier run included."""
+    """The results of rows, including those of an earlier run."""
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class _Store:
         self.missing = [index for index in range(len(rows)) if index not in self._results]
 
     def add(self, indices: list[int], results: list[Generated]) -> None:
-        """Add a batch, and save results if the last save is long enough ago."""
+        """Add a batch, and save results after the checkpoint's interval."""
         self._results.update(zip(indices, results, strict=True))
         self._unsaved += indices
         wait = 0.0 if self._checkpoint is None else self._checkpoint.every_seconds
@@ -225,7 +225,7 @@ class _Store:
             self.flush()
 
     def flush(self) -> None:
-        """Save the results that are not saved yet."""
+        """Save results that are not yet saved."""
         if self._checkpoint is not None and self._unsaved:
             digests = [self._digests[index] for index in self._unsaved]
             self._checkpoint.add(digests, [self._results[index] for index in self._unsaved])
@@ -233,5 +233,5 @@ class _Store:
         self._saved_at = monotonic()
 
     def results(self) -> list[Generated]:
-        """Give all results in the order of the rows."""
+        """Return all results in the order of the rows."""
         return [self._results[index] for index in range(len(self._results))]

@@ -1,4 +1,4 @@
-"""Choosing the next token: the most likely one, or one drawn with the row's own numbers."""
+"""Choice of the next token: the most likely one, or one sampled with the row's seed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from emotion_circuits.errors import InputError
 class Sampling:
     """Draw tokens from softmax(logits / temperature).
 
-    The numbers that a row draws with depend on its own seed alone, so that neither batch nor
-    neighbours change a text. Rows of one seed draw with the same numbers under every condition, so
-    a condition that changes nothing gives the baseline's text.
+    A row's random numbers depend only on this seed and the row's seed, and not on the batch. Rows
+    with equal seeds share the numbers under every condition, so that a condition without an
+    effect yields the baseline's text.
 
     Attributes:
-        temperature: Divides the logits; above 0.
-        seed: Settles a row's draws, together with the row's own seed.
+        temperature: Divisor of the logits, above 0.
+        seed: Seed of all draws, combined with each row's seed.
     """
 
     temperature: float = 1.0
@@ -37,7 +37,7 @@ class Sampling:
 def uniform_draws(
     sampling: Sampling, row_seeds: Sequence[int], n_steps: int
 ) -> Float[np.ndarray, "row step"]:
-    """Give each row's numbers in [0, 1), one for each step."""
+    """Draw each row's numbers in [0, 1), one for each step."""
     return np.stack(
         [np.random.default_rng((sampling.seed, seed)).random(n_steps) for seed in row_seeds]
     )
@@ -52,8 +52,8 @@ def choose_tokens(
 
     Args:
         logits: Logits at the last position.
-        sampling: How tokens are drawn; ``None`` for the most likely token.
-        draws: One number for each row, for sampling.
+        sampling: How tokens are drawn; ``None`` for greedy decoding.
+        draws: One number per row, for sampling.
 
     Returns:
         Token ids. A drawn token is the first whose cumulative probability is above the number.

@@ -1,7 +1,7 @@
-"""One pass over prompts for many conditions, in which layers below a change run once a prompt.
+"""One pass over prompts for many conditions, with shared layers below the interventions.
 
-An intervention at layer l leaves the layers below l as they are under every condition. So a
-prompt's stream there is computed once, and a row's pass begins at its condition's first layer.
+An intervention at layer l does not change the layers below l. A prompt's stream there is computed
+once, and each row's pass begins at the first layer that its condition changes.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ Reader = Callable[[Float[Tensor, "row vocab"]], Float[Tensor, "row value"]]
 def read_logits(
     model: LanguageModel, rows: Sequence[Row], read: Reader
 ) -> Float[Tensor, "row value"]:
-    """Read values off the logits at each prompt's last position, under the row's condition.
+    """Compute values from the logits at each prompt's last position, under the row's condition.
 
     Args:
-        model: The model; it is as it was afterwards, whatever happens.
+        model: The model; it is unchanged afterwards, even after an exception.
         rows: At least one row; no operator needs attention patterns or values.
-        read: A function of logits in float32; the logits themselves are not kept.
+        read: Function of logits in float32; the logits are not kept.
 
     Returns:
         The values, on the CPU, in the order of the rows.
@@ -62,13 +62,13 @@ def run_rows(
     """Run each row's prompt once under its condition, a part of the rows at a time.
 
     Args:
-        model: The model; it is as it was afterwards, whatever happens.
+        model: The model; it is unchanged afterwards, even after an exception.
         rows: At least one row; no operator needs attention patterns or values.
-        n_last: Number of last positions that are wanted of each row.
+        n_last: Number of last positions to return for each row.
 
     Yields:
-        Indices of rows, and their logits in float32, right-aligned: at least as many last
-        positions as are wanted of any of these rows.
+        Indices of rows, and their logits in float32 at the last positions: as many positions as
+        the largest ``n_last`` of these rows.
 
     Raises:
         InputError: If a site does not exist, a prompt does not fit into the model's context, or an
@@ -91,7 +91,7 @@ def run_rows(
 def _run_part(
     model: LanguageModel, rows: Sequence[Row], indices: list[int], n_last: int
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Run rows of one length, those that begin at one layer together."""
+    """Run rows of equal length, in groups that begin at the same layer."""
     distinct = dict.fromkeys(rows[index].prompt_ids for index in indices)
     prompt_of = {ids: prompt for prompt, ids in enumerate(distinct)}
     ids = torch.tensor(list(distinct), device=model.device)
@@ -117,15 +117,15 @@ def _last_logits(
     below: Any,
     n_last: int,
 ) -> Float[Tensor, "row last vocab"]:
-    """Run one pass from a layer on, in which each row has its own condition.
+    """Run one pass from a layer on, with a condition for each row.
 
     Args:
         model: The model.
         ids: Tokens.
-        conditions: One a row; none changes anything below ``layer``.
+        conditions: The condition of each row; none changes a layer below ``layer``.
         layer: The first layer that runs.
-        below: The output of the block before it for these rows; ``None`` where ``layer`` is 0.
-        n_last: Number of last positions whose logits are wanted.
+        below: The output of the previous block for these rows; ``None`` if ``layer`` is 0.
+        n_last: Number of last positions to return logits of.
     """
     n_prompt = ids.shape[1]
     patches = Patches(model, conditions, range(len(conditions)), n_prompt=n_prompt, n_steps=1)

@@ -1,4 +1,4 @@
-"""Step 0 under many conditions, in which layers below a condition's first run once a prompt."""
+"""Step 0 under many conditions, with shared layers below each condition's first layer."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from emotion_circuits.interventions.engine.layer_entry import (
 from emotion_circuits.interventions.engine.patches import Applied, Patches, Span, patched
 from emotion_circuits.language_models import LanguageModel
 
-# Each first layer costs a pass of its own; the passes must save at least these operations.
+# Each first layer costs an extra pass; the passes must save at least this many operations.
 _LEAST_OPERATIONS_SAVED: Final = 2e9
 
 
 @dataclass(frozen=True)
 class SharedPrefill:
-    """Step 0 of a batch, in parts: rows whose conditions begin at the same layer run together.
+    """Step 0 of a batch, in parts of rows whose conditions begin at the same layer.
 
     Attributes:
-        start: First position that is computed for each row; the keys and values of earlier ones
-            are those of the clean prompt.
+        start: First position that is computed for each row; the keys and values of earlier
+            positions are those of the unpatched prompt.
     """
 
     model: LanguageModel
@@ -43,7 +43,7 @@ class SharedPrefill:
     ledger: list[Applied] | None
 
     def run(self) -> tuple[Float[Tensor, "row vocab"], ReservedCache]:
-        """Give the logits of the last position, and a cache that holds the whole prompts."""
+        """Return the logits of the last position, and a cache with the whole prompts."""
         n_prompt = self.ids.shape[1]
         distinct, prompt_of = torch.unique(self.ids, dim=0, return_inverse=True)
         clean = ReservedCache(self.model.n_layers, n_prompt)
@@ -98,15 +98,15 @@ class SharedPrefill:
 def is_worthwhile(
     model: LanguageModel, conditions: Sequence[Condition], n_positions: int, prompt_tokens: int
 ) -> bool:
-    """Estimate whether layers that need not be computed are worth passes of their own.
+    """Estimate whether skipping layers saves more operations than the extra passes cost.
 
     Args:
         model: The model.
         conditions: The conditions of a batch's rows.
         n_positions: Number of positions that each row reads at step 0.
-        prompt_tokens: Number of tokens of all distinct prompts, which run once without a change.
+        prompt_tokens: Number of tokens of all distinct prompts, which run once unpatched.
     """
     skipped = sum(layer * len(rows) for layer, rows in rows_by_layer(model, conditions).items())
     saved = skipped * n_positions - model.n_layers * prompt_tokens
-    # Some twelve d_model x d_model weights a layer, a multiplication and an addition for each.
+    # About 12 d_model² weights per layer, with one multiplication and one addition each.
     return saved * 24.0 * model.d_model**2 >= _LEAST_OPERATIONS_SAVED

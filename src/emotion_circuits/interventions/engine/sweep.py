@@ -1,4 +1,4 @@
-"""Texts of a table of prompts × conditions, or of a single condition."""
+"""Continuations of prompts under a table of conditions, or under a single condition."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def sweep(
         conditions: Conditions with distinct names.
         max_new_tokens: Largest number of new tokens; a text ends earlier where the model ends it.
         batch_rows: Rows per forward pass, or ``auto``.
-        sampling: How tokens are drawn; ``None`` for greedy decoding. A prompt draws with the same
+        sampling: How tokens are drawn; ``None`` for greedy decoding. A prompt draws the same
             numbers under every condition.
-        checkpoint: Keeps finished rows, so that a killed run loses little.
-        progress: Whether to show a bar with rows and tokens per second and the time left.
+        checkpoint: File of finished rows, so that a killed run loses little work.
+        progress: Whether to show a progress bar.
 
     Returns:
-        One line for each prompt and condition, those of one prompt together, in the order given:
+        One line per prompt and condition, ordered by prompt, then by condition:
         ``prompt_index``, ``prompt``, ``condition``, ``text`` (the continuation alone),
-        ``prompt_ids``, ``token_ids`` (new ones, with the end-of-text token where it came).
+        ``prompt_ids``, ``token_ids`` (new tokens, including an end-of-text token).
 
     Raises:
         InputError: If prompts are not a list of texts, names repeat, a site does not exist, or a
@@ -91,7 +91,7 @@ def generate_with_patching(
     max_new_tokens: int = 30,
     sampling: Sampling | None = None,
 ) -> str:
-    """Continue one prompt under one condition and give the continuation."""
+    """Continue one prompt under one condition, and return the continuation."""
     return generate_with_patching_batch(
         model, [prompt], condition, max_new_tokens=max_new_tokens, sampling=sampling
     )[0]
@@ -106,7 +106,7 @@ def generate_with_patching_batch(
     batch_rows: Rows = "auto",
     sampling: Sampling | None = None,
 ) -> list[str]:
-    """Continue several prompts under one condition and give the continuations in order."""
+    """Continue prompts under one condition, and return the continuations in order."""
     table = sweep(
         model,
         prompts,
@@ -121,11 +121,11 @@ def generate_with_patching_batch(
 
 
 def decode(model: LanguageModel, token_ids: Sequence[int]) -> str:
-    """Give the text of new tokens, without special ones."""
+    """Return the text of tokens, without special tokens."""
     text: str = model.tokenizer.decode(list(token_ids), skip_special_tokens=True)
     return text
 
 
 def text_seed(text: str) -> int:
-    """Give a seed that depends on a text alone and not on the order of prompts."""
+    """Return a seed that depends on the text alone, and not on its position among prompts."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

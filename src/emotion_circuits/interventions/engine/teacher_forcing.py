@@ -1,4 +1,4 @@
-"""Log-probabilities of fixed continuations under conditions, in one pass a row."""
+"""Log-probabilities of fixed continuations under conditions, in one pass per row."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from emotion_circuits.language_models import LanguageModel
 def continuation_log_probs(
     model: LanguageModel, rows: Sequence[Row], continuations: Sequence[Sequence[int]]
 ) -> Float[np.ndarray, " row"]:
-    """Mean log-probability of each continuation under its row's condition, teacher-forced.
+    """Return the mean log-probability of each continuation under its row's condition.
 
-    The model reads the prompt and the continuation's own tokens, whatever it would generate.
+    Continuations are teacher-forced: the model reads their tokens instead of those it predicts.
 
     Args:
-        model: The model; it is as it was afterwards, whatever happens.
-        rows: Prompts and conditions. Conditions act at every position, as one pass has no steps.
-        continuations: Token ids that follow each prompt; at least one each.
+        model: The model; it is unchanged afterwards, even after an exception.
+        rows: Prompts and conditions. Conditions must act at every position, since one pass has no
+            steps.
+        continuations: Token ids that follow each prompt, at least one.
 
     Returns:
         Nats per token, float64.
@@ -47,7 +48,7 @@ def continuation_log_probs(
         # The model predicts the last token and does not read it.
         forced.append(Row((*row.prompt_ids, *continuation[:-1]), row.condition))
     means = np.full(len(rows), np.nan)
-    for indices, logits in run_rows(model, forced, [len(one) for one in continuations]):
+    for indices, logits in run_rows(model, forced, list(map(len, continuations))):
         log_probs = logits.log_softmax(-1)
         for index, of_row in zip(indices, log_probs, strict=True):
             tokens = torch.tensor(continuations[index], device=logits.device)

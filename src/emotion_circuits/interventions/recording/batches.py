@@ -1,4 +1,4 @@
-"""Batches of prompts that have the same number of tokens, so that nothing is padded."""
+"""Batches of prompts with equal numbers of tokens, without padding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emotion_circuits.language_models import LanguageModel
 def by_length(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
     """Group the indices of prompts by their number of tokens, the longest first.
 
-    The longest prompts need the most memory; if they do not fit, that shows at once.
+    The longest prompts need the most memory, so a lack of memory shows at once.
     """
     groups: dict[int, list[int]] = {}
     for index, ids in enumerate(prompts):
@@ -23,7 +23,7 @@ def by_length(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def chunks(items: list[int], size: int) -> Iterator[list[int]]:
-    """Yield parts of a list that have a size, the last one possibly fewer items."""
+    """Yield parts of a list of some size; the last part may be smaller."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
@@ -31,10 +31,10 @@ def chunks(items: list[int], size: int) -> Iterator[list[int]]:
 def length_batches(
     model: LanguageModel, prompts: Sequence[Sequence[int]], batch_size: int
 ) -> Iterator[tuple[list[int], Int[Tensor, "row pos"]]]:
-    """Yield batches of prompts of one length.
+    """Yield batches of prompts of equal length.
 
     Args:
-        model: The tokens are put on its device.
+        model: The model whose device holds the tokens.
         prompts: Token ids, BOS included.
         batch_size: Largest number of prompts in a batch.
 

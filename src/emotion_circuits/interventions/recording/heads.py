@@ -1,4 +1,4 @@
-"""Capturing the outputs, values and attention patterns of all heads on many prompts."""
+"""Capture of the outputs, values and attention patterns of all heads on many prompts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ PARTS: Final = ("z", "v", "pattern")
 
 @dataclass(frozen=True)
 class HeadActivations:
-    """What the heads of all layers did on prompts of one length, on the CPU in float32.
+    """Activations of all heads on prompts of equal length, on the CPU in float32.
+
+    Parts that were not captured are ``None``.
 
     Attributes:
         rows: Indices of the prompts.
-        z: Each head's output before the output projection; ``None`` if it was not asked for.
-        v: The values that each query head reads, which are its key/value head's; or ``None``.
-        pattern: Attention weights of each query position over the key positions; or ``None``.
+        z: Each head's output before the output projection.
+        v: The values that each query head reads from its key/value head.
+        pattern: Attention weights of each query position over the key positions.
     """
 
     rows: tuple[int, ...]
@@ -42,19 +44,19 @@ def capture_heads(
     parts: Sequence[str] = ("z",),
     batch_size: int = 32,
 ) -> Iterator[HeadActivations]:
-    """Run prompts without any change and yield what their heads did, batch by batch.
+    """Run unpatched prompts and yield the activations of heads, batch by batch.
 
-    Prompts of exactly the same length share a batch, so nothing is padded.
+    Only prompts of equal length share a batch, so nothing is padded.
 
     Args:
-        model: The model; it has no more hooks between batches than before.
+        model: The model; no hooks are left between batches.
         prompts: Token ids, BOS included.
-        parts: Any of ``z``, ``v`` and ``pattern``. ``z`` costs a pass of the plain model, the
-            other two together one through TransformerLens' hook points.
+        parts: Any of ``z``, ``v`` and ``pattern``. ``z`` costs a pass of the plain model, ``v``
+            and ``pattern`` together one pass of the bridge.
         batch_size: Prompts per forward pass.
 
     Yields:
-        Batches; together they hold each prompt once.
+        Batches that together hold each prompt once.
 
     Raises:
         InputError: If a part is unknown.

@@ -1,4 +1,4 @@
-"""Recording what a model computes at chosen sites, and how targets change with it."""
+"""Recording of activations at chosen sites, and of targets' gradients with respect to them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from emotion_circuits.language_models import LanguageModel
 
 @dataclass(frozen=True)
 class Recording:
-    """What a model computed on a table of token rows.
+    """Activations, logits and gradients of one pass over prompts.
 
     Attributes:
-        activations: By site. ``[row, pos, d_model]``; ``[row, pos, head, d_head]`` for ``z`` and,
-            with key/value heads, for ``v``; ``[row, head, query, key]`` for ``pattern``.
+        activations: Activations by site: ``[row, pos, d_model]``; ``[row, pos, head, d_head]`` for
+            ``z`` and, with key/value heads, for ``v``; ``[row, head, query, key]`` for ``pattern``.
         logits: Logits at the last position.
-        values: Value of each target, by its name.
+        values: Value of each target, by the target's name.
         gradients: Gradient of each target with respect to the activation at each site, by the
-            target's name and the site, in the activation's shape.
+            target's name and the site.
     """
 
     activations: dict[Site, Any]
@@ -54,24 +54,24 @@ def record(
     keep: Keep = _whole,
     gradients: Mapping[str, Target] | None = None,
 ) -> Recording:
-    """Run token rows through a model once and record its activations at some sites.
+    """Run prompts through a model and record its activations at some sites.
 
-    The plain model runs, as it is faster than the bridge. Sites that only the bridge shows are
-    recorded in a second pass; with gradients, one pass of the bridge then records all sites.
-    Within the context of ``patched``, the pass of the plain model is the patched one.
+    One pass of the plain model, which is faster than the bridge, records the sites that it has; a
+    second pass, of the bridge, records the others. With gradients and any site of the bridge, one
+    pass of the bridge records all sites. Within the context of ``patched``, the pass of the plain
+    model is patched.
 
     Args:
-        model: The model; it has the same hooks afterwards, whatever happens.
+        model: The model; its hooks are the same afterwards, even after an exception.
         ids: Tokens, on the model's device.
-        sites: Where to record. Heads of a layer are recorded together, so no site names one.
-        mask: ``False`` for padding; ``None`` where no row is padded.
-        cache: A cache of ``transformers`` that keys and values are written to, where sites need
-            one pass only; ``None`` for none.
-        keep: Gives what to keep of an activation or gradient. It is called as soon as the
-            activation is computed, so that a part or a copy on the CPU saves memory.
-        gradients: Targets to differentiate, by name. A target is a function of a recording, whose
-            activations are those at ``sites``, and gives one number a row, which depends on no
-            other row. ``None`` runs without gradients.
+        sites: Sites to record. Heads of a layer are recorded together, so sites name no head.
+        mask: ``False`` for padding; ``None`` without padding.
+        cache: A cache of ``transformers`` to fill, if sites need a single pass; or ``None``.
+        keep: Function that returns the part of an activation or gradient to keep. It is called as
+            soon as the activation is computed; a part, or a copy on the CPU, saves memory.
+        gradients: Targets to differentiate, by name. A target is a function of a recording with
+            the activations at ``sites``, and returns one number per prompt that does not depend
+            on other prompts. ``None`` runs without gradients.
 
     Returns:
         Activations, logits, and with ``gradients`` the targets' values and gradients.
@@ -92,7 +92,7 @@ def record(
         if gradients is None:
             activations[site] = keep(value)
             return None
-        # The gradient of a zero that is added to an activation is the activation's own.
+        # The gradient of a zero that is added to an activation is that of the activation.
         zeros[site] = torch.zeros_like(value, requires_grad=True)
         activations[site] = value + zeros[site]
         return activations[site]
@@ -125,7 +125,7 @@ def _run(
     mask: Bool[Tensor, "row pos"] | None,
     cache: Any,
 ) -> Float[Tensor, "row vocab"]:
-    """Run one pass that calls a function with each site and its activation; give the logits."""
+    """Run one pass that calls a function with each site and its activation; return the logits."""
     bridged = any(site.point in BRIDGE_POINTS for site in sites)
     network = model.hf_model if bridged else model.plain_model
     functions: dict[Site, SiteFunction] = {site: partial(take, site) for site in sites}
@@ -143,7 +143,7 @@ def _run(
 def _gradients(
     value: Float[Tensor, " row"], zeros: Mapping[Site, Tensor], keep: Keep
 ) -> dict[Site, Any]:
-    """Differentiate a target with respect to each site's zero."""
+    """Return a target's gradient with respect to the zero of each site."""
     gradients = torch.autograd.grad(
         value.sum(),
         list(zeros.values()),
@@ -155,10 +155,10 @@ def _gradients(
 
 
 def stack_layers(by_site: Mapping[Site, Tensor], point: str) -> Float[Tensor, "row layer ..."]:
-    """Stack what was recorded at a point over layers, in the order of the sites."""
+    """Stack the recordings at a point over layers, in the order of the sites."""
     return torch.stack([value for site, value in by_site.items() if site.point == point], dim=1)
 
 
 def on_cpu(activation: Tensor) -> Tensor:
-    """Keep an activation or gradient on the CPU in float32."""
+    """Return an activation or gradient on the CPU in float32."""
     return activation.float().cpu()

@@ -1,4 +1,4 @@
-"""Capturing the residual stream of many prompts in padded batches."""
+"""Capture of the residual stream of many prompts in padded batches."""
 
 from __future__ import annotations
 
@@ -34,26 +34,25 @@ def capture_residual(
 ) -> dict[str, Float[Tensor, "prompt layer pos d_model"]]:
     """Run prompts through a model and keep its residual stream.
 
-    Prompts run in batches of similar length, padded on the right and masked: a causal model
-    never reads padding after a token, so neither batch size nor order changes a result.
+    Prompts run in batches of similar length, padded on the right and masked. A causal model does
+    not read padding after a token, so results do not depend on batch size or order.
 
     Args:
         model: The model to run.
         prompts: The prompts' tokens and masks.
-        layers: Layers in the order to store them.
+        layers: Layers to store, in this order.
         hook_points: ``resid_pre`` (before a layer), ``resid_post`` (after it), or both.
-        pooling: ``tokens`` keeps every position; padding is zero. ``mean`` keeps one vector per
-            prompt and layer, over positions, and holds no more than one batch of positions in
-            memory.
+        pooling: ``tokens`` keeps every position, with zeros for padding. ``mean`` keeps vectors
+            per prompt and layer, and holds the positions of one batch at a time in memory.
         batch_size: Prompts per forward pass.
         dtype: Type of the stored tensors, on the CPU.
-        progress: Whether to show a bar with batches per second and the time left.
+        progress: Whether to show a progress bar.
 
     Returns:
         For ``tokens``, one tensor per hook point, by its name. For ``mean``, three tensors per
-        hook point with a ``pos`` axis of length 1: under its name the mean over the text's tokens,
-        under name and ``_last`` the last token, under name and ``_cue`` the mean over the cue's
-        tokens, NaN where a prompt has no cue.
+        hook point with a ``pos`` axis of length 1: under its name, the mean over the text's
+        tokens; under the name with ``_last``, the last token; under the name with ``_cue``, the
+        mean over the cue's tokens, NaN without a cue.
 
     Raises:
         InputError: If a layer or hook point does not exist.
@@ -67,7 +66,7 @@ def capture_residual(
         f"{point}{suffix}": torch.zeros(shape, dtype=dtype)
         for point, suffix in product(hook_points, suffixes)
     }
-    # The longest batch runs first: it needs the most memory, and if it does not fit, that shows.
+    # The longest batch needs the most memory, so it runs first: a lack of memory shows at once.
     order = torch.argsort(prompts.lengths, descending=True, stable=True)
     batches = order.split(batch_size)
     for batch in tqdm(batches, desc=f"{model.name} activations", disable=not progress):
@@ -103,7 +102,7 @@ def _pool(
     batch: Int[Tensor, " batch"],
     length: int,
 ) -> dict[str, Float[Tensor, "batch d_model"]]:
-    """Reduce positions to the mean over content, the last token, and the mean over the cue."""
+    """Return the mean over the content, the last token, and the mean over the cue."""
     content = prompts.content_mask[batch, :length].to(stream.device)
     cue = prompts.cue_mask[batch, :length].to(stream.device)
     last = (prompts.lengths[batch] - 1).to(stream.device)
@@ -118,7 +117,7 @@ def _pool(
 def _masked_mean(
     stream: Float[Tensor, "batch pos d_model"], mask: Bool[Tensor, "batch pos"]
 ) -> Float[Tensor, "batch d_model"]:
-    """Give the mean over the positions of a mask; NaN where the mask is empty."""
+    """Return the mean over the positions of a mask; NaN for an empty mask."""
     weights = mask.to(stream.dtype)
     sums = torch.einsum("bpd,bp->bd", stream, weights)
     return sums / weights.sum(1)[:, None]
