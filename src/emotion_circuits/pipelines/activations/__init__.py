@@ -1,4 +1,4 @@
-"""Phase 2: the residual stream of every prompt, at every layer."""
+"""Phase 2: capture of the residual stream of every prompt."""
 
 from emotion_circuits.pipelines.activations.pipeline import create_pipeline
 

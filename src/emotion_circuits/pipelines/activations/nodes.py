@@ -19,15 +19,15 @@ def capture_activations(
     Args:
         language_model: The model to run.
         prompts: Phase 1's table.
-        settings: What to capture.
+        settings: Parameters of phase 2.
 
     Returns:
-        ``model_name``; ``prompts``, ``labels``, ``pair_ids`` and ``splits`` (one entry a prompt);
-        ``layer_indices``; ``token_ids`` ``[prompt, pos]``; ``token_strings`` (real tokens);
-        ``attention_mask``, ``content_mask`` (no BOS, no padding) and ``cue_mask``
+        ``model_name``; ``prompts``, ``labels``, ``pair_ids`` and ``splits`` (one entry per
+        prompt); ``layer_indices``; ``token_ids`` ``[prompt, pos]``; ``token_strings`` (without
+        padding); ``attention_mask``, ``content_mask`` (without BOS and padding) and ``cue_mask``
         ``[prompt, pos]``; ``resid_pre`` and ``resid_post`` ``[prompt, layer, pos, d_model]`` or
-        None; with ``pooling: mean`` these have one position, the mean over the content, and
-        ``<hook point>_last`` and ``<hook point>_cue`` stand beside them; ``metadata``.
+        None; ``metadata``. With ``pooling: mean``, streams have one position, the mean over the
+        content, and ``<hook point>_last`` and ``<hook point>_cue`` are added.
 
     Raises:
         InputError: If a layer does not exist or a prompt cannot be encoded.

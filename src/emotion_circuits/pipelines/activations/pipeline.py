@@ -6,7 +6,7 @@ from emotion_circuits.pipelines.activations.nodes import capture_activations
 
 
 def create_pipeline() -> Pipeline:
-    """From ``prompts`` and ``language_model`` to ``activations``."""
+    """Create the pipeline from ``prompts`` and ``language_model`` to ``activations``."""
     return Pipeline(
         [
             Node(

@@ -8,7 +8,7 @@ from emotion_circuits.phase_settings import PhaseSettings
 
 
 class ActivationSettings(PhaseSettings):
-    """What to capture, and how."""
+    """Layers, hook points and form of the captured activations."""
 
     layers: Literal["all"] | list[NonNegativeInt] = Field(
         "all", description="all, or a list of layers counted from 0"
@@ -23,9 +23,9 @@ class ActivationSettings(PhaseSettings):
     )
     batch_size: int = Field(32, ge=1, description="prompts per forward pass")
     device: str | None = Field(
-        None, description="where to run the model; null: where its row in the profile says"
+        None, description="device of the model; null: the profile's device for this model"
     )
     storage_dtype: Literal["float32", "float16"] = Field("float32", description="type on disk")
     max_samples_per_emotion: int | None = Field(
-        None, ge=1, description="use only so many prompts of each label; null: all"
+        None, ge=1, description="largest number of prompts per label; null: all"
     )

@@ -1,4 +1,4 @@
-"""Phase 4: whether two models hold an emotion in the same place, up to a linear map."""
+"""Phase 4: whether two models represent emotions alike, up to a linear map."""
 
 from emotion_circuits.pipelines.alignment.pipeline import create_pipeline
 

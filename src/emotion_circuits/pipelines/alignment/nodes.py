@@ -1,4 +1,4 @@
-"""Phase 4: map one model's residual stream onto another's, and compare their emotions."""
+"""Phase 4: map one model's residual stream into another's, and compare their emotions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Alignment(NamedTuple):
-    """Everything phase 4 finds about a pair, in the order of the node's outputs."""
+    """Results of phase 4 for a pair of models, in the order of the node's outputs."""
 
     alignment: dict[str, Any]
     k_sweep: dict[str, Any]
@@ -44,7 +44,7 @@ def align_models(
     emotions: EmotionSet,
     settings: AlignmentSettings,
 ) -> Alignment:
-    """Map A onto B at each pair of matched layers, and measure what becomes of its emotions.
+    """Map A into B at each pair of matched layers, and compare A's mapped emotions with B's.
 
     Args:
         activations_a: Phase 2's result of A.
@@ -53,17 +53,17 @@ def align_models(
         vectors_b: Phase 3's vectors of B.
         subspaces_a: Phase 3's subspaces of A.
         subspaces_b: Phase 3's subspaces of B.
-        profile: The profile's name, for the files.
-        emotions: The study's.
-        settings: How to map and compare.
+        profile: The profile's name.
+        emotions: The study's emotions.
+        settings: Parameters of phase 4.
 
     Returns:
-        The two files of the contract; tables of overlaps and of how good the maps are; A's
-        vectors and random ones in B's coordinates; and how well these read their own emotion
-        there, and the others.
+        The two files of the contract; tables of overlaps and of the quality of maps; A's emotion
+        vectors and random vectors in B's coordinates; and tables of how well these vectors read
+        their own emotion and other emotions in B.
 
     Raises:
-        InputError: If the two models' results do not fit together, or a map cannot be learned.
+        InputError: If the two models' results do not match, or a map cannot be learned.
     """
     pair = pair_models(
         (activations_a, activations_b),
@@ -75,11 +75,11 @@ def align_models(
     )
     options = settings.map_options()
     maps = {layers: fit_map(*pair.neutral(layers, "train"), options) for layers in pair.layers}
-    # One set of shuffles for all layers, so that the best layer has a null of its own.
+    # All layers share the shuffles, which the null of the best layer needs.
     rng = rng_for(settings.seed, "shuffled_pairs")
     n_train = len(pair.pooled[0].rows(emotions.neutral, "train"))
     shuffles = np.stack([rng.permutation(n_train) for _ in range(settings.n_permutations)])
-    found = {
+    overlaps = {
         layers: measure_overlaps(
             pair.held_out(layers),
             maps[layers],
@@ -93,16 +93,16 @@ def align_models(
         )
         for layers in pair.layers
     }
-    table = overlap_table(found, settings.method)
+    table = overlap_table(overlaps, settings.method)
     emotional = table[table["emotion"].isin(emotions.names)]
     names = activations_a["model_name"], activations_b["model_name"]
     metadata = {"profile": profile, "model_a": names[0], "model_b": names[1]} | _metadata(
-        pair, found, settings
+        pair, overlaps, settings
     )
     transferred = transfer_vectors(pair, maps, shuffles, settings)
     return Alignment(
         alignment=full_result(emotional, metadata),
-        k_sweep=k_sweep(emotional, found, *names),
+        k_sweep=k_sweep(emotional, overlaps, *names),
         overlaps=table.assign(model_a=names[0], model_b=names[1]),
         maps=_map_quality(pair, maps, settings),
         mapped_vectors=transferred.vectors
@@ -114,14 +114,14 @@ def align_models(
 
 def _metadata(
     pair: ModelPair,
-    found: dict[tuple[int, int], dict[str, Overlaps]],
+    overlaps: dict[tuple[int, int], dict[str, Overlaps]],
     settings: AlignmentSettings,
 ) -> dict[str, Any]:
     first, second = pair.pooled
     width_a, width_b = first.values.shape[-1], second.values.shape[-1]
     skipped = [
         {"layer": layers[0], "emotion": label}
-        for layers, labels in found.items()
+        for layers, labels in overlaps.items()
         for label in pair.emotions.labels
         if label not in labels
     ]
@@ -148,15 +148,15 @@ def _metadata(
 def _map_quality(
     pair: ModelPair, maps: dict[tuple[int, int], LinearMap], settings: AlignmentSettings
 ) -> pd.DataFrame:
-    """How well each map predicts B's activations, and how much the two models vary together."""
-    rows = []
+    """Return how well each map predicts B's activations, and canonical correlations."""
+    lines = []
     for layers, fitted in maps.items():
         train, test = (pair.neutral(layers, split) for split in ("train", "test"))
-        # One position is enough for correlations: several of a prompt are not separate samples.
+        # Correlations use one position, since positions of a prompt are not independent samples.
         correlations = canonical_correlations(
             train.a[:, 0], train.b[:, 0], test.a[:, 0], test.b[:, 0], rank=settings.rank
         )
-        rows.append(
+        lines.append(
             {
                 "layer_a": layers[0],
                 "layer_b": layers[1],
@@ -172,11 +172,11 @@ def _map_quality(
                 "canonical_test_mean": float(correlations.held_out.mean()),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(lines)
 
 
-def _explained(fitted: LinearMap, rows: Both) -> float:
-    """Share of B's variance about the training mean that the map predicts."""
-    total = float(((rows.b - fitted.mean_b) ** 2).sum())
-    missed = float(((rows.b - fitted.predict(rows.a)) ** 2).sum())
+def _explained(fitted: LinearMap, activations: Both) -> float:
+    """Return the share of B's variance about the training mean that the map predicts."""
+    total = float(((activations.b - fitted.mean_b) ** 2).sum())
+    missed = float(((activations.b - fitted.predict(activations.a)) ** 2).sum())
     return 1 - missed / total if total > 0 else float("nan")

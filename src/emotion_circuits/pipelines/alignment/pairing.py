@@ -1,4 +1,4 @@
-"""The two models of a pair, brought to the same prompts in the same order."""
+"""The data of a pair of models, with the same prompts in the same order."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Phase = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Pooled activations of two models on the same prompts, and what phase 3 made of them.
+    """Pooled activations, emotion vectors and subspaces of two models on the same prompts.
 
     Attributes:
-        pooled: Activations of A and B at the positions of the emotion vectors.
-        for_map: For each position the map learns from, A's and B's activations.
+        pooled: Activations of A and B, pooled as for the emotion vectors.
+        for_map: Activations of A and B for each pooled position that the map is learned on.
         vectors: Phase 3's emotion vectors of A and B.
         subspaces: Phase 3's subspaces of A and B.
         layers: Matched layers (of A, of B).
-        emotions: The study's.
+        emotions: The study's emotions.
     """
 
     pooled: tuple[PooledActivations, PooledActivations]
@@ -38,24 +38,24 @@ class ModelPair:
     emotions: EmotionSet
 
     def neutral(self, layers: tuple[int, int], split: str) -> Both:
-        """Neutral prompts of a split: ``[prompt, position, d_model]`` of A and of B."""
-        rows = [
+        """Return activations of the neutral prompts of a split, ``[prompt, position, d_model]``."""
+        sides = [
             np.stack(
                 [_at(p[side], layer, self.emotions.neutral, split) for p in self.for_map], axis=1
             )
             for side, layer in enumerate(layers)
         ]
-        return Both(*rows)
+        return Both(*sides)
 
     def held_out(self, layers: tuple[int, int]) -> LayerPair:
-        """What is compared at a pair of matched layers."""
+        """Return the data to compare at a pair of matched layers."""
         differences, trained = {}, {}
         for label in self.emotions.labels:
             if not len(self.pooled[0].rows(label, "test")):
                 continue
-            # By scenario, so that a resample draws the same scenarios for every label.
-            rows = self.pooled[0].rows(label, "test")
-            order = np.argsort(self.pooled[0].pair_ids[rows], kind="stable")
+            # Sorted by scenario, so that a resample draws the same scenarios for every label.
+            indices = self.pooled[0].rows(label, "test")
+            order = np.argsort(self.pooled[0].pair_ids[indices], kind="stable")
             differences[label] = Both(
                 *(
                     paired_differences(pooled, label, "test")[
@@ -73,7 +73,7 @@ class ModelPair:
         return LayerPair(self.neutral(layers, "train"), differences, trained, self.emotions.names)
 
     def emotion_vectors(self, layers: tuple[int, int], emotion: str) -> Both:
-        """Phase 3's vectors of an emotion at a pair of matched layers."""
+        """Return phase 3's vectors of an emotion at a pair of matched layers."""
         return Both(
             *(
                 phase["emotion_vectors"][emotion][phase["metadata"]["layer_indices"].index(layer)]
@@ -84,9 +84,9 @@ class ModelPair:
     def emotion_rows(
         self, layer_b: int, emotion: str, against: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """B's held-out activations of an emotion and of other labels, and which are its own."""
-        found = [_at(self.pooled[1], layer_b, label, "test") for label in (emotion, *against)]
-        return np.concatenate(found), np.arange(sum(map(len, found))) < len(found[0])
+        """Return B's held-out activations of an emotion and other labels, and which are its own."""
+        by_label = [_at(self.pooled[1], layer_b, label, "test") for label in (emotion, *against)]
+        return np.concatenate(by_label), np.arange(sum(map(len, by_label))) < len(by_label[0])
 
 
 def pair_models(
@@ -98,25 +98,25 @@ def pair_models(
     map_positions: Sequence[str],
     layer_matching: str | Sequence[tuple[int, int]],
 ) -> ModelPair:
-    """Bring two models' results together.
+    """Combine the results of two models.
 
-    Hook point and position are those of the emotion vectors. Prompts are put into the order of
-    their texts, so that nothing depends on the order they were captured in.
+    Hook point and position are those of the emotion vectors. Prompts are sorted by text, so that
+    results do not depend on the order in which they were captured.
 
     Args:
         activations: Phase 2's results of A and B.
         vectors: Phase 3's vectors of A and B.
         subspaces: Phase 3's subspaces of A and B.
-        emotions: The study's.
-        map_positions: Position strategies the map learns from.
+        emotions: The study's emotions.
+        map_positions: Position strategies that the map is learned on.
         layer_matching: ``relative_depth``, or pairs (layer of A, layer of B).
 
     Returns:
         The pair.
 
     Raises:
-        InputError: If the two were not captured on the same prompts, their vectors not measured
-            in the same way, there is no held-out emotion, or a layer is missing.
+        InputError: If the models were not captured on the same prompts, their vectors were not
+            measured in the same way, no emotion has test prompts, or a layer is missing.
     """
     _check_same_prompts(*activations)
     hook_point, position = (_check_same(vectors, key) for key in ("hook_pos", "position_strategy"))
@@ -144,7 +144,7 @@ def pair_models(
         matched = check_layer_pairs(layer_matching, *kept)
     return ModelPair(
         pooled=pooled,
-        for_map=tuple(pooled if one == position else pool(one) for one in map_positions),
+        for_map=tuple(pooled if name == position else pool(name) for name in map_positions),
         vectors=vectors,
         subspaces=subspaces,
         layers=tuple(matched),
@@ -153,14 +153,14 @@ def pair_models(
 
 
 def _at(pooled: PooledActivations, layer: int, label: str, split: str) -> np.ndarray:
-    rows = pooled.rows(label, split)
-    found: np.ndarray = pooled.values[rows, pooled.layer_indices.index(layer)]
-    return found
+    indices = pooled.rows(label, split)
+    values: np.ndarray = pooled.values[indices, pooled.layer_indices.index(layer)]
+    return values
 
 
 def _in_order(pooled: PooledActivations) -> PooledActivations:
     keys = zip(pooled.prompts, pooled.labels, pooled.pair_ids, strict=True)
-    order = [row for _, row in sorted((key, row) for row, key in enumerate(keys))]
+    order = [index for _, index in sorted((key, index) for index, key in enumerate(keys))]
     return replace(
         pooled,
         values=pooled.values[order],
@@ -178,11 +178,11 @@ def _check_same_prompts(first: Phase, second: Phase) -> None:
     if counts[0] != counts[1]:
         raise InputError(f"{names} were captured on {counts[0]} and {counts[1]} prompts; {mend}")
     for key in ("prompts", "labels", "pair_ids", "splits"):
-        for row, (one, other) in enumerate(zip(first[key], second[key], strict=True)):
-            if one != other:
+        for index, (a, b) in enumerate(zip(first[key], second[key], strict=True)):
+            if a != b:
                 raise InputError(
-                    f"{names} were captured on different prompts: {key}[{row}] is "
-                    f"{str(one)[:60]!r} and {str(other)[:60]!r}; {mend}"
+                    f"{names} were captured on different prompts: {key}[{index}] is "
+                    f"{str(a)[:60]!r} and {str(b)[:60]!r}; {mend}"
                 )
 
 

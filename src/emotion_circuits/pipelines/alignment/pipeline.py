@@ -7,9 +7,9 @@ from emotion_circuits.reporting import draw_overlaps
 
 
 def create_pipeline() -> Pipeline:
-    """From both models' activations, vectors and subspaces to overlaps and mapped vectors.
+    """Create the pipeline from both models' activations, vectors and subspaces to overlaps.
 
-    Inputs of the two models are called ``…_a`` and ``…_b``; the first is mapped onto the second.
+    Inputs of the two models are called ``…_a`` and ``…_b``; the first is mapped into the second.
     """
     tags = ["alignment"]
     phases = ("activations", "emotion_vectors", "emotion_subspaces")

@@ -12,35 +12,35 @@ Position = Literal["mean_over_tokens", "last_token", "trigger_token"]
 
 
 class AlignmentSettings(PhaseSettings):
-    """How two models are mapped onto each other and compared."""
+    """How one model is mapped into another, and how their emotions are compared."""
 
     method: Literal["procrustes", "ridge", "cca"] = "ridge"
     map_positions: list[Position] = Field(
-        ["mean_over_tokens"], min_length=1, description="vectors of a prompt the map learns from"
+        ["mean_over_tokens"], min_length=1, description="pooled positions the map is learned on"
     )
     rank: int | None = Field(
-        None, ge=1, description="principal components for procrustes and cca; null: all there are"
+        None, ge=1, description="principal components for procrustes and cca; null: all"
     )
     penalties: list[Annotated[float, Field(gt=0)]] = Field(
         list(PENALTIES), min_length=1, description="ridge penalties to choose from"
     )
     layer_matching: Literal["relative_depth"] | list[tuple[NonNegativeInt, NonNegativeInt]] = Field(
-        "relative_depth", description="or pairs [layer of A, layer of B]"
+        "relative_depth", description="relative_depth, or pairs [layer of A, layer of B]"
     )
-    k_max: int = Field(10, ge=1, description="most directions of a subspace to compare")
-    n_permutations: int = Field(200, ge=100, description="shuffles of the pairs for the null")
+    k_max: int = Field(10, ge=1, description="largest number of directions of a subspace")
+    n_permutations: int = Field(200, ge=100, description="shuffles of pairs for the null")
     n_splits: int = Field(20, ge=1, description="halvings of the held-out pairs")
     n_resamples: int = Field(
-        200, ge=1, description="bootstrap draws of the held-out pairs, to choose k by"
+        200, ge=1, description="bootstrap draws of the held-out pairs, for the choice of k"
     )
     n_random: int = Field(100, ge=1, description="random vectors to map")
     n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals of AUROCs")
     backend: Literal["torch", "numpy"] = "torch"
-    device: str = Field("cpu", description="where torch computes")
+    device: str = Field("cpu", description="device for torch")
     seed: NonNegativeInt = 0
 
     def map_options(self) -> MapOptions:
-        """Give what the geometry needs to learn a map."""
+        """Return the options for learning a map."""
         return MapOptions(
             method=self.method,
             rank=self.rank,

@@ -1,4 +1,4 @@
-"""Overlaps of all layers, as a table and as the files of the contract."""
+"""Overlaps of all layers, as a table and in the form of the contract's files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from emotion_circuits.statistics import max_t_p, rank_p
 
 
 def overlap_table(
-    found: Mapping[tuple[int, int], Mapping[str, Overlaps]], method: str
+    by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]], method: str
 ) -> pd.DataFrame:
-    """Put overlaps into rows: one a pair of layers, label and k.
+    """Make a table of overlaps with one line per pair of layers, label and k.
 
     Args:
-        found: For each pair of layers the overlaps of each label.
+        by_layers: For each pair of layers, the overlaps of each label.
         method: Name of the map's method.
 
     Returns:
         ``layer_a``, ``layer_b``, ``method``, ``emotion``, ``k``, the overlaps, the mean and the
-        95th percentile of the null, ``p_value``, and ``p_value_max``, which holds for all layers
-        and k of the label together.
+        95th percentile of the null, ``p_value``, and ``p_value_max``, corrected for all layers and
+        k of the label.
     """
-    rows: list[dict[str, Any]] = []
-    for (layer_a, layer_b), labels in found.items():
+    lines: list[dict[str, Any]] = []
+    for (layer_a, layer_b), labels in by_layers.items():
         for label, overlaps in labels.items():
             null = overlaps.null
             columns = {
@@ -45,27 +45,27 @@ def overlap_table(
                 "mean_principal_angle": overlaps.mean_angle,
             }
             shared = {"layer_a": layer_a, "layer_b": layer_b, "method": method, "emotion": label}
-            rows += [
+            lines += [
                 {
                     **shared,
-                    "k": place + 1,
-                    **{name: float(values[place]) for name, values in columns.items()},
+                    "k": index + 1,
+                    **{name: float(values[index]) for name, values in columns.items()},
                 }
-                for place in range(len(overlaps.after))
+                for index in range(len(overlaps.after))
             ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(lines)
     after = list(table.columns).index("p_value") + 1
-    table.insert(after, "p_value_max", _max_p_values(found, table))
+    table.insert(after, "p_value_max", _max_p_values(by_layers, table))
     return table
 
 
 def _max_p_values(
-    found: Mapping[tuple[int, int], Mapping[str, Overlaps]], table: pd.DataFrame
+    by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]], table: pd.DataFrame
 ) -> pd.Series:
     values = pd.Series(np.nan, index=table.index)
     for label in table["emotion"].unique():
-        # The rows of one label, in the table's order: by layers, then by k.
-        of_label = [labels[label] for labels in found.values() if label in labels]
+        # The order of the table's lines of a label: by layers, then by k.
+        of_label = [labels[label] for labels in by_layers.values() if label in labels]
         observed = np.concatenate([overlaps.after for overlaps in of_label])
         null = np.concatenate([overlaps.null for overlaps in of_label], axis=1)
         values[table["emotion"] == label] = max_t_p(observed, null)
@@ -73,11 +73,11 @@ def _max_p_values(
 
 
 def full_result(table: pd.DataFrame, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Give the lines of a table of overlaps as records, with metadata.
+    """Return a table of overlaps as records, with metadata.
 
     Args:
-        table: What ``overlap_table`` gives, of emotions only.
-        metadata: Of the pair.
+        table: The result of ``overlap_table`` for emotions.
+        metadata: Metadata of the pair of models.
     """
     emotions = table.rename(columns={"layer_a": "layer"})
     first = ["layer", "k", "emotion", "overlap_before", "overlap_after"]
@@ -87,22 +87,21 @@ def full_result(table: pd.DataFrame, metadata: dict[str, Any]) -> dict[str, Any]
 
 def k_sweep(
     table: pd.DataFrame,
-    found: Mapping[tuple[int, int], Mapping[str, Overlaps]],
+    by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]],
     model_a: str,
     model_b: str,
 ) -> dict[str, Any]:
-    """Give overlaps after mapping by layer of A, emotion and k.
+    """Return overlaps after mapping by layer of A, emotion and k.
 
-    Each leaf holds the draws that phase 7 chooses k by: ``overlap_null`` (shuffled pairs) and,
-    where every draw spans as many directions, ``overlap_bootstrap`` (resampled pairs). Where
-    there are other emotions, ``overlap_other`` is the overlap with theirs in B, and
-    ``overlap_other_bootstrap`` the same in the same resamples. Draws of one number are the same
-    in every layer.
+    Each leaf holds the draws by which phase 7 chooses k: ``overlap_null`` (shuffled pairs) and, if
+    every draw spans k directions, ``overlap_bootstrap`` (resampled pairs). With other emotions,
+    ``overlap_other`` is the overlap with their subspaces in B, and ``overlap_other_bootstrap`` the
+    same under the same resamples. Draw i is the same shuffle or resample in every layer.
     """
     sweep: dict[int, dict[str, dict[int, dict[str, Any]]]] = {}
-    for row in table.to_dict(orient="records"):
-        k = int(row["k"])
-        overlaps = found[row["layer_a"], row["layer_b"]][row["emotion"]]
+    for line in table.to_dict(orient="records"):
+        k = int(line["k"])
+        overlaps = by_layers[line["layer_a"], line["layer_b"]][line["emotion"]]
         draws: dict[str, Any] = {"overlap_null": overlaps.null[:, k - 1]}
         if not np.isnan(overlaps.resampled[:, k - 1]).any():
             draws["overlap_bootstrap"] = overlaps.resampled[:, k - 1]
@@ -110,13 +109,13 @@ def k_sweep(
             draws["overlap_other"] = float(overlaps.other[k - 1])
             if not np.isnan(overlaps.resampled_other[:, k - 1]).any():
                 draws["overlap_other_bootstrap"] = overlaps.resampled_other[:, k - 1]
-        sweep.setdefault(int(row["layer_a"]), {}).setdefault(row["emotion"], {})[k] = {
+        sweep.setdefault(int(line["layer_a"]), {}).setdefault(line["emotion"], {})[k] = {
             **draws,
-            "overlap_cos_squared": row["overlap_after"],
-            "mean_principal_angle": row["mean_principal_angle"],
-            "chance": row["chance"],
-            "null_mean": row["null_mean"],
-            "null_p95": row["null_p95"],
-            "p_value": row["p_value"],
+            "overlap_cos_squared": line["overlap_after"],
+            "mean_principal_angle": line["mean_principal_angle"],
+            "chance": line["chance"],
+            "null_mean": line["null_mean"],
+            "null_p95": line["null_p95"],
+            "p_value": line["p_value"],
         }
     return {"model_a": model_a, "model_b": model_b, "sweep_results": sweep}

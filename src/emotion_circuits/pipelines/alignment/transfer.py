@@ -1,4 +1,4 @@
-"""A's emotion vectors in B: as vectors to use there, and how well they read the emotion."""
+"""A's emotion vectors mapped into B, and how well they read emotions there."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ OTHERS = "other_emotions"
 
 
 class Transferred(NamedTuple):
-    """A's vectors in B, and what they read there.
+    """A's vectors in B, and their AUROCs there.
 
     Attributes:
         vectors: ``emotion_vectors`` (for each emotion ``[layer, d_b]``, in B's coordinates and
             units), ``random_vectors`` (``[vector, layer, d_b]``) and ``metadata``.
-        own_emotion: One row per pair of layers and emotion: its vector on its own prompts.
-        matrix: One row per pair of layers, vector, emotion to be read, and what it is read
-            against.
+        own_emotion: One line per pair of layers and emotion: the emotion's vector on its prompts.
+        matrix: One line per pair of layers, vector, emotion to read, and labels to read against.
     """
 
     vectors: dict[str, Any]
@@ -40,21 +39,21 @@ def transfer_vectors(
     shuffles: np.ndarray,
     settings: AlignmentSettings,
 ) -> Transferred:
-    """Map A's emotion vectors, and random ones as long, and read B's held-out prompts by them.
+    """Map A's emotion vectors and random ones of their length, and read B's held-out prompts.
 
     Args:
         pair: The two models.
-        maps: For each pair of layers the map.
-        shuffles: For each shuffle, which of B's neutral prompts is paired with each of A's.
-        settings: How many random vectors and resamples, and the seed.
+        maps: The map for each pair of layers.
+        shuffles: For each shuffle, the index of B's neutral prompt that is paired with each of A.
+        settings: Numbers of random vectors and resamples, and the seed.
 
     Returns:
-        Vectors and tables; p-values of ``matrix`` are those of reading, one for the vector and
-        these prompts (``p_value``) and one that holds for all rows together (``p_value_max``).
+        Vectors and tables. ``p_value`` of ``matrix`` is for one line, ``p_value_max`` is corrected
+        for all lines.
     """
     names, neutral = pair.emotions.names, pair.emotions.neutral
     readings: list[tuple[dict[str, Any], Reading]] = []
-    rows: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     mapped: dict[str, list[np.ndarray]] = {emotion: [] for emotion in names}
     random: dict[str, list[np.ndarray]] = {emotion: [] for emotion in names}
     for layers, fitted in maps.items():
@@ -66,7 +65,7 @@ def transfer_vectors(
             fitted=fitted,
             options=settings.map_options(),
         )
-        for place, (emotion, vectors) in enumerate(own.items()):
+        for index, (emotion, vectors) in enumerate(own.items()):
             mapped[emotion].append(fitted.turn(vectors.a))
             drawn = _draw(vectors.a, settings, layers, emotion)
             random[emotion].append(fitted.turn(drawn))
@@ -77,18 +76,18 @@ def transfer_vectors(
                 mapped=mapped[emotion][-1],
                 own=vectors.b,
                 random=random[emotion][-1],
-                shuffled=shuffled[:, place],
+                shuffled=shuffled[:, index],
                 n_bootstrap=settings.n_bootstrap,
                 rng=_resamples(settings, layers, emotion, emotion, neutral),
             )
             where = {"layer_a": layers[0], "layer_b": layers[1], "emotion": emotion}
             counts = {"n_test": len(positive), "n_random": settings.n_random}
-            rows.append({**where, **measured._asdict(), **counts})
+            lines.append({**where, **measured._asdict(), **counts})
             readings += _read_all(
                 pair,
                 layers,
                 emotion,
-                {"mapped": mapped[emotion][-1], "own": vectors.b, "shuffled": shuffled[:, place]},
+                {"mapped": mapped[emotion][-1], "own": vectors.b, "shuffled": shuffled[:, index]},
                 settings,
             )
     metadata = {
@@ -101,11 +100,11 @@ def transfer_vectors(
     random_of = {emotion: np.stack(vectors, axis=1) for emotion, vectors in random.items()}
     matrix = _matrix(readings)
     diagonal = (matrix["vector"] == matrix["emotion"]) & (matrix["against"] == neutral)
-    # Both have a row for each pair of layers and emotion, in the same order.
+    # Both tables have one line per pair of layers and emotion, in the same order.
     together = matrix.loc[diagonal, "p_value_max"].to_numpy()
     return Transferred(
         {"emotion_vectors": vectors_of, "random_vectors": random_of, "metadata": metadata},
-        pd.DataFrame(rows).assign(p_value_max=together),
+        pd.DataFrame(lines).assign(p_value_max=together),
         matrix,
     )
 
@@ -117,8 +116,8 @@ def _read_all(
     vectors: Mapping[str, np.ndarray],
     settings: AlignmentSettings,
 ) -> list[tuple[dict[str, Any], Reading]]:
-    """Read every emotion, against neutral and against the other emotions, by one's vector."""
-    found = []
+    """Read each emotion by one emotion's vector, against neutral and the other emotions."""
+    readings = []
     names, neutral = pair.emotions.names, pair.emotions.neutral
     for emotion in names:
         others = [other for other in names if other != emotion]
@@ -134,15 +133,15 @@ def _read_all(
                 rng=_resamples(settings, layers, vector, emotion, against),
             )
             where = {"layer_a": layers[0], "layer_b": layers[1], "vector": vector}
-            found.append(({**where, "emotion": emotion, "against": against}, reading))
-    return found
+            readings.append(({**where, "emotion": emotion, "against": against}, reading))
+    return readings
 
 
 def _matrix(readings: list[tuple[dict[str, Any], Reading]]) -> pd.DataFrame:
-    """Put readings into rows, with p-values that hold for all of them together."""
+    """Make a table of readings, with p-values for each one and corrected for all."""
     observed = np.array([reading.mapped.auroc for _, reading in readings])
     null = np.stack([reading.shuffled for _, reading in readings], axis=1)
-    # Emotions without held-out prompts have no AUROC, and no p.
+    # Emotions without held-out prompts have NaN as AUROC and p.
     single, together = rank_p(observed, null), max_t_p(observed, null)
     return pd.DataFrame(
         [
@@ -154,10 +153,10 @@ def _matrix(readings: list[tuple[dict[str, Any], Reading]]) -> pd.DataFrame:
                 "auroc_own": reading.own,
                 "auroc_shuffled_mean": float(reading.shuffled.mean()),
                 "auroc_shuffled_p95": float(np.quantile(reading.shuffled, 0.95)),
-                "p_value": single[place],
-                "p_value_max": together[place],
+                "p_value": single[index],
+                "p_value_max": together[index],
             }
-            for place, (where, reading) in enumerate(readings)
+            for index, (where, reading) in enumerate(readings)
         ]
     )
 
@@ -165,14 +164,14 @@ def _matrix(readings: list[tuple[dict[str, Any], Reading]]) -> pd.DataFrame:
 def _resamples(
     settings: AlignmentSettings, layers: tuple[int, int], vector: str, emotion: str, against: str
 ) -> np.random.Generator:
-    """Give the stream of a reading's resamples, the same in both tables."""
+    """Return the random stream of a reading's resamples, which both tables share."""
     return rng_for(settings.seed, "readings", *layers, vector, emotion, against)
 
 
 def _draw(
     vector: np.ndarray, settings: AlignmentSettings, layers: tuple[int, int], emotion: str
 ) -> np.ndarray:
-    """Draw random vectors as long as an emotion's."""
+    """Draw random vectors of the length of an emotion's vector."""
     rng = rng_for(settings.seed, "random_vectors", *layers, emotion)
     noise = rng.normal(size=(settings.n_random, len(vector)))
     drawn: np.ndarray = noise * (

@@ -1,4 +1,4 @@
-"""Two results folders, file by file, within a tolerance."""
+"""Comparison of two results folders, file by file, within a tolerance."""
 
 from emotion_circuits.pipelines.compare.pipeline import create_pipeline
 

@@ -1,4 +1,4 @@
-"""Comparing two results folders, and ending the run with an error where they differ."""
+"""Comparison of two results folders, with an error if they differ."""
 
 import logging
 from collections.abc import Callable
@@ -18,15 +18,15 @@ Readers = dict[str, Callable[[], Any]]
 def compare_folders(
     reference: Readers, candidate: Readers, settings: CompareSettings
 ) -> pd.DataFrame:
-    """Compare two folders; ``compare_results`` says what the columns are."""
+    """Compare two folders with ``compare_results``, which documents the columns."""
     return compare_results(reference, candidate, tolerance=settings.tolerance)
 
 
 def judge_differences(differences: pd.DataFrame, settings: CompareSettings) -> None:
-    """Log a line a file, and refuse results that differ.
+    """Log one line per file, and refuse results that differ.
 
     Raises:
-        InputError: If a value differs by more than the tolerance, or is missing on a side.
+        InputError: If a value differs by more than the tolerance, or is missing in one folder.
     """
     files = summarize_files(differences)
     shown = files.head(settings.shown)
@@ -44,7 +44,7 @@ def judge_differences(differences: pd.DataFrame, settings: CompareSettings) -> N
 
 
 def summarize_files(differences: pd.DataFrame) -> pd.DataFrame:
-    """Give a line a file: how much was compared, how much differs, and by how much at most."""
+    """Return one line per file: numbers of keys and values, differences, and the largest one."""
     failed = ~differences["passed"].astype(bool)
     files = (
         differences.assign(failed_keys=failed)

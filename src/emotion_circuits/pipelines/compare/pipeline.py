@@ -1,4 +1,4 @@
-"""Comparison as a pipeline."""
+"""Comparison of results folders as a pipeline."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from emotion_circuits.pipelines.compare.nodes import compare_folders, judge_diff
 
 
 def create_pipeline() -> Pipeline:
-    """From two results folders to a table of their differences, and an error if there are any."""
+    """Create the pipeline from two results folders to a table of differences, and an error."""
     tags = ["compare"]
     return Pipeline(
         [

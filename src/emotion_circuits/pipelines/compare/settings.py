@@ -1,4 +1,4 @@
-"""Parameters of comparing two results folders."""
+"""Parameters of the comparison of two results folders."""
 
 from pydantic import Field
 
@@ -6,12 +6,12 @@ from emotion_circuits.phase_settings import PhaseSettings
 
 
 class CompareSettings(PhaseSettings):
-    """What two results may differ by."""
+    """Tolerance and log of a comparison."""
 
     tolerance: float = Field(
         1e-3,
         ge=0,
-        description="largest difference of two numbers that passes: absolute where the reference "
-        "is below 1, relative above",
+        description="largest difference of two numbers that passes: absolute for references below "
+        "1, else relative",
     )
-    shown: int = Field(20, ge=1, description="how many files the log lists, the worst first")
+    shown: int = Field(20, ge=1, description="number of files in the log, the worst first")

@@ -1,4 +1,4 @@
-"""Phase 1: prompts in the standard form."""
+"""Phase 1: prompts in standard form."""
 
 from emotion_circuits.pipelines.dataset.pipeline import create_pipeline
 

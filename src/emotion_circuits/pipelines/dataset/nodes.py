@@ -1,4 +1,4 @@
-"""Phase 1: from records to the standard table, with a report."""
+"""Phase 1: the standard table of prompts from records, with statistics."""
 
 from typing import Any
 
@@ -21,32 +21,32 @@ from emotion_circuits.prompts import (
 def build_prompts(
     source: PromptSource, profile: str, emotions: EmotionSet, settings: DatasetSettings
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Check records and bring them into the standard form.
+    """Check records and bring them into standard form.
 
-    What a file does not say is filled in: ``explicit`` by a list of emotion words, ``split`` by
-    template (or text) at random, ``pair_id`` by joining each emotion text to the neutral text of
-    the same split that is nearest in length and not yet taken.
+    Missing columns are filled in: ``explicit`` by a list of emotion words, ``split`` by drawing
+    templates (or texts), ``pair_id`` by pairing each emotion text with a neutral text of the same
+    split by rank in length.
 
     Args:
         source: The records.
         profile: The profile's name.
-        emotions: The study's.
-        settings: How strict to be.
+        emotions: The study's emotions.
+        settings: Parameters of phase 1.
 
     Returns:
         One line per distinct text, with ``COLUMNS``; and statistics.
 
     Raises:
-        InputError: If a record is wrong; the line names file, line and value.
+        InputError: If a record is invalid; the message names file, line and value.
     """
     table, dropped = standard_form(
         source, emotions, lang=settings.lang, on_duplicate=settings.on_duplicate
     )
     _check_labels(source, table, emotions)
-    given = {column: bool((table[column] != "").all()) for column in ("split", "pair_id")}
-    if not given["split"]:
+    is_complete = {column: bool((table[column] != "").all()) for column in ("split", "pair_id")}
+    if not is_complete["split"]:
         table = assign_splits(table, emotions, settings.test_fraction, settings.seed)
-    if not given["pair_id"]:
+    if not is_complete["pair_id"]:
         table = pair_texts(table, emotions)
     table = limit_samples(table, settings.max_samples_per_emotion)
     prompts = table[list(COLUMNS)].reset_index(drop=True)
@@ -55,19 +55,19 @@ def build_prompts(
         "input": source.name,
         "output": f"{profile}/dataset/emotion_dataset.jsonl",
         "duplicates_dropped": dropped,
-        "split_assigned": not given["split"],
-        "pairs_assigned": not given["pair_id"],
+        "split_assigned": not is_complete["split"],
+        "pairs_assigned": not is_complete["pair_id"],
     }
     return prompts, statistics
 
 
 def _check_labels(source: PromptSource, table: pd.DataFrame, emotions: EmotionSet) -> None:
-    found = set(table["emotion"])
-    if emotions.neutral not in found:
+    labels = set(table["emotion"])
+    if emotions.neutral not in labels:
         raise InputError(
             f"{source.name} has no {emotions.neutral} texts; every emotion is measured against them"
         )
-    missing = [emotion for emotion in emotions.names if emotion not in found]
+    missing = [emotion for emotion in emotions.names if emotion not in labels]
     if missing:
         raise InputError(f"{source.name} has no texts with label {', '.join(missing)}")
 

@@ -6,7 +6,7 @@ from emotion_circuits.pipelines.dataset.nodes import build_prompts
 
 
 def create_pipeline() -> Pipeline:
-    """From a file of prompts to ``prompts`` in the standard form."""
+    """Create the pipeline from a file of prompts to ``prompts`` in standard form."""
     return Pipeline(
         [
             Node(

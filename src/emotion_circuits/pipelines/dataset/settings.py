@@ -8,13 +8,13 @@ from emotion_circuits.phase_settings import PhaseSettings
 
 
 class DatasetSettings(PhaseSettings):
-    """What to read, and how strictly."""
+    """Source, checks and selection of the prompts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     input: str | None = Field(None, description="file to read; null: the profile's own")
     format: Literal["auto", "jsonl", "csv", "prompt_json", "goemotions"] = "auto"
-    label_names: str | None = Field(None, description="GoEmotions' file of label names")
+    label_names: str | None = Field(None, description="file of label names, for format goemotions")
     on_duplicate: Literal["error", "drop"] = Field(
         "error", description="refuse a text that occurs twice, or keep the first"
     )
@@ -22,10 +22,10 @@ class DatasetSettings(PhaseSettings):
         None,
         ge=2,
         validation_alias=AliasChoices("max_samples_per_emotion", "max_per_emotion"),
-        description="at most so many prompts of each label; null: all",
+        description="largest number of prompts per label; null: all",
     )
-    lang: str = Field("en", description="language of texts that do not say theirs")
+    lang: str = Field("en", description="language of texts without one")
     test_fraction: float = Field(
-        0.2, gt=0, lt=1, description="share of templates held out where the file has no split"
+        0.2, gt=0, lt=1, description="share of templates held out if the file has no split"
     )
-    seed: int = Field(0, description="draws the split and the prompts that are kept")
+    seed: int = Field(0, description="seed of the split")

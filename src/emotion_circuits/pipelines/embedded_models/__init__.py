@@ -1,4 +1,4 @@
-"""Trains the models that the project ships, and reports how good they are."""
+"""Training of the models that the project ships, and measures of their quality."""
 
 from emotion_circuits.pipelines.embedded_models.pipeline import (
     create_pipeline,

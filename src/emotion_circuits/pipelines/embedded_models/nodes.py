@@ -1,4 +1,4 @@
-"""Training and judging the embedded models."""
+"""Training and evaluation of the embedded models."""
 
 from time import perf_counter
 from typing import Any
@@ -31,7 +31,7 @@ def write_prompts(settings: EmbeddedModelSettings) -> tuple[pd.DataFrame, pd.Dat
     """Draw the study's texts from combinations that no language model was trained on.
 
     Returns:
-        The dataset, and neutral prompts that are not in it, to patch.
+        The dataset, and further neutral prompts for patching.
     """
     dataset = emotion_prompts(settings.world, n_per_emotion=settings.n_prompts_per_emotion)
     fresh = fresh_neutral_prompts(settings.world, dataset["text"], n=settings.n_fresh_prompts)
@@ -39,12 +39,12 @@ def write_prompts(settings: EmbeddedModelSettings) -> tuple[pd.DataFrame, pd.Dat
 
 
 def train_tiny_gpt2(settings: EmbeddedModelSettings) -> Trained:
-    """Train the language model of GPT-2's architecture."""
+    """Train the language model with GPT-2's architecture."""
     return _train_language_model("tiny_gpt2", settings)
 
 
 def train_tiny_llama(settings: EmbeddedModelSettings) -> Trained:
-    """Train the language model of Llama's architecture."""
+    """Train the language model with Llama's architecture."""
     return _train_language_model("tiny_llama", settings)
 
 
@@ -53,7 +53,7 @@ def _train_language_model(name: str, settings: EmbeddedModelSettings) -> Trained
 
     Args:
         name: ``tiny_gpt2`` or ``tiny_llama``.
-        settings: The world and the models.
+        settings: Parameters of the embedded models.
     """
     plan = getattr(settings, name)
     texts = generate_texts(
@@ -87,17 +87,17 @@ def _train_language_model(name: str, settings: EmbeddedModelSettings) -> Trained
 
 
 def train_sentiment(settings: EmbeddedModelSettings) -> Trained:
-    """Train the evaluator of three sentiments."""
+    """Train the evaluator of sentiment, with three labels."""
     return _train_evaluator("sentiment", settings)
 
 
 def train_politeness(settings: EmbeddedModelSettings) -> Trained:
-    """Train the evaluator of four degrees of politeness."""
+    """Train the evaluator of politeness, with four labels."""
     return _train_evaluator("politeness", settings)
 
 
 def train_goemotions(settings: EmbeddedModelSettings) -> Trained:
-    """Train the evaluator of the 28 GoEmotions labels."""
+    """Train the evaluator of emotions, with the 28 labels of GoEmotions."""
     return _train_evaluator("goemotions", settings)
 
 
@@ -155,9 +155,9 @@ def judge_language_model(
 
     Args:
         trained: The language model.
-        other: The other one, for what both share.
-        goemotions: The evaluator that reads what it says.
-        settings: The world, and how much is measured.
+        other: The other language model, for their overlap.
+        goemotions: The evaluator of the model's reactions.
+        settings: Parameters of the embedded models.
 
     Returns:
         The gates, and the card in Markdown.
@@ -178,7 +178,7 @@ def judge_language_model(
 def judge_evaluator(
     trained: Trained, settings: EmbeddedModelSettings
 ) -> tuple[dict[str, Any], str]:
-    """Measure an evaluator on phrasings it never saw, and write its card.
+    """Measure an evaluator on unseen phrasings, and write its card.
 
     Returns:
         The gates, and the card in Markdown.

@@ -1,4 +1,4 @@
-"""Two pipelines: one trains the embedded models, the other judges those that are there."""
+"""Two pipelines: one trains and judges the embedded models, the other judges existing ones."""
 
 from itertools import permutations
 
@@ -25,7 +25,7 @@ EVALUATORS = {
 
 
 def create_pipeline() -> Pipeline:
-    """Train everything the project ships, then judge it."""
+    """Create the pipeline that trains all models that the project ships, and judges them."""
     tags = ["embedded_models"]
     training = [
         Node(train, _SETTINGS, f"trained_{name}", name=f"train_{name}", tags=tags)
@@ -42,7 +42,7 @@ def create_pipeline() -> Pipeline:
 
 
 def create_report_pipeline() -> Pipeline:
-    """Measure the gates of the trained models, and write their cards."""
+    """Create the pipeline that measures the gates of trained models, and writes their cards."""
     tags = ["embedded_models_report"]
     nodes = [
         Node(

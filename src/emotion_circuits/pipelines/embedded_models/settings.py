@@ -11,7 +11,7 @@ from emotion_circuits.training.schedule import TrainingSettings
 
 
 class LanguageModelPlan(PhaseSettings):
-    """One language model: its shape and its training."""
+    """Shape and training of one language model."""
 
     shape: Shape
     training: TrainingSettings
@@ -19,27 +19,29 @@ class LanguageModelPlan(PhaseSettings):
 
 
 class EvaluatorPlan(PhaseSettings):
-    """The three evaluators: their shape and training."""
+    """Shape and training of the three evaluators."""
 
     shape: Shape
     training: TrainingSettings
     dropout: float = Field(0.1, ge=0, lt=1)
     word_dropout: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
-        description="for each evaluator the chance that a token is hidden in a training step"
+        description="for each evaluator, the probability that a token is hidden in training"
     )
     seed: int = 0
 
 
 class EmbeddedModelSettings(PhaseSettings):
-    """The world, the five models, and how they are judged."""
+    """The world, the five models, and their gates."""
 
     world: WorldSettings
     device: str = "auto"
     vocab_size: int = Field(1024, ge=300, description="tokens, 256 bytes included")
-    situation_weight: float = Field(0.25, ge=0, le=1, description="of situation tokens in the loss")
+    situation_weight: float = Field(
+        0.25, ge=0, le=1, description="weight of situation tokens in the loss"
+    )
     n_validation: int = Field(2000, ge=16, description="validation texts")
     n_prompts_per_emotion: int = Field(225, ge=2)
-    n_fresh_prompts: int = Field(220, ge=1, description="neutral prompts beside the dataset")
+    n_fresh_prompts: int = Field(220, ge=1, description="further neutral prompts")
     corpus_seed: int = 1
     tiny_gpt2: LanguageModelPlan
     tiny_llama: LanguageModelPlan

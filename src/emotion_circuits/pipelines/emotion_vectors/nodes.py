@@ -1,4 +1,4 @@
-"""Phase 3: from activations to vectors, subspaces and probe scores."""
+"""Phase 3: emotion vectors, subspaces and probe scores from activations."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def fit_emotion_vectors(
 
     Returns:
         ``emotion_vectors`` (for each emotion ``[layer, d_model]``) with ``metadata``; norms per
-        layer and emotion, beside the mean norm of neutral prompts; and cosines.
+        layer and emotion, with the mean norm of neutral prompts; and cosines.
     """
     pooled = _pool(activations, emotions, settings)
     vectors = emotion_vectors(pooled)
@@ -46,9 +46,9 @@ def fit_emotion_subspaces(
     """Decompose the paired differences of each label at each layer.
 
     Returns:
-        ``subspaces``: for each label and layer ``components`` ``[k, d_model]``,
-        ``explained_variance`` ``[k]`` and ``explained_variance_ratio`` ``[k]`` (of the total
-        variance, not of the k kept); and ``metadata``.
+        ``subspaces``: for each label and layer, ``components`` ``[k, d_model]``,
+        ``explained_variance`` ``[k]`` and ``explained_variance_ratio`` ``[k]`` (share of the total
+        variance); and ``metadata``.
     """
     pooled = _pool(activations, emotions, settings)
     device = resolve_device(settings.device)
@@ -57,13 +57,13 @@ def fit_emotion_subspaces(
         differences = paired_differences(pooled, label)
         subspaces[label] = {
             layer: fit_subspace(
-                differences[:, place],
+                differences[:, index],
                 n_components=settings.n_components,
                 center=settings.center,
                 backend=settings.backend,
                 device=device,
             )._asdict()
-            for place, layer in enumerate(pooled.layer_indices)
+            for index, layer in enumerate(pooled.layer_indices)
         }
     metadata = _metadata(activations, pooled, settings)
     return {
@@ -136,11 +136,11 @@ def _norms(pooled: PooledActivations, vectors: dict[str, np.ndarray]) -> pd.Data
             {
                 "layer": layer,
                 "emotion": emotion,
-                "norm": float(np.linalg.norm(vector[place])),
-                "mean_neutral_norm": float(neutral_norms[place]),
-                "ratio": float(np.linalg.norm(vector[place]) / neutral_norms[place]),
+                "norm": float(np.linalg.norm(vector[index])),
+                "mean_neutral_norm": float(neutral_norms[index]),
+                "ratio": float(np.linalg.norm(vector[index]) / neutral_norms[index]),
             }
-            for place, layer in enumerate(pooled.layer_indices)
+            for index, layer in enumerate(pooled.layer_indices)
             for emotion, vector in vectors.items()
         ]
     )

@@ -13,7 +13,7 @@ _EMOTIONS = "params:emotions"
 
 
 def create_pipeline() -> Pipeline:
-    """From ``activations`` to vectors, subspaces, and what tells how good they are."""
+    """Create the pipeline from ``activations`` to vectors, subspaces and probe scores."""
     tags = ["emotion_vectors"]
     return Pipeline(
         [

@@ -8,17 +8,19 @@ from emotion_circuits.phase_settings import PhaseSettings
 
 
 class EmotionVectorSettings(PhaseSettings):
-    """How vectors, subspaces and probes are computed."""
+    """Parameters of vectors, subspaces and probes."""
 
     hook_point: Literal["resid_pre", "resid_post"] = "resid_post"
     position_strategy: Literal["mean_over_tokens", "last_token", "trigger_token"] = (
         "mean_over_tokens"
     )
-    layers: Literal["all"] | list[NonNegativeInt] = Field("all", description="of those captured")
+    layers: Literal["all"] | list[NonNegativeInt] = Field(
+        "all", description="layers to use; all: all captured layers"
+    )
     n_components: int = Field(10, ge=1, description="directions per subspace")
     center: bool = Field(False, description="subtract the mean difference before the SVD")
     backend: Literal["torch", "sklearn"] = "torch"
-    device: str = Field("cpu", description="where torch decomposes")
+    device: str = Field("cpu", description="device for torch")
     n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")
     n_shuffles: int = Field(20, ge=2, description="label shuffles for the null control")
     seed: int = 0

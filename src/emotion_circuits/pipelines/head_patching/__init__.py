@@ -1,4 +1,4 @@
-"""Phase 6, second part: sets of heads ablated, and patched in both directions."""
+"""Phase 6, second part: ablation of sets of heads, and patching in both directions."""
 
 from emotion_circuits.pipelines.head_patching.pipeline import create_pipeline
 

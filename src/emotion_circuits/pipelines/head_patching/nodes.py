@@ -1,4 +1,4 @@
-"""Phase 6, second part: a set of heads, ablated and patched."""
+"""Phase 6, second part: ablation and patching of a set of heads."""
 
 from typing import Any
 
@@ -37,26 +37,26 @@ def change_heads(
     profile: str,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    """Ablate a set of heads, and patch it between neutral prompts and those of emotions.
+    """Ablate a set of heads, and patch it between neutral and emotional prompts.
 
     Args:
         language_model: The model.
-        text_evaluator: Scores continuations.
+        text_evaluator: The evaluator of continuations.
         prompts: Phase 1's table.
-        head_score_table: Head screening's table, which chooses heads for each half of the
-            prompts on the other half.
-        emotions: The study's.
-        settings: What to do.
+        head_score_table: Head screening's table; heads for each half of the prompts are chosen by
+            their scores on the other half.
+        emotions: The study's emotions.
+        settings: Parameters of head patching.
         profile: The profile's name.
-        checkpoint: Where finished texts outlive a killed run.
+        checkpoint: File that keeps finished rows of a killed run.
 
     Returns:
-        Ablation: at the top the chosen set under the first ablation, and every combination under
-        ``records``; patching: a record for each combination; a tidy table of both; and the
-        summary.
+        The file of ablation, with the chosen set under the first ablation at the top and every
+        combination under ``records``; the file of patching, likewise; a tidy table of both; and
+        the summary.
 
     Raises:
-        InputError: If a head, metric or pair is not there.
+        InputError: If a head or metric does not exist, or a pair is incomplete.
     """
     emotions.check_metrics(text_evaluator.keys)
     if not settings.ablations and not settings.directions:
@@ -85,12 +85,12 @@ def change_heads(
 def head_sets(
     model: LanguageModel, table: pd.DataFrame, settings: HeadPatchingSettings
 ) -> list[HeadSet]:
-    """Give the chosen set, its heads one by one if asked for, and random sets of its size.
+    """Return the chosen set, its single heads if asked for, and random sets of its size.
 
     Args:
-        model: Has the heads.
+        model: The model.
         table: The screening's table of scores.
-        settings: Say which.
+        settings: Parameters of head patching.
 
     Raises:
         InputError: If heads do not exist, or the table lacks the score or has too few heads.

@@ -6,7 +6,7 @@ from emotion_circuits.pipelines.head_patching.nodes import change_heads
 
 
 def create_pipeline() -> Pipeline:
-    """From prompts and the screening's table to ablated and patched texts."""
+    """Create the pipeline from prompts and the screening's table to effects of sets of heads."""
     return Pipeline(
         [
             Node(

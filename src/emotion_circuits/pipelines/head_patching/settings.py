@@ -12,33 +12,33 @@ _SCORES = tuple(name.format(kind) for name in HEAD_SCORES for kind in ("zero", "
 
 
 class HeadPatchingSettings(HeadSettings):
-    """Which heads are changed, how, and what they are compared with."""
+    """The heads to change, the changes, and the controls."""
 
-    heads: str = Field("top_k", description="top_k, or heads by hand: 0:0 1:3, 0:0-11, 0:*, all")
-    top_k: int = Field(4, ge=1, description="how many heads the screening chooses")
+    heads: str = Field("top_k", description="top_k, or a list of heads: 0:0 1:3, 0:0-11, 0:*, all")
+    top_k: int = Field(4, ge=1, description="number of heads that the screening chooses")
     score: str = Field(
-        "reaction_drop_mean", description="which column of the screening's table chooses"
+        "reaction_drop_mean", description="column of the screening's table that ranks heads"
     )
     ablations: list[Literal["zero", "mean", "resample"]] = Field(
-        ["mean", "zero", "resample"], description="of the set; may be empty"
+        ["mean", "zero", "resample"], description="ablations of the set; may be empty"
     )
     directions: list[Literal["neutral_to_emotion", "emotion_to_neutral"]] = Field(
         ["emotion_to_neutral", "neutral_to_emotion"],
-        description="from which prompt of a pair into the run on which; may be empty",
+        description="directions of patching between the prompts of a pair; may be empty",
     )
     modes: list[Literal["pattern_v", "v_only"]] = Field(
-        ["pattern_v", "v_only"], min_length=1, description="what is taken from the other prompt"
+        ["pattern_v", "v_only"], min_length=1, description="activations taken from the other prompt"
     )
     single_heads: bool = Field(True, description="also patch each head of the set alone")
-    num_random: int = Field(20, ge=0, description="random sets of as many other heads")
+    num_random: int = Field(20, ge=0, description="random sets of other heads, of equal size")
     random_layers: Literal["any", "same"] = Field(
-        "any", description="same: as many from each layer as the set has, where there are as many"
+        "any", description="same: as many heads per layer as the set has, if a layer has enough"
     )
 
     @field_validator("heads", mode="before")
     @classmethod
     def _undo_yaml(cls, heads: object) -> object:
-        """Read a single head, unquoted, as it was written: to YAML ``1:3`` is 63, in base 60."""
+        """Undo YAML's reading of a single unquoted head: it reads ``1:3`` as 63, in base 60."""
         return "{}:{}".format(*divmod(heads, 60)) if type(heads) is int else heads
 
     @field_validator("score")

@@ -1,4 +1,4 @@
-"""Which share of each emotion's effect sets of heads carry, beside random sets of their size."""
+"""The share of each emotion's effect that sets of heads carry, against random sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emotion_circuits.statistics import rank_p
 from emotion_circuits.statistics.ratios import mean_interval, ratio_interval
 
 _KEYS: Final = ["what", "emotion", "direction", "mode", "ablation"]
-# Column of the tidy table that is a share of the effect: names of share, random share, excess, p.
+# Columns that are summarized as a share of the effect: names of share, random share, excess, p.
 _SHARES: Final = {
     "recovered": ("fraction", "random_fraction", "excess", "p_rank"),
     "contrast_drop": (
@@ -33,25 +33,25 @@ class _Options(NamedTuple):
 
 
 def summarize(tidy: pd.DataFrame, settings: HeadPatchingSettings) -> pd.DataFrame:
-    """Say which share of each emotion's effect each set of heads carries, beside random sets.
+    """Compute the share of each emotion's effect that each set of heads carries.
 
-    The effect is the mean of the emotion's metric on its prompts minus that on their neutral
-    ones. Pairs that share a neutral prompt are resampled together, and what concerns random sets
-    is resampled over sets, too.
+    The effect is the mean of the emotion's metric on emotional prompts minus that on their neutral
+    prompts. Pairs that share a neutral prompt are resampled together, and random sets are
+    resampled as well.
 
     Args:
-        tidy: What ``pair_table`` gives.
-        settings: Resamples.
+        tidy: The result of ``pair_table``.
+        settings: Number and seed of resamples.
 
     Returns:
-        One line a combination, with 95 % bootstrap intervals. ``fraction``: mean recovered over
-        the effect; ``excess``: the share beyond that of random sets of the same size; ``p_rank``:
-        the share of sets, this one included, that recover as much. For ablation the same of
-        ``contrast_lost``: 1 − what is left of the effect under ablation over the effect.
-        ``neutral_shift`` and ``fluency_loss`` (nats per token) are means. NaN where there is
-        none: single heads have no random sets, patching no shift.
+        One line per combination, with 95 % bootstrap intervals. ``fraction``: mean of
+        ``recovered`` over the effect; ``excess``: the fraction minus that of random sets of the
+        same size; ``p_rank``: rank p of the set among random sets. For ablation, the same for
+        ``contrast_lost``: the share of the effect that is lost under ablation. ``neutral_shift``
+        and ``fluency_loss`` (nats per token) are means. Single heads, which have no random sets,
+        and shifts under patching have NaN.
     """
-    rows = []
+    lines = []
     for keys, whole in _with_pooled(tidy).groupby(_KEYS, sort=False):
         random = [
             part for name, part in whole.groupby("head_set", sort=False) if _is_random(str(name))
@@ -61,12 +61,12 @@ def summarize(tidy: pd.DataFrame, settings: HeadPatchingSettings) -> pd.DataFram
                 continue
             control = random if name == "chosen" else []
             options = _Options(settings.n_bootstrap, settings.seed, part["pair_id"].tolist())
-            rows.append(
+            lines.append(
                 dict(zip(_KEYS, keys, strict=True))
                 | {"head_set": name, "heads": " | ".join(dict.fromkeys(part["heads"]))}
                 | _summary(part, control, options)
             )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(lines)
     table.insert(0, "model_name", tidy["model_name"].iloc[0])
     return table
 
@@ -81,27 +81,27 @@ def _is_random(name: str) -> bool:
 
 def _summary(part: pd.DataFrame, random: list[pd.DataFrame], options: _Options) -> dict[str, float]:
     effect = (part["emotion_value"] - part["neutral_value"]).to_numpy()
-    found: dict[str, float] = {
+    summary: dict[str, float] = {
         "n_pairs": len(part),
         "n_clusters": part["pair_id"].nunique(),
         "effect": float(effect.mean()),
     }
     for name in _MEANS:
-        found |= _mean(part[name].to_numpy(), name, options)
+        summary |= _mean(part[name].to_numpy(), name, options)
     for column, names in _SHARES.items():
-        # Each set has the same pairs in the same order.
+        # All sets have the same pairs in the same order.
         draws = np.array([each[column] for each in random]).reshape(len(random), len(part))
-        found |= _share(part[column].to_numpy(), draws, effect, names, options)
+        summary |= _share(part[column].to_numpy(), draws, effect, names, options)
     shares = _over([float(each["recovered"].mean()) for each in random], effect)
-    found |= {
+    summary |= {
         "n_random": len(random),
         "random_smallest": min(shares, default=float("nan")),
         "random_largest": max(shares, default=float("nan")),
     }
     for name in ("neutral_shift", "fluency_loss"):
         means = [each[name].mean() for each in random]
-        found[f"random_{name}"] = float(np.mean(means)) if means else float("nan")
-    return found
+        summary[f"random_{name}"] = float(np.mean(means)) if means else float("nan")
+    return summary
 
 
 def _over(means: list[float], effect: np.ndarray) -> list[float]:
@@ -133,9 +133,9 @@ def _share(
         random: ratio_interval(draws, effect, **options._asdict()),
         excess: ratio_interval(draws, effect, less=values, **options._asdict()),
     }
-    found = {
+    shares = {
         f"{name}{end}": value
         for name, interval in intervals.items()
         for end, value in zip(("", "_lower", "_upper"), interval, strict=True)
     }
-    return found | {p_rank: float(rank_p(values.mean(), draws.mean(1)))}
+    return shares | {p_rank: float(rank_p(values.mean(), draws.mean(1)))}

@@ -13,25 +13,25 @@ from emotion_circuits.experiments.contract.heads import COMBINATION
 from emotion_circuits.experiments.outcomes import BASELINE_KIND
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 
-# What differs from pair to pair of a combination.
+# Columns that differ between the pairs of a combination.
 _OWN: Final = ("heads", "pair_id", "half", "prompt")
 
 
 def pair_table(prompts: PairedPrompts, outcomes: Outcomes) -> pd.DataFrame:
-    """Give what each combination does to each pair, in the metric of the pair's own emotion.
+    """Return the effect of each combination on each pair, in the target metric of the emotion.
 
     Args:
         prompts: The prompts.
-        outcomes: The baseline of every prompt, and the lines of ``HeadPlanner``.
+        outcomes: The baseline of every prompt, and outcomes of the plans of ``HeadPlanner``.
 
     Returns:
-        ``emotion_value`` and ``neutral_value``: the metric on the pair's unpatched texts;
-        ``patched_value``; ``recovered``: how far patching moved it towards the other prompt of
-        the pair, or, for ablation, how far it lowered it on the emotion's prompt;
+        ``emotion_value`` and ``neutral_value``: the metric of the pair's unpatched texts;
+        ``patched_value``: the metric of the patched text; ``recovered``: its change towards the
+        value of the pair's other prompt, or for ablation the decrease on the emotional prompt;
         ``fluency_loss``: nats per token under the unpatched model, patched minus unpatched. For
-        ablation also ``neutral_patched_value``: the metric on the neutral prompt under the same
-        ablation; ``neutral_shift``: how far that raised it; ``contrast_drop``: how far ablation
-        lowered the difference between the two prompts; NaN for patching.
+        ablation only (else NaN), ``neutral_patched_value``: the metric on the neutral prompt under
+        the same ablation; ``neutral_shift``: its increase by the ablation; ``contrast_drop``: the
+        decrease of the difference between the two prompts.
     """
     baseline = outcomes.baseline
     changed = Outcomes(outcomes.table[outcomes.table["kind"] != BASELINE_KIND])
@@ -46,8 +46,8 @@ def pair_table(prompts: PairedPrompts, outcomes: Outcomes) -> pd.DataFrame:
                 "emotion": emotion,
                 **{name: where[name] for name in ("direction", "mode", "ablation", "head_set")},
             }
-            for place, values in _pair_values(prompts, part, baseline, emotion, key, where):
-                own = {name: column[place] for name, column in columns.items()}
+            for index, values in _pair_values(prompts, part, baseline, emotion, key, where):
+                own = {name: column[index] for name, column in columns.items()}
                 lines.append({**shared, **own, "metric": metric_name(key), **values})
     return pd.DataFrame(lines)
 
@@ -60,34 +60,34 @@ def _pair_values(
     key: str,
     where: Mapping[str, Any],
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Give the place of each pair's changed text among a combination's, and the pair's numbers."""
+    """Yield the line of each pair's changed text in the combination, and the pair's values."""
     is_ablation = where["kind"] == "ablation"
     to_neutral = where["direction"] == "emotion_to_neutral"
     indices, sources = (part.table[name].tolist() for name in ("prompt_index", "source_index"))
-    # An ablation has a prompt once, whatever its source; patching has it once for each partner.
+    # An ablation holds each prompt once; patching holds it once for each partner.
     names = indices if is_ablation else list(zip(indices, sources, strict=True))
-    place_of: dict[Any, int] = {name: place for place, name in enumerate(names)}
+    line_of: dict[Any, int] = {name: line for line, name in enumerate(names)}
     before, after = baseline.values([key])[:, 0], part.values([key])[:, 0]
     costs = part.table["fluency"].to_numpy() - baseline.table["fluency"].to_numpy()[indices]
-    for ours, neutral in prompts.pairs(emotion):
-        index, source = (neutral, ours) if to_neutral else (ours, neutral)
-        place = place_of.get(index if is_ablation else (index, source))
-        if place is None:
+    for emotional, neutral in prompts.pairs(emotion):
+        index, source = (neutral, emotional) if to_neutral else (emotional, neutral)
+        line = line_of.get(index if is_ablation else (index, source))
+        if line is None:
             continue
-        moved = float(after[place] - before[index])
+        moved = float(after[line] - before[index])
         recovered = moved if to_neutral else -moved
-        beside = float(after[place_of[neutral]]) if is_ablation else np.nan
-        shift = beside - float(before[neutral])
+        neutral_after = float(after[line_of[neutral]]) if is_ablation else np.nan
+        shift = neutral_after - float(before[neutral])
         yield (
-            place,
+            line,
             {
-                "emotion_value": float(before[ours]),
+                "emotion_value": float(before[emotional]),
                 "neutral_value": float(before[neutral]),
-                "patched_value": float(after[place]),
+                "patched_value": float(after[line]),
                 "recovered": recovered,
-                "neutral_patched_value": beside,
+                "neutral_patched_value": neutral_after,
                 "neutral_shift": shift,
                 "contrast_drop": recovered + shift,
-                "fluency_loss": float(costs[place]),
+                "fluency_loss": float(costs[line]),
             },
         )

@@ -1,4 +1,4 @@
-"""Phase 6, first part: what each head writes, reads, and does when it is taken away."""
+"""Phase 6, first part: effects of ablating each head, and scores from activations."""
 
 from emotion_circuits.pipelines.head_screening.pipeline import create_pipeline
 

@@ -1,4 +1,4 @@
-"""Ablating each head in turn, and what that does to texts, metrics and the next token."""
+"""Ablation of each head in turn, and its effects on texts, metrics and the next token."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Values = dict[tuple[str, str], Float[Tensor, "layer head d_head"]]
 
 @dataclass(frozen=True)
 class AblationEffects:
-    """Every prompt under every head's ablation.
+    """Results for every prompt under the ablation of every head.
 
     Attributes:
         heads: The heads, in the order of the outcomes.
-        outcomes: The baseline of every prompt, then for each ablation each prompt's lines, one a
+        outcomes: The baseline of every prompt, then for each ablation and prompt one line per
             head.
-        odds: Log odds that the token after the prompt marks each emotion, for each line.
-        preference: What ``read_preferences`` gives, for each line.
+        odds: For each line, the log odds that the token after the prompt marks each emotion.
+        preference: For each line, the result of ``read_preferences``.
     """
 
     heads: list[Head]
@@ -43,30 +43,30 @@ class AblationEffects:
     preference: Float[np.ndarray, " line"]
 
     def baseline(self, values: Float[np.ndarray, "line ..."]) -> Float[np.ndarray, "prompt ..."]:
-        """Give the baseline's part of values that have one entry a line."""
+        """Select the baseline's values from values by line."""
         return values[(self.outcomes.table["kind"] == "baseline").to_numpy()]
 
     def ablated(
         self, values: Float[np.ndarray, "line ..."], ablation: str
     ) -> Float[np.ndarray, "prompt head ..."]:
-        """Give one ablation's part of values that have one entry a line, by prompt and head."""
+        """Select one ablation's values from values by line, by prompt and head."""
         part = values[(self.outcomes.table["ablation"] == ablation).to_numpy()]
         return part.reshape(-1, len(self.heads), *part.shape[1:])
 
 
 def ablation_values(prompts: PairedPrompts, ablations: Sequence[str], batch_size: int) -> Values:
-    """Give what stands in for each head's output, by ablation and half.
+    """Return the replacements of each head's output, by ablation and half of the prompts.
 
-    Zeros; or, for a prompt of one half, the mean over all prompts of the other half, so that no
-    prompt and no partner of it has a part in its own ablation.
+    ``zero`` is zero. ``mean`` is the mean over all prompts of the other half, so that a prompt and
+    its partners do not contribute to the prompt's own ablation.
     """
     model = prompts.model
     zeros = torch.zeros(model.n_layers, model.n_heads, model.d_head)
-    found: Values = {("zero", half): zeros for half in PAIR_HALVES}
+    replacements: Values = {("zero", half): zeros for half in PAIR_HALVES}
     if "mean" in ablations:
         means = prompts.mean_outputs(prompts.head_outputs(batch_size))
-        found |= {("mean", half): values for half, values in means.items()}
-    return {key: values for key, values in found.items() if key[0] in ablations}
+        replacements |= {("mean", half): values for half, values in means.items()}
+    return {key: values for key, values in replacements.items() if key[0] in ablations}
 
 
 def ablate_each_head(
@@ -78,16 +78,16 @@ def ablate_each_head(
     settings: HeadScreeningSettings,
     checkpoint: Checkpoint | None,
 ) -> AblationEffects:
-    """Continue every prompt without each head in turn, in one table of rows.
+    """Continue every prompt under the ablation of each head, in one table of rows.
 
     Args:
         prompts: The prompts.
-        evaluator: Scores the continuations.
-        values: What ``ablation_values`` gives.
+        evaluator: The evaluator of the continuations.
+        values: The result of ``ablation_values``.
         marking: Tokens that mark each emotion.
-        heads: Which to ablate.
-        settings: How much to generate.
-        checkpoint: Where finished texts outlive a killed run.
+        heads: The heads to ablate.
+        settings: Ablations, and settings of generation.
+        checkpoint: File that keeps finished rows of a killed run.
     """
     plan = Plan.of(
         [*baseline_lines(prompts), *_ablation_lines(prompts, values, heads, settings.ablations)]
@@ -138,30 +138,30 @@ def _read_odds(
 def read_preferences(
     prompts: PairedPrompts, plan: Plan, reactions: Sequence[tuple[int, ...]]
 ) -> Float[np.ndarray, " row"]:
-    """Log-probability of the reaction to the emotion's prompt minus that to the neutral prompt.
+    """Return how much the model prefers its reaction to the emotional over the neutral prompt.
 
-    Both are reactions of the unpatched model, and both are read after the emotion's prompt under
-    each row's condition. Every token of both counts, so that an effect shows that changes no
-    greedy choice.
+    The preference is the log-probability of the unpatched model's reaction to the emotional prompt
+    minus that of its reaction to the neutral prompt, both after the emotional prompt and under the
+    row's condition. It shows effects that do not change the greedy choice of a token.
 
     Args:
         prompts: The prompts.
         plan: Prompts under conditions that act everywhere, with ``prompt_index``.
-        reactions: What the unpatched model says after each prompt, as tokens.
+        reactions: The unpatched model's continuation of each prompt, as tokens.
 
     Returns:
-        The difference of the means per token, in nats; NaN for neutral prompts.
+        Difference of the mean log-probabilities per token, in nats; NaN for neutral prompts.
 
     Source: effects of heads on log-probability differences, Wang et al. 2022, arXiv:2211.00593.
     """
     partner = dict(pair for name in prompts.emotions.names for pair in prompts.pairs(name))
     owners = plan.coordinates["prompt_index"].tolist()
-    kept = [place for place, owner in enumerate(owners) if owner in partner]
-    found = np.full(len(owners), np.nan)
+    kept = [index for index, owner in enumerate(owners) if owner in partner]
+    preferences = np.full(len(owners), np.nan)
     if kept:
-        rows = [plan.rows[place] for place in kept]
-        own = [reactions[owners[place]] for place in kept]
-        neutral = [reactions[partner[owners[place]]] for place in kept]
+        rows = [plan.rows[index] for index in kept]
+        own = [reactions[owners[index]] for index in kept]
+        neutral = [reactions[partner[owners[index]]] for index in kept]
         values = continuation_log_probs(prompts.model, [*rows, *rows], [*own, *neutral])
-        found[kept] = values[: len(kept)] - values[len(kept) :]
-    return found
+        preferences[kept] = values[: len(kept)] - values[len(kept) :]
+    return preferences

@@ -1,4 +1,4 @@
-"""Phase 6, first part: every head, ablated and read."""
+"""Phase 6, first part: ablation and scores of every head."""
 
 from typing import Any
 
@@ -43,20 +43,21 @@ def screen_heads(
 
     Args:
         language_model: The model.
-        text_evaluator: Scores continuations.
+        text_evaluator: The evaluator of continuations.
         prompts: Phase 1's table.
-        emotion_vectors: Phase 3's.
-        emotions: The study's.
-        settings: What to do.
+        emotion_vectors: Phase 3's vectors.
+        emotions: The study's emotions.
+        settings: Parameters of head screening.
         profile: The profile's name.
-        checkpoint: Where finished texts outlive a killed run.
+        checkpoint: File that keeps finished rows of a killed run.
 
     Returns:
-        The JSON with the effects of ablation and their samples; a table of all scores, one line a
-        head, emotion and half; and how well the scores that need no generation foretell it.
+        The effects of ablation and their samples, in the form of the file; a table of all scores,
+        with one line per head, emotion and half; and a table of how well scores without
+        generation predict the effects of ablation.
 
     Raises:
-        InputError: If a layer, metric or pair is not there.
+        InputError: If a layer or metric does not exist, or a pair is incomplete.
     """
     emotions.check_metrics(text_evaluator.keys)
     for metric in settings.metrics or ():
@@ -101,7 +102,7 @@ def _effects_file(
 
 
 def heads_of(model: LanguageModel, settings: HeadScreeningSettings) -> list[Head]:
-    """Give the heads to screen.
+    """Return the heads to screen.
 
     Raises:
         InputError: If a layer does not exist.

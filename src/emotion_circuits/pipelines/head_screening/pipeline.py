@@ -6,7 +6,7 @@ from emotion_circuits.pipelines.head_screening.nodes import screen_heads
 
 
 def create_pipeline() -> Pipeline:
-    """From prompts and vectors to a table of scores of every head."""
+    """Create the pipeline from prompts and vectors to scores of every head."""
     return Pipeline(
         [
             Node(

@@ -1,4 +1,4 @@
-"""Scores of heads that need no ablation: what they write, where they look, what gradients say."""
+"""Scores of heads without ablation: direct writes, attention to the cue, and attributions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from emotion_circuits.circuits import (
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.experiments.heads import Head
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
-from emotion_circuits.interventions import capture_heads
+from emotion_circuits.interventions import capture_heads, length_batches
 from emotion_circuits.language_models import LanguageModel, encode_prompts
 from emotion_circuits.pipelines.head_screening.ablations import Values
 from emotion_circuits.prompts import EmotionSet
@@ -33,11 +33,11 @@ Reading = Float[np.ndarray, "prompt head"]
 
 @dataclass(frozen=True)
 class VectorSite:
-    """Emotion vectors at one point of the stream.
+    """Emotion vectors at one point of the residual stream.
 
     Attributes:
-        layer: The layer after which the stream is read; -1 for what goes into the first.
-        vectors: Of each emotion.
+        layer: The layer after which the stream is read.
+        vectors: The vector of each emotion.
     """
 
     layer: int
@@ -45,45 +45,47 @@ class VectorSite:
 
 
 def vector_site(emotion_vectors: dict[str, Any], layer: int | None) -> VectorSite:
-    """Find the vectors of a layer, the last there is unless told otherwise.
+    """Select the vectors of a layer; None for the last layer with vectors.
 
     Raises:
-        InputError: If the layer has none, or they are of the stream before any head.
+        InputError: If the layer has no vectors, or no head writes before their hook point.
     """
     metadata = emotion_vectors["metadata"]
     known = list(metadata["layer_indices"])
     wanted = max(known) if layer is None else layer
     if wanted not in known:
         raise unknown_name("vector_layer", wanted, known, where="the emotion vectors")
-    place = known.index(wanted)
-    # The stream before a layer is the stream after the one before it.
+    index = known.index(wanted)
+    # The stream before a layer is the stream after the previous layer.
     after = wanted - 1 if metadata.get("hook_pos") == "resid_pre" else wanted
     if after < 0:
         raise InputError("vector_layer is 0 with vectors of resid_pre: no head writes there")
     return VectorSite(
         after,
         {
-            emotion: torch.as_tensor(np.asarray(values[place]), dtype=torch.float32)
+            emotion: torch.as_tensor(np.asarray(values[index]), dtype=torch.float32)
             for emotion, values in emotion_vectors["emotion_vectors"].items()
         },
     )
 
 
 def marking_tokens(model: LanguageModel, emotions: EmotionSet) -> dict[str, Int[Tensor, " token"]]:
-    """Give the tokens words of each emotion begin with, within a sentence or at its start.
+    """Return the first tokens of each emotion's words, within a sentence and at its start.
+
+    Tokens that also begin another emotion's words are left out.
 
     Raises:
-        InputError: If all of an emotion's tokens begin another emotion's words, too.
+        InputError: If an emotion has no token left.
     """
-    found: dict[str, set[int]] = {}
+    first_tokens: dict[str, set[int]] = {}
     for emotion in emotions.names:
         words = emotions.marking_words[emotion]
         forms = [form for word in words for form in (f" {word}", word.capitalize())]
         encoded = [model.tokenizer(form, add_special_tokens=False).input_ids for form in forms]
-        found[emotion] = {ids[0] for ids in encoded if ids}
+        first_tokens[emotion] = {ids[0] for ids in encoded if ids}
     own: dict[str, Int[Tensor, " token"]] = {}
-    for emotion, tokens in found.items():
-        others = set().union(*(found[other] for other in found if other != emotion))
+    for emotion, tokens in first_tokens.items():
+        others = set().union(*(first_tokens[other] for other in first_tokens if other != emotion))
         if not tokens - others:
             raise InputError(
                 f"marking_words of {emotion} begin with no token of their own for model "
@@ -96,24 +98,24 @@ def marking_tokens(model: LanguageModel, emotions: EmotionSet) -> dict[str, Int[
 def read_writes(
     prompts: PairedPrompts, site: VectorSite, heads: list[Head], batch_size: int
 ) -> dict[str, Reading]:
-    """Give each head's direct write onto each emotion's vector, at the last position.
+    """Return each head's direct write onto each emotion's vector, at the last position.
 
-    Heads above the layer of the vectors have NaN: they write only what comes after it.
+    Heads above the layer of the vectors have NaN, since they write to later layers.
     """
     writes = head_writes(prompts.model, prompts.ids, batch_size=batch_size)
     scales, centered = final_scales(prompts.model, prompts.ids, batch_size=batch_size)
-    found = {}
+    by_emotion = {}
     for emotion, vector in site.vectors.items():
         written = direct_write(writes, scales, vector, centered=centered)
         written[:, site.layer + 1 :] = float("nan")
-        found[emotion] = _pick(written, heads)
-    return found
+        by_emotion[emotion] = _pick(written, heads)
+    return by_emotion
 
 
 def read_cue_attention(
     prompts: PairedPrompts, heads: list[Head], batch_size: int
 ) -> tuple[Reading, Reading, Float[np.ndarray, " prompt"]]:
-    """Give attention to the cue from the last position and from those after it, and by chance."""
+    """Return attention to the cue: from the last position, from all later ones, and uniform."""
     cues = encode_prompts(
         prompts.model, prompts.table["text"].tolist(), prompts.table["cue"].tolist()
     )
@@ -124,11 +126,12 @@ def read_cue_attention(
     for batch in capture_heads(
         prompts.model, prompts.ids, parts=("pattern",), batch_size=batch_size
     ):
-        rows, pattern = list(batch.rows), batch.pattern
+        indices, pattern = list(batch.rows), batch.pattern
         assert pattern is not None
-        seen = cue_attention(pattern, cues.cue_mask[rows, : pattern.shape[-1]])
-        last[rows], after[rows] = _pick(seen.from_last, heads), _pick(seen.from_after, heads)
-        uniform[rows] = seen.uniform.numpy()
+        attention = cue_attention(pattern, cues.cue_mask[indices, : pattern.shape[-1]])
+        last[indices] = _pick(attention.from_last, heads)
+        after[indices] = _pick(attention.from_after, heads)
+        uniform[indices] = attention.uniform.numpy()
     return last, after, uniform
 
 
@@ -140,50 +143,40 @@ def read_attributions(
     heads: list[Head],
     batch_size: int,
 ) -> dict[str, Reading]:
-    """Estimate by gradients how far ablating each head lowers each prompt's own emotion.
+    """Estimate by gradients how much ablating each head lowers the emotion of each prompt.
 
     Returns:
-        ``attribution_<target>_<ablation>``, positive where ablation is said to lower the target:
-        ``projection`` is the last position's component along the emotion's vector, ``logit`` the
-        log odds that the next token marks the emotion. Neutral prompts have NaN.
+        ``attribution_<target>_<ablation>``: estimated decrease of the target under ablation. The
+        target ``projection`` is the last position's component along the emotion's vector,
+        ``logit`` the log odds that the next token marks the emotion. Neutral prompts have NaN.
     """
     emotions = prompts.table["emotion"].tolist()
     ablations = list(dict.fromkeys(ablation for ablation, _ in values))
     shape = (len(emotions), len(heads))
-    found = {
+    attributions = {
         f"attribution_{target}_{ablation}": np.full(shape, np.nan)
         for target in ("projection", "logit")
         for ablation in ablations
     }
-    for rows in _batches(prompts, batch_size):
-        labels = [emotions[row] for row in rows]
+    neutral = prompts.emotions.neutral
+    emotional = [index for index, label in enumerate(emotions) if label != neutral]
+    ids_of_emotional = [prompts.ids[index] for index in emotional]
+    for entries, ids in length_batches(prompts.model, ids_of_emotional, batch_size):
+        indices = [emotional[entry] for entry in entries]
+        labels = [emotions[index] for index in indices]
         targets = {
             "projection": projection_target(torch.stack([site.vectors[e] for e in labels])),
             "logit": log_odds_target([marking[emotion] for emotion in labels]),
         }
-        ids = torch.tensor([prompts.ids[row] for row in rows], device=prompts.model.device)
         read = head_gradients(prompts.model, ids, targets, layer=site.layer)
-        halves = prompts.table["half"].to_numpy()[rows]
+        halves = prompts.table["half"].to_numpy()[indices]
         for (ablation, half), held in values.items():
-            mine = np.flatnonzero(halves == half)
+            members = np.flatnonzero(halves == half)
             for target, gradient in read.gradients.items():
-                estimates = ablation_estimates(read.z[mine], gradient[mine], held)
-                place = np.asarray(rows)[mine]
-                found[f"attribution_{target}_{ablation}"][place] = -_pick(estimates, heads)
-    return found
-
-
-def _batches(prompts: PairedPrompts, batch_size: int) -> list[list[int]]:
-    """Put emotion prompts of one length together."""
-    by_length: dict[int, list[int]] = {}
-    for row, emotion in enumerate(prompts.table["emotion"]):
-        if emotion != prompts.emotions.neutral:
-            by_length.setdefault(len(prompts.ids[row]), []).append(row)
-    return [
-        rows[start : start + batch_size]
-        for _, rows in sorted(by_length.items(), reverse=True)
-        for start in range(0, len(rows), batch_size)
-    ]
+                estimates = ablation_estimates(read.z[members], gradient[members], held)
+                chosen = np.asarray(indices)[members]
+                attributions[f"attribution_{target}_{ablation}"][chosen] = -_pick(estimates, heads)
+    return attributions
 
 
 def _pick(values: Float[Tensor, "prompt layer head"], heads: list[Head]) -> Reading:

@@ -9,22 +9,22 @@ from emotion_circuits.experiments.head_settings import HeadSettings
 
 
 class HeadScreeningSettings(HeadSettings):
-    """Which heads are tried, on what, and what is read off."""
+    """The heads to screen, the ablations, and the scores to report."""
 
     layers: Literal["all"] | list[NonNegativeInt] = Field(
         "all", description="layers whose heads are screened"
     )
     ablations: list[Literal["zero", "mean"]] = Field(
-        ["zero", "mean"], min_length=1, description="what is put in a head's place"
+        ["zero", "mean"], min_length=1, description="replacements of a head's output"
     )
     metrics: list[str] | None = Field(
-        None, description="metric/label to list effects for, beside the targets; null: every one"
+        None, description="metric/label to list effects on, beside the targets; null: all"
     )
     vector_layer: NonNegativeInt | None = Field(
-        None, description="whose emotion vectors heads are held against; null: the last there is"
+        None, description="layer of the emotion vectors to score heads by; null: the last one"
     )
     recall_share: float = Field(
-        0.2, gt=0, le=0.5, description="which share of heads counts as top, for recall"
+        0.2, gt=0, le=0.5, description="share of heads that count as top, for recall"
     )
 
     _are_distinct = field_validator("ablations", "layers")(refuse_repeats)

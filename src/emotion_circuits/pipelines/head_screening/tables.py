@@ -1,4 +1,4 @@
-"""From effects and readings to the tables of head screening."""
+"""Tables of head screening, from effects of ablation and other scores of heads."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _WITH_INTERVAL: Final = tuple(
     for name in ("drop", "reaction_drop", "logit_drop")
     for ablation in ("zero", "mean")
 )
-# Where a pair belongs: its half of the prompts, and the pairs that share its neutral prompt.
-_PLACES: Final = ("half", "pair_id")
+# Columns that name a pair's half, and the group of pairs that share its neutral prompt.
+_GROUPS: Final = ("half", "pair_id")
 
-Pairs = list[tuple[int, int]]
-Columns = dict[str, np.ndarray]  # [pair, head] each, but [pair] for _PLACES
+Columns = dict[str, np.ndarray]  # [pair] for _GROUPS, else [pair, head]
 
 
 def pair_scores(
@@ -36,39 +35,38 @@ def pair_scores(
     emotion: str,
     settings: HeadScreeningSettings,
 ) -> Columns:
-    """Give every score of every head on every pair of an emotion.
+    """Return every score of every head on every pair of an emotion.
 
     Returns:
-        ``drop_<ablation>``: how far ablation lowers the emotion's metric on its prompt;
-        ``neutral_shift_<ablation>``: how far it raises the same metric on the pair's neutral one;
-        ``reaction_drop_<ablation>``: how far it lowers the log-probability per token of the
-        model's own reaction against that of its reaction to the neutral prompt;
-        ``logit_drop_<ablation>``: how far it lowers the log odds that the next token marks the
-        emotion; ``direct_write``: emotion minus neutral; attention to the cue, from the last
-        position and from those after it, on the emotion's prompt and on the neutral one; and
-        attributions. ``half`` and ``pair_id`` ``[pair]`` say where a pair belongs.
+        ``drop_<ablation>``: decrease of the emotion's metric on the emotional prompt under
+        ablation; ``neutral_shift_<ablation>``: increase of the same metric on the neutral prompt;
+        ``reaction_drop_<ablation>``: decrease of ``AblationEffects.preference``;
+        ``logit_drop_<ablation>``: decrease of the log odds that the next token marks the emotion;
+        ``direct_write``: direct write on the emotional prompt minus that on the neutral prompt;
+        ``cue_attention_last`` and ``cue_attention_after``, with ``_neutral`` for the neutral
+        prompt; attributions; and each pair's ``half`` and ``pair_id``.
     """
-    target, place = prompts.emotions.target_metrics[emotion], prompts.emotions.place(emotion)
+    target, column = prompts.emotions.target_metrics[emotion], prompts.emotions.place(emotion)
     pairs = np.array(prompts.pairs(emotion), dtype=int).reshape(-1, 2)
-    ours, neutral = pairs[:, 0], pairs[:, 1]
-    found: Columns = {name: prompts.table[name].to_numpy()[ours] for name in _PLACES}
+    emotional, neutral = pairs[:, 0], pairs[:, 1]
+    columns: Columns = {name: prompts.table[name].to_numpy()[emotional] for name in _GROUPS}
     scores = effects.outcomes.values([target])[:, 0]
-    odds, preference = effects.odds[:, place], effects.preference
+    odds, preference = effects.odds[:, column], effects.preference
     before = [effects.baseline(values) for values in (scores, odds, preference)]
     for ablation in settings.ablations:
         after = [effects.ablated(values, ablation) for values in (scores, odds, preference)]
-        found[f"drop_{ablation}"] = before[0][ours, None] - after[0][ours]
-        found[f"neutral_shift_{ablation}"] = after[0][neutral] - before[0][neutral, None]
-        found[f"logit_drop_{ablation}"] = before[1][ours, None] - after[1][ours]
-        found[f"reaction_drop_{ablation}"] = before[2][ours, None] - after[2][ours]
+        columns[f"drop_{ablation}"] = before[0][emotional, None] - after[0][emotional]
+        columns[f"neutral_shift_{ablation}"] = after[0][neutral] - before[0][neutral, None]
+        columns[f"logit_drop_{ablation}"] = before[1][emotional, None] - after[1][emotional]
+        columns[f"reaction_drop_{ablation}"] = before[2][emotional, None] - after[2][emotional]
     writes = readings["writes"][emotion]
-    found["direct_write"] = writes[ours] - writes[neutral]
+    columns["direct_write"] = writes[emotional] - writes[neutral]
     for name in ("cue_attention_last", "cue_attention_after"):
-        found[name] = readings[name][ours]
-        found[f"{name}_neutral"] = readings[name][neutral]
+        columns[name] = readings[name][emotional]
+        columns[f"{name}_neutral"] = readings[name][neutral]
     for name, values in readings["attributions"].items():
-        found[name] = values[ours]
-    return found
+        columns[name] = values[emotional]
+    return columns
 
 
 def score_table(
@@ -77,12 +75,12 @@ def score_table(
     readings: Mapping[str, Any],
     settings: HeadScreeningSettings,
 ) -> pd.DataFrame:
-    """Average scores over pairs: for each half, for both together, each emotion and all pooled.
+    """Average scores over pairs, for each half and both halves, each emotion and all emotions.
 
     Returns:
-        One line a head, emotion and half; the scores' names are ``pair_scores``' with ``_lower``
-        and ``_upper`` for 95 % bootstrap intervals where they are given; pairs that share a neutral
-        prompt are resampled together.
+        One line per head, emotion and half, with the scores of ``pair_scores``. Some scores have
+        95 % bootstrap intervals, as ``_lower`` and ``_upper``; pairs that share a neutral prompt
+        are resampled together.
     """
     each = {
         emotion: pair_scores(prompts, effects, readings, emotion, settings)
@@ -113,9 +111,9 @@ def score_table(
 
 
 def _averages(part: Columns, settings: HeadScreeningSettings) -> Columns:
-    found: Columns = {}
+    averages: Columns = {}
     for name, values in part.items():
-        if name in _PLACES:
+        if name in _GROUPS:
             continue
         if name in (*_WITH_INTERVAL, "direct_write"):
             mean, lower, upper = mean_interval(
@@ -124,27 +122,27 @@ def _averages(part: Columns, settings: HeadScreeningSettings) -> Columns:
                 seed=settings.seed,
                 clusters=part["pair_id"].tolist(),
             )
-            found |= {name: mean, f"{name}_lower": lower, f"{name}_upper": upper}
+            averages |= {name: mean, f"{name}_lower": lower, f"{name}_upper": upper}
         else:
-            # A cue at a prompt's very end has no position after it; such pairs are left out.
+            # Pairs whose cue ends the prompt have no position after the cue, and are left out.
             known = ~np.isnan(values)
             total = np.where(known, values, 0).sum(0)
             count = known.sum(0)
-            found[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return found
+            averages[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return averages
 
 
 def agreement_table(table: pd.DataFrame, settings: HeadScreeningSettings) -> pd.DataFrame:
-    """Say how well scores that need no generation foretell what ablation does.
+    """Compute how well scores without generation predict the effects of ablation.
 
     Args:
-        table: What ``score_table`` gives.
-        settings: Names ablations, and how many heads are top.
+        table: The result of ``score_table``.
+        settings: The ablations, and the share of heads that count as top.
 
     Returns:
-        One line an emotion, ablation, predictor and measured effect.
+        One line per emotion, ablation, predictor and measured effect.
     """
-    rows = []
+    lines = []
     both = table[table["half"] == BOTH]
     for emotion, part in both.groupby("emotion", sort=False):
         for ablation, predictor, measured in _comparisons(settings):
@@ -156,7 +154,7 @@ def agreement_table(table: pd.DataFrame, settings: HeadScreeningSettings) -> pd.
                 known[measured].to_numpy(float),
                 share=settings.recall_share,
             )
-            rows.append(
+            lines.append(
                 {
                     "model_name": part["model_name"].iloc[0],
                     "emotion": emotion,
@@ -170,7 +168,7 @@ def agreement_table(table: pd.DataFrame, settings: HeadScreeningSettings) -> pd.
                     "n_heads": len(known),
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(lines)
 
 
 def _comparisons(settings: HeadScreeningSettings) -> Iterator[tuple[str, str, str]]:

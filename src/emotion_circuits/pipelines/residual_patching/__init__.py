@@ -1,4 +1,4 @@
-"""Phase 5: steering with emotion vectors, against directions that should do nothing."""
+"""Phase 5: steering with emotion vectors, against control directions."""
 
 from emotion_circuits.pipelines.residual_patching.pipeline import create_pipeline
 

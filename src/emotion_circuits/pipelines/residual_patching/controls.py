@@ -1,4 +1,4 @@
-"""Which controls the emotions' sweep is compared with, and where they run."""
+"""Controls of the emotions' sweep, and the layers and strengths at which they run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from emotion_circuits.seeds import seed_for
 def controlled_vectors(
     vectors: Vectors, choices: Mapping[str, Choice], settings: SteeringSettings
 ) -> Vectors:
-    """Give the vectors at whose layers controls run."""
+    """Select the vectors at the layers at which controls run."""
 
     def is_wanted(emotion: str, layer: int) -> bool:
         if settings.random_layers == "selected":
             return layer == choices[emotion].layer
         return settings.random_layers == "all" or layer in settings.random_layers
 
-    return {place: vector for place, vector in vectors.items() if is_wanted(*place)}
+    return {key: vector for key, vector in vectors.items() if is_wanted(*key)}
 
 
 def draw_controls(
@@ -39,14 +39,14 @@ def draw_controls(
     emotions: EmotionSet,
     settings: SteeringSettings,
 ) -> dict[str, Controls]:
-    """Draw the controls of both kinds, each with a seed of its own, by emotion and layer.
+    """Draw random and shuffled controls by emotion and layer, each with its own seed.
 
     Args:
-        vectors: Whose lengths the controls have.
+        vectors: The emotion vectors whose lengths are matched.
         activations: Phase 2's result.
-        emotion_vectors: Phase 3's, which says what was pooled how.
-        emotions: The study's.
-        settings: How many of each kind, and the seed.
+        emotion_vectors: Phase 3's vectors, whose metadata describes the pooling.
+        emotions: The study's emotions.
+        settings: Numbers of controls, and the seed.
     """
     random = {
         (emotion, layer): [
@@ -79,7 +79,7 @@ def control_conditions(
     choices: Mapping[str, Choice],
     settings: SteeringSettings,
 ) -> Iterator[tuple[Condition, dict[str, Any]]]:
-    """Give the conditions of all controls, at the strengths that are asked for."""
+    """Yield the conditions of all controls at the strengths of the settings."""
     for kind, of_kind in controls.items():
         for (emotion, layer), drawn in of_kind.items():
             every = settings.random_alphas == "all"
@@ -93,7 +93,7 @@ def control_conditions(
 
 
 def other_seeds(settings: SteeringSettings) -> list[int]:
-    """Give seeds for the baseline drawn again; greedy decoding has no seed to change."""
+    """Return seeds for further samples of the baseline; none for greedy decoding."""
     if settings.sampling == "greedy":
         return []
     return [seed_for(settings.seed, "reseeded", index) for index in range(settings.num_random)]

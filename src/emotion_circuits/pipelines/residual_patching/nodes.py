@@ -1,4 +1,4 @@
-"""Phase 5: sweep emotions, sweep controls, and say what came of it."""
+"""Phase 5: sweep of emotions, sweep of controls, and report."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def sweep_emotions(
         ``profile``, ``model``, ``prompts``; ``baseline`` and, by emotion, layer and strength,
         ``sweep_results``, each with ``texts`` (continuations), ``metrics``, ``fluency`` (nats per
         token under the unpatched model) and ``token_ids`` by prompt; ``alpha_values``,
-        ``patch_window``, ``sequence_length``; ``halves`` of the prompts; ``vector_norms`` (of
-        what is added at α = 1); ``metadata``.
+        ``patch_window``, ``sequence_length``; ``halves`` of the prompts; ``vector_norms`` of the
+        directions added at α = 1; ``metadata``.
 
     Raises:
-        InputError: If vectors, layers, prompts or target metrics are not there or do not fit.
+        InputError: If vectors, layers, prompts or target metrics are missing or do not match.
     """
     emotions.check_metrics(text_evaluator.keys)  # before hours of generation, not after
     model = settings.placed(language_model)
@@ -128,16 +128,14 @@ def sweep_controls(
     emotions: EmotionSet,
     settings: SteeringSettings,
 ) -> dict[str, Any]:
-    """Continue the same prompts, decoded alike, under directions that should do nothing.
+    """Continue the same prompts under control directions, with the same decoding.
 
     Returns:
-        ``profile``, ``model``, ``alpha_values``, ``num_random``, ``num_shuffled``; by emotion,
-        layer, index and strength ``random_results`` and ``shuffled_results``, and by emotion,
-        layer and strength, where there are controls, ``emotion_results``: lists of ``prompt``,
-        ``text``, ``metrics`` and ``fluency``; ``baseline``, likewise; ``reseeded_results`` (the
-        baseline with other seeds, when sampling); ``controls``: seed, length before matching and
-        cosine with the emotion vector of each direction; ``vector_norms``: the length of each,
-        and of the vector.
+        ``profile``, ``model``, ``alpha_values``, ``num_random``, ``num_shuffled``; the results of
+        ``nest_random_sweep``, with ``emotion_results`` at the layers and strengths of controls and
+        ``reseeded_results`` only for sampling; ``controls``: each direction's seed, length, length
+        before matching, and cosine with the emotion vector; ``vector_norms`` of the directions
+        added at α = 1; ``metadata``.
     """
     model = settings.placed(language_model)
     steered = read_residual_sweep(residual_sweep)
@@ -147,7 +145,7 @@ def sweep_controls(
     controls = draw_controls(wanted, activations, emotion_vectors, emotions, settings)
     conditions = list(control_conditions(controls, choices, settings))
     prompts = residual_sweep["prompts"]
-    found = [
+    outcomes = [
         run(
             model,
             text_evaluator,
@@ -162,7 +160,7 @@ def sweep_controls(
         again = (BASELINE, {**_BASELINE[1], "kind": "reseeded", "draw": draw})
         plan = cross(model, prompts, [again])
         decoding = settings.decoding(seed)
-        found.append(
+        outcomes.append(
             run(model, text_evaluator, plan, decoding, checkpoint=checkpoint, known=steered)
         )
     logger.info("%s: %d controls on %d prompts", model.name, len(conditions), len(prompts))
@@ -172,24 +170,24 @@ def sweep_controls(
         "alpha_values": residual_sweep["alpha_values"],
         "num_random": settings.num_random,
         "num_shuffled": settings.num_shuffled,
-        **nest_random_sweep(join([_beside(steered, conditions), *found])),
+        **nest_random_sweep(join([_matching_controls(steered, conditions), *outcomes])),
         "controls": {kind: describe_controls(of_kind) for kind, of_kind in controls.items()},
         "vector_norms": vector_norms(vectors),
         "metadata": _metadata(model, emotions, settings),
     }
 
 
-def _beside(steered: Outcomes, conditions: list[Any]) -> Outcomes:
-    """Give the baseline and the emotions' own texts wherever controls were run."""
+def _matching_controls(steered: Outcomes, conditions: list[Any]) -> Outcomes:
+    """Select the baseline, and the emotions' texts at the layers and strengths of controls."""
     run_at = {(where["emotion"], where["layer"], where["alpha"]) for _, where in conditions}
     table = steered.table
-    places = zip(table["emotion"], table["layer"], table["alpha"], strict=True)
-    kept = np.array([place in run_at for place in places])
+    coordinates = zip(table["emotion"], table["layer"], table["alpha"], strict=True)
+    kept = np.array([condition in run_at for condition in coordinates])
     return Outcomes(table[(table["kind"] == "baseline").to_numpy() | kept])
 
 
 class Report(NamedTuple):
-    """What is to be read of the phase."""
+    """Tables and figures of the phase."""
 
     scores: pd.DataFrame
     doses: pd.DataFrame
@@ -210,7 +208,7 @@ def report_residual_patching(
     """Choose a layer and strength per emotion on one half of the prompts, report on the other.
 
     Returns:
-        Tables and figures; each table's function says what its columns are.
+        Tables and figures; the functions of the tables document their columns.
     """
     outcomes, model = read_residual_sweep(residual_sweep), residual_sweep["model"]
     targets = emotions.target_metrics

@@ -13,7 +13,7 @@ _EMOTIONS = "params:emotions"
 
 
 def create_pipeline() -> Pipeline:
-    """From vectors and neutral prompts to what steering does, against its controls."""
+    """Create the pipeline from vectors and neutral prompts to effects of steering and controls."""
     tags = ["residual_patching"]
     return Pipeline(
         [

@@ -1,4 +1,4 @@
-"""The phase's tables: every score, doses with their responses, controls, and what was chosen."""
+"""Tables of phase 5: scores, dose response, specificity, controls and selection."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _STEERED: Final = ("emotion", "layer", "alpha")
 
 
 def score_table(outcomes: Outcomes, model: str) -> pd.DataFrame:
-    """Give every score of a sweep: one line per prompt, condition and score.
+    """Return all scores of a sweep, with one line per prompt, condition and score.
 
     Returns:
         ``model_name``, ``prompt_index`` (in the order of the prompts), ``half``, ``emotion``,
-        ``layer``, ``alpha`` (the baseline is ``baseline`` with no layer and α 0),
+        ``layer``, ``alpha`` (for the baseline, emotion ``baseline``, no layer and α 0),
         ``metric_name`` (``metric.label`` or ``fluency.nll``), ``baseline``, ``value``.
     """
     keys = outcomes.keys
     baseline = outcomes.baseline
-    index = {prompt: place for place, prompt in enumerate(baseline.table["prompt"])}
+    index_of = {prompt: index for index, prompt in enumerate(baseline.table["prompt"])}
     shown = outcomes.where(kind=["baseline", "emotion"])
-    place = shown.table["prompt"].map(index).to_numpy()
+    prompts = shown.table["prompt"].map(index_of).to_numpy()
     lines, metrics = (axis.ravel() for axis in np.indices((len(shown), len(keys))))
     is_baseline = (shown.table["kind"] == "baseline").to_numpy()
     emotion = np.where(is_baseline, "baseline", shown.table["emotion"].to_numpy(dtype=object))
@@ -44,20 +44,20 @@ def score_table(outcomes: Outcomes, model: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model_name": model,
-            "prompt_index": place[lines],
+            "prompt_index": prompts[lines],
             "half": shown.table["half"].to_numpy(dtype=object)[lines],
             "emotion": emotion[lines],
             "layer": shown.table["layer"].array[lines],
             "alpha": alpha[lines],
             "metric_name": np.array(list(map(metric_name, keys)), dtype=object)[metrics],
-            "baseline": baseline.values(keys)[place].ravel(),
+            "baseline": baseline.values(keys)[prompts].ravel(),
             "value": shown.values(keys).ravel(),
         }
     )
 
 
 def dose_response_table(outcomes: Outcomes, settings: SteeringSettings) -> pd.DataFrame:
-    """Estimate the effect of each emotion, layer and strength on each score, on either half."""
+    """Estimate the effect of each emotion, layer and strength on each score, for each half."""
     shown = outcomes.where(kind=["baseline", "emotion"])
     return effect_table(shown, _STEERED, n_bootstrap=settings.n_bootstrap, seed=settings.seed)
 
@@ -65,16 +65,16 @@ def dose_response_table(outcomes: Outcomes, settings: SteeringSettings) -> pd.Da
 def specificity_table(
     doses: pd.DataFrame, choices: Mapping[str, Choice], targets: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Say which score moves for which emotion, under what was chosen, on the other prompts.
+    """Return the effect of each chosen condition on all scores, on the confirming half.
 
     Args:
-        doses: What ``dose_response_table`` gives.
-        choices: By emotion.
+        doses: The result of ``dose_response_table``.
+        choices: The chosen layer and strength by emotion.
         targets: ``metric/label`` by emotion.
 
     Returns:
-        One line per steered emotion and score; ``target_of`` names the emotion whose own metric
-        the score is, empty for others.
+        One line per steered emotion and score; ``target_of`` names the emotion whose target metric
+        the score is, and is empty for other scores.
     """
     target_of = {metric_name(key): emotion for emotion, key in targets.items()}
     table = _chosen(doses, choices).rename(columns={"emotion": "steered"}).drop(columns="half")
@@ -84,7 +84,7 @@ def specificity_table(
 
 
 def _chosen(doses: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
-    """Keep the lines of what was chosen, on the half that did not choose."""
+    """Select the lines of the chosen conditions on the confirming half."""
     confirm = doses[doses["half"] == "confirm"]
     parts = [
         confirm[
@@ -106,14 +106,14 @@ def control_table(
     """Estimate each control's effect on the metric of the emotion it is compared with.
 
     Args:
-        baseline: The unsteered texts, in halves.
-        controls: What ``read_random_sweep`` gives.
+        baseline: The unsteered texts, with ``half``.
+        controls: The result of ``read_random_sweep``.
         targets: ``metric/label`` by emotion.
-        settings: Resamples.
+        settings: Number and seed of resamples.
 
     Returns:
         One line per half, kind (``random``, ``shuffled``, ``reseeded``), emotion, layer, index
-        and strength; ``reseeded`` has neither layer nor strength. ``fluency_loss`` in nats a
+        and strength; ``reseeded`` has no layer and strength. ``fluency_loss`` is in nats per
         token.
     """
     by = ["kind", *_STEERED, "draw"]
@@ -121,16 +121,16 @@ def control_table(
     drawn = controls.where(kind=list(_CONTROLS)).table
     parts = [baseline, Outcomes(drawn.assign(half=drawn["prompt"].map(half_of)))]
     table = effect_table(join(parts), by, n_bootstrap=settings.n_bootstrap, seed=settings.seed)
-    # The baseline drawn again is no emotion's control in particular, but every one's.
+    # Further samples of the baseline are controls of every emotion.
     again = table["kind"] == "reseeded"
     every = pd.DataFrame({"emotion": list(targets)})
     table = pd.concat(
         [table[~again], table[again].drop(columns="emotion").merge(every, how="cross")]
     )
     own = table["emotion"].map({emotion: metric_name(key) for emotion, key in targets.items()})
-    found = own_effects(table, own).rename(columns={"draw": "index"}).astype({"layer": "Int64"})
+    effects = own_effects(table, own).rename(columns={"draw": "index"}).astype({"layer": "Int64"})
     order = ["half", "kind", "emotion", "layer", "index", "alpha", *EFFECT_COLUMNS]
-    return found[[*order, "fluency_loss"]].sort_values(
+    return effects[[*order, "fluency_loss"]].sort_values(
         "half", key=lambda half: half.map(HALVES.index), kind="stable", ignore_index=True
     )
 
@@ -142,22 +142,21 @@ def selection_table(
     targets: Mapping[str, str],
     n_select: int,
 ) -> pd.DataFrame:
-    """Say what was chosen on one half, what it does on the other, and what controls do there.
+    """Return each emotion's chosen condition, and its effect and controls on the confirming half.
 
     Args:
-        doses: What ``dose_response_table`` gives.
-        choices: By emotion.
-        controls: What ``control_table`` gives.
+        doses: The result of ``dose_response_table``.
+        choices: The chosen layer and strength by emotion.
+        controls: The result of ``control_table``.
         targets: ``metric/label`` by emotion.
-        n_select: Prompts that chose.
+        n_select: Number of prompts of the choosing half.
 
     Returns:
-        One line per emotion: ``layer``, ``alpha``; ``select_…`` what it was chosen by; ``n`` and
-        the effect on the confirming half; ``fluency_loss`` with its interval; for each kind of
-        control at the same layer and strength ``…_n``, ``…_d_q95`` (95 % of their |d| are below
-        it), ``…_share_below_half`` (of those whose |d| is below half the emotion's), the same two
-        of the mean difference, and ``…_p`` ((1 + number with at least its mean difference) /
-        (1 + number)).
+        One line per emotion: ``layer``, ``alpha``; ``select_…``: effect on the choosing half;
+        ``n`` and the effect on the confirming half; ``fluency_loss`` with its interval; for each
+        kind of control at the same layer and strength, ``…_n``, ``…_d_q95`` (95 % quantile of
+        |d|), ``…_share_below_half`` (share with |d| below half the emotion's), the same two for
+        the mean difference, and ``…_p`` (rank p of the emotion's mean difference).
     """
     chosen = _chosen(doses, choices)
     own = chosen["emotion"].map({emotion: metric_name(key) for emotion, key in targets.items()})
@@ -192,7 +191,7 @@ def _against(kind: str, same: pd.DataFrame, mean_diff: float, d: float) -> dict[
     if not len(same):
         return {f"{kind}_n": 0, **dict.fromkeys(f"{kind}_{name}" for name in names)}
     sizes, changes = (same[name].abs().to_numpy(dtype=float) for name in ("cohen_d", "mean_diff"))
-    found = (
+    values = (
         float(np.quantile(sizes, 0.95, method="inverted_cdf")),
         float((sizes < abs(d) / 2).mean()),
         float(np.quantile(changes, 0.95, method="inverted_cdf")),
@@ -200,5 +199,5 @@ def _against(kind: str, same: pd.DataFrame, mean_diff: float, d: float) -> dict[
         float(rank_p(mean_diff, same["mean_diff"].to_numpy(dtype=float))),
     )
     return {f"{kind}_n": len(same)} | {
-        f"{kind}_{name}": value for name, value in zip(names, found, strict=True)
+        f"{kind}_{name}": value for name, value in zip(names, values, strict=True)
     }

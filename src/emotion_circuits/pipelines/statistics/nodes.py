@@ -1,4 +1,4 @@
-"""Phase 7: from the results of all models to tables of effects."""
+"""Phase 7: tables of effects from the results of all models."""
 
 import logging
 import math
@@ -25,10 +25,10 @@ from emotion_circuits.statistics import (
 
 logger = logging.getLogger(__name__)
 
-# Results that only add to others: their absence is nothing to speak of.
+# Results that only add to others, and whose absence is not logged.
 _ADDITIONS: Final = ("head_patching",)
 
-# Every kind of result, and the phase its rows are of.
+# Every kind of result, and the phase of its comparisons.
 RESULTS: Final = {
     "residual_sweep": "residual",
     "random_sweep": "random",
@@ -47,18 +47,18 @@ def estimate_effects(
     fresh_prompts: PromptSource | None,
     **results: Any,
 ) -> pd.DataFrame:
-    """Give every comparison of every phase and model its effect size, intervals and p-values.
+    """Compute effect size, intervals and p-values of every comparison of all phases and models.
 
     Args:
         profile: Name of the profile.
-        emotions: The study's.
-        settings: How to compute.
+        emotions: The study's emotions.
+        settings: Parameters of phase 7.
         prompts: Texts with their ``template_id``, needed for clusters only.
-        fresh_prompts: The profile's further texts, likewise.
-        results: By ``<kind of result> <model>``; None where there is none.
+        fresh_prompts: The profile's further texts, needed for clusters only.
+        results: Results by ``<kind of result> <model>``; None for a missing result.
 
     Raises:
-        InputError: If a result has not the format of its phase, or a text no cluster.
+        InputError: If a result does not have the format of its phase, or a text has no cluster.
     """
     _say_what_is_missing(results)
     comparisons = list(_read_all(results, profile))
@@ -80,7 +80,7 @@ def estimate_effects(
 def analyze_power(
     effects: pd.DataFrame, profile: str, settings: StatisticsSettings
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Give the power of each test, and the samples that planned effects would take."""
+    """Compute the power of each test, and the sample sizes that planned effects require."""
     table = power_table(effects, alpha=settings.alpha, power_target=settings.power_target)
     requirements = power_requirements(
         effects,
@@ -106,14 +106,14 @@ def summarize_k_sweeps(
     **sweeps: dict[str, Any] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the overlaps of all pairs of models, and choose k for each emotion."""
-    found = [sweep for _, sweep in sorted(sweeps.items()) if sweep is not None]
+    present = [sweep for _, sweep in sorted(sweeps.items()) if sweep is not None]
     absent = [name for name, sweep in sorted(sweeps.items()) if sweep is None]
     if absent:
         logger.info("Selection of k is without the sweeps of %s", ", ".join(absent))
     try:
-        raw = k_sweep_table(found, profile, emotions.labels)
+        raw = k_sweep_table(present, profile, emotions.labels)
         chosen = select_k(
-            found,
+            present,
             profile,
             emotions.labels,
             n_bootstrap=settings.n_bootstrap,
@@ -140,7 +140,7 @@ def _read_all(results: Mapping[str, Any], profile: str) -> Iterator[Comparison |
 
 
 def _say_what_is_missing(results: Mapping[str, Any]) -> None:
-    """Name the phases that have no results, once."""
+    """Log the phases without results."""
     missing: dict[str, list[str]] = {}
     for name, result in results.items():
         kind, _, model = name.partition(" ")
@@ -157,7 +157,7 @@ def _clusters(
     emotions: EmotionSet,
     settings: StatisticsSettings,
 ) -> dict[str, str] | None:
-    """Give the template of each text of the dataset and of the fresh prompts."""
+    """Return the template of each text of the dataset and of the fresh prompts, if needed."""
     if settings.cluster_by == "none":
         return None
     if prompts is None or "template_id" not in prompts:
@@ -174,7 +174,7 @@ def _clusters(
 
 
 def _without_nan(value: Any) -> Any:
-    """Replace NaN by None: JSON has no such number."""
+    """Replace NaN by None, since JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list):

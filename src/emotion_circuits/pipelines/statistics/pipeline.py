@@ -25,12 +25,12 @@ _MODES: Final = {"effect": "effect", "power": "effect power", "k": "k"}
 def create_pipeline(
     models: Sequence[str], pairs: Sequence[tuple[str, str]] = (), *, mode: str = "all"
 ) -> Pipeline:
-    """From the results of phases 4, 5 and 6, as far as they are there, to tables.
+    """Create the pipeline from the available results of phases 4, 5 and 6 to tables.
 
     Args:
         models: Names of the profile's models.
-        pairs: Its pairs of models.
-        mode: ``effect``, ``power`` (which needs effects and makes them too), ``k`` or ``all``.
+        pairs: The profile's pairs of models.
+        mode: ``effect``, ``power`` (which computes effects as well), ``k`` or ``all``.
     """
     parts = _MODES.get(mode, "effect power k").split()
     nodes = []

@@ -12,14 +12,14 @@ FamilyColumn = Literal[
 
 
 class StatisticsSettings(PhaseSettings):
-    """How effects are sized, tested and corrected."""
+    """Intervals, tests, corrections and power of effects."""
 
     mode: Literal["effect", "power", "k", "all"] = "all"
     alpha: float = Field(0.05, gt=0, lt=1, description="intervals cover 1 - alpha")
     n_bootstrap: int = Field(2000, ge=100, description="resamples per interval")
     n_permutations: int = Field(2000, ge=100, description="sign patterns per family")
     ci_method: Literal["percentile", "bca"] = "bca"
-    paired: bool = Field(True, description="match the texts of two conditions")
+    paired: bool = Field(True, description="pair the values of two conditions by text")
     cluster_by: Literal["none", "template"] = "none"
     correction_family: Literal["all"] | tuple[FamilyColumn, ...] = Field(
         ("profile", "phase", "model_name", "comparison"),

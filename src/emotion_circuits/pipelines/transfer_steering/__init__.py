@@ -1,4 +1,4 @@
-"""Phase 4's test by intervention: does one model's emotion vector, mapped, steer another model?"""
+"""Phase 4, test by intervention: steering one model with another's mapped emotion vectors."""
 
 from emotion_circuits.pipelines.transfer_steering.pipeline import create_pipeline
 

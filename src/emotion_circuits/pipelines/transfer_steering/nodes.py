@@ -1,4 +1,4 @@
-"""Steering one model with another's emotion vectors."""
+"""Steering of one model with another's mapped emotion vectors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.statistics import rank_p
 
-# What steers: the model's own vector, the other model's, and random ones through the same map.
+# Steering vectors: the model's own, the other model's mapped one, and mapped random ones.
 KINDS: Final = ("own", "mapped", "mapped_random")
 _FLUENCY: Final = metric_name(FLUENCY)
 _BY: Final = ("emotion", "kind", "draw", "layer", "alpha")
@@ -44,30 +44,29 @@ def steer_with_mapped_vectors(
     emotions: EmotionSet,
     settings: SteeringSettings,
 ) -> pd.DataFrame:
-    """Compare what A's mapped vector does in B with B's own vector and with mapped random ones.
+    """Compare the effects of A's mapped vector, B's own vector and mapped random vectors in B.
 
-    Layer and strength are those that B's own sweep chooses on one half of its prompts, among the
-    layers that A was mapped to; effects are measured on the other half. B's own vector is what
-    its sweep added at α = 1. All vectors have its length, so that only their directions differ,
-    and are decoded alike.
+    Layer and strength are chosen by B's own sweep on one half of its prompts, among the layers that
+    A was mapped to; effects are measured on the other half. B's own vector is the direction that
+    the sweep added at α = 1. All vectors have its length and the same decoding, so that they
+    differ in direction only.
 
     Args:
-        language_model: B.
-        text_evaluator: Reads the continuations.
-        mapped_vectors: Phase 4's, in B's coordinates.
-        emotion_vectors: B's own, of phase 3.
-        emotion_subspaces: B's own, of phase 3.
-        residual_sweep: B's, of phase 5.
-        emotions: The study's.
-        settings: Phase 5's.
+        language_model: Model B.
+        text_evaluator: The evaluator of the continuations.
+        mapped_vectors: Phase 4's vectors of A in B's coordinates.
+        emotion_vectors: Phase 3's vectors of B.
+        emotion_subspaces: Phase 3's subspaces of B.
+        residual_sweep: Phase 5's sweep of B.
+        emotions: The study's emotions.
+        settings: Parameters of phase 5.
 
     Returns:
-        One line per emotion, vector and of the emotion's own metric and fluency: ``model_name``,
-        ``source_model``, ``emotion``, ``vector`` (one of ``KINDS``), ``number``, ``layer_a``,
-        ``layer``, ``alpha``, ``cosine_own``, the effect as in phase 5's tables, and ``p_random``
-        and ``n_random``: for the own metric under ``own`` and ``mapped``, the rank of the effect
-        among those of ``mapped_random``, (1 + how many are at least as large) / (1 + how many
-        there are).
+        One line per emotion, vector and metric (the emotion's target metric, and fluency):
+        ``model_name``, ``source_model``, ``emotion``, ``vector`` (one of ``KINDS``), ``number``,
+        ``layer_a``, ``layer``, ``alpha``, ``cosine_own``, the effect as in phase 5's tables, and
+        for the target metric under ``own`` and ``mapped`` ``p_random``, the rank p of the effect
+        among the ``n_random`` effects of ``mapped_random``.
 
     Raises:
         InputError: If B was not swept at any layer that A was mapped to.
@@ -76,22 +75,22 @@ def steer_with_mapped_vectors(
     outcomes = read_residual_sweep(residual_sweep)
     layers = mapped_vectors["metadata"]["layer_indices"]
     chosen = settings.choose(_at_layers(outcomes, layers, model.name), emotions)
-    # The sweep may have been made with other layers than are set now.
+    # The sweep may have been run with other layers than the current settings.
     everywhere = settings.model_copy(update={"layers": "all"})
     own = everywhere.injected(emotion_vectors, emotion_subspaces)
     conditions: list[tuple[Condition, dict[str, Any]]] = [(BASELINE, {"kind": "baseline"})]
     cosines: dict[tuple[str, str, int], float] = {}
     for emotion, choice in chosen.items():
         vector = own[emotion, choice.layer]
-        for kind, several in _vectors(mapped_vectors, emotion, choice.layer, vector, settings):
-            scaled = [match_length(one, vector).direction for one in several]
+        for kind, raw in _vectors(mapped_vectors, emotion, choice.layer, vector, settings):
+            scaled = [match_length(direction, vector).direction for direction in raw]
             conditions += settings.steering().conditions(
                 kind, emotion, choice.layer, scaled, [choice.alpha]
             )
-            for draw, one in enumerate(scaled):
-                cosines[emotion, kind, draw] = float(one @ vector / (vector @ vector))
+            for draw, direction in enumerate(scaled):
+                cosines[emotion, kind, draw] = float(direction @ vector / (vector @ vector))
     plan = cross(model, residual_sweep["halves"]["confirm"], conditions)
-    found = run(
+    steered = run(
         model,
         text_evaluator,
         plan,
@@ -100,7 +99,7 @@ def steer_with_mapped_vectors(
         progress=f"{model.name} transfer",
     )
     effects = effect_table(
-        Outcomes(found.table.assign(half="confirm")),
+        Outcomes(steered.table.assign(half="confirm")),
         _BY,
         n_bootstrap=settings.n_bootstrap,
         seed=settings.seed,
@@ -116,14 +115,14 @@ def _vectors(
     own: np.ndarray,
     settings: SteeringSettings,
 ) -> list[tuple[str, list[np.ndarray]]]:
-    place = mapped_vectors["metadata"]["layer_indices"].index(layer)
-    random = mapped_vectors["random_vectors"][emotion][: settings.num_random, place]
-    vectors = [[own], [mapped_vectors["emotion_vectors"][emotion][place]], list(random)]
+    index = mapped_vectors["metadata"]["layer_indices"].index(layer)
+    random = mapped_vectors["random_vectors"][emotion][: settings.num_random, index]
+    vectors = [[own], [mapped_vectors["emotion_vectors"][emotion][index]], list(random)]
     return list(zip(KINDS, vectors, strict=True))
 
 
 def _at_layers(outcomes: Outcomes, layers: Sequence[int], model: str) -> Outcomes:
-    """Leave out of a sweep what was done at other layers."""
+    """Select the baseline and the steered texts at some layers."""
     kept = outcomes.where(kind="emotion", layer=list(layers)).table
     steered = outcomes.where(kind="emotion").table
     for emotion in steered["emotion"].unique():
@@ -143,7 +142,7 @@ def _table(
     metadata: Mapping[str, Any],
     emotions: EmotionSet,
 ) -> pd.DataFrame:
-    # Of two layers of A that lie on one of B, the first.
+    # If two layers of A are mapped to one layer of B, the first one is shown.
     layers = list(zip(metadata["layer_indices"], metadata["source_layer_indices"], strict=True))
     source_of = dict(reversed(layers))
     own = effects["emotion"].map(
@@ -152,15 +151,15 @@ def _table(
     shown = effects[(effects["metric_name"] == own) | (effects["metric_name"] == _FLUENCY)]
     table = shown.drop(columns="half").rename(columns={"kind": "vector", "draw": "number"})
     table.insert(3, "layer_a", table["layer"].map(source_of))
-    places = zip(table["emotion"], table["vector"], table["number"], strict=True)
-    table.insert(6, "cosine_own", [cosines[place] for place in places])
+    vectors = zip(table["emotion"], table["vector"], table["number"], strict=True)
+    table.insert(6, "cosine_own", [cosines[vector] for vector in vectors])
     table.insert(0, "source_model", metadata["source_model"])
     table.insert(0, "model_name", metadata["model_name"])
     return _with_ranks(table.reset_index(drop=True))
 
 
 def _with_ranks(table: pd.DataFrame) -> pd.DataFrame:
-    """Say how many random vectors do as much as B's own and as A's, in the emotion's metric."""
+    """Add rank p-values of B's own and A's mapped vector among mapped random vectors."""
     ranked = table.assign(p_random=np.nan, n_random=np.nan)
     for _, lines in table[table["metric_name"] != _FLUENCY].groupby("emotion"):
         random = lines.loc[lines["vector"] == "mapped_random", "mean_diff"].to_numpy()

@@ -6,7 +6,7 @@ from emotion_circuits.pipelines.transfer_steering.nodes import steer_with_mapped
 
 
 def create_pipeline() -> Pipeline:
-    """From mapped vectors and the second model's own sweep to what they do in it."""
+    """Create the pipeline from mapped vectors and the second model's sweep to their effects."""
     return Pipeline(
         [
             Node(
