@@ -82,7 +82,7 @@ class Ridge:
         A ridge map takes a direction u to Yᵀ g with g = X (XᵀX + λ)⁻¹ u. Shuffling the pairs is a
         permutation of the entries of g, so g is computed once per direction.
         """
-        vectors, orders = _beside(self._b, directions, shuffles)
+        vectors, orders = _on_device_of(self._b, directions, shuffles)
         weights = (self._left * self._shrunk(penalty)) @ (self._right @ vectors.T)
         weights = weights.unflatten(0, self._b.shape[:2])
         size = max(1, _BUDGET // max(1, weights.numel()))
@@ -143,7 +143,7 @@ class Rotation:
 
         Shuffles do not change principal components; only their cross-products are decomposed.
         """
-        vectors, orders = _beside(self._b, directions, shuffles)
+        vectors, orders = _on_device_of(self._b, directions, shuffles)
         size = max(1, _BUDGET // max(1, self._scores_b.numel()))
         turned = [self._turn(vectors, part) for part in orders.split(size)]
         return torch.cat(turned).cpu().numpy()
@@ -178,7 +178,7 @@ def move(rows: Float[np.ndarray, "*shape"], device: torch.device | str) -> Float
     return torch.from_numpy(rows).double().to("cpu" if target.type == "mps" else target)
 
 
-def _beside(
+def _on_device_of(
     data: Tensor,
     directions: Float[np.ndarray, "direction d_a"],
     shuffles: Int[np.ndarray, "shuffle prompt"],

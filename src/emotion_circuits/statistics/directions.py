@@ -53,17 +53,17 @@ def compare_with_directions(pairs: Pairs, draws: Iterable[Sample]) -> DirectionT
     Source: Crawford and Howell 1998, doi:10.1076/clin.12.4.482.7241; ranks: Phipson and Smyth
     2010, doi:10.2202/1544-6115.1585.
     """
-    nothing = float("nan")
+    nan = float("nan")
     listed = list(draws)
     n = len(listed)
     if n < MIN_DIRECTIONS or not pairs.texts:
         reason = NO_SHARED_TEXTS if n >= MIN_DIRECTIONS else TOO_FEW_DIRECTIONS
-        return DirectionTest(n, nothing, nothing, nothing, reason)
+        return DirectionTest(n, nan, nan, nan, reason)
     means = np.array([np.mean([draw.values[text] for text in pairs.texts]) for draw in listed])
     own, spread = float(pairs.patched.mean()), float(means.std(ddof=1))
     resolution = RESOLUTION * float(max(np.abs(means).max(), np.abs(pairs.patched).max()))
     p_rank = float(two_sided_rank_p(own, means, slack=resolution))
     if spread <= resolution:
-        return DirectionTest(n, nothing, nothing, p_rank, FLAT_DIRECTIONS)
+        return DirectionTest(n, nan, nan, p_rank, FLAT_DIRECTIONS)
     t = (own - float(means.mean())) / (spread * np.sqrt(1 + 1 / n))
     return DirectionTest(n, float(t), float(2 * special.stdtr(n - 1, -abs(t))), p_rank, "")

@@ -154,9 +154,9 @@ def _effects(
 
 
 def _no_effects(mean: np.ndarray) -> Effects:
-    nothing = np.full(len(mean), np.nan)
+    nan = np.full(len(mean), np.nan)
     reason = np.full(len(mean), TOO_FEW, dtype=object)
-    return Effects(mean, nothing, nothing, nothing, nothing, nothing, reason)
+    return Effects(mean, nan, nan, nan, nan, nan, reason)
 
 
 def _reasons(mean: np.ndarray, std: np.ndarray, scale: np.ndarray) -> np.ndarray:

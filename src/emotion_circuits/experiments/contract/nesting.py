@@ -96,10 +96,10 @@ class ScoreBook:
 
 def lines_of_cell(cell: Mapping[str, Any], **where: Any) -> Iterator[Line]:
     """Read a cell by prompt; everything but the scores may be missing."""
-    beside = {name: cell.get(key) or {} for name, key in (("text", "texts"), ("fluency",) * 2)}
+    optional = {name: cell.get(key) or {} for name, key in (("text", "texts"), ("fluency",) * 2)}
     tokens = cell.get("token_ids") or {}
     for prompt, metrics in cell["metrics"].items():
-        text, fluency = beside["text"].get(prompt, ""), beside["fluency"].get(prompt, np.nan)
+        text, fluency = optional["text"].get(prompt, ""), optional["fluency"].get(prompt, np.nan)
         line = {"prompt": prompt, **where, "text": text, "token_ids": tuple(tokens.get(prompt, ()))}
         yield line | {"fluency": fluency} | flat(metrics)
 

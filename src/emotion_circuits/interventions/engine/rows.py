@@ -45,7 +45,7 @@ class Row:
 
 
 class Generated(NamedTuple):
-    """What a model generated for one row.
+    """The text that a model generated for one row.
 
     Attributes:
         token_ids: New tokens, including the end-of-text token if the text ended.

@@ -173,16 +173,16 @@ def _in_order(pooled: PooledActivations) -> PooledActivations:
 
 def _check_same_prompts(first: Phase, second: Phase) -> None:
     names = f"{first['model_name']} and {second['model_name']}"
-    mend = "capture both on the same dataset (phase activations)"
+    advice = "capture both on the same dataset (phase activations)"
     counts = [len(phase["prompts"]) for phase in (first, second)]
     if counts[0] != counts[1]:
-        raise InputError(f"{names} were captured on {counts[0]} and {counts[1]} prompts; {mend}")
+        raise InputError(f"{names} were captured on {counts[0]} and {counts[1]} prompts; {advice}")
     for key in ("prompts", "labels", "pair_ids", "splits"):
         for index, (a, b) in enumerate(zip(first[key], second[key], strict=True)):
             if a != b:
                 raise InputError(
                     f"{names} were captured on different prompts: {key}[{index}] is "
-                    f"{str(a)[:60]!r} and {str(b)[:60]!r}; {mend}"
+                    f"{str(a)[:60]!r} and {str(b)[:60]!r}; {advice}"
                 )
 
 

@@ -90,23 +90,29 @@ def transfer_vectors(
                 {"mapped": mapped[emotion][-1], "own": vectors.b, "shuffled": shuffled[:, index]},
                 settings,
             )
-    metadata = {
-        "model_name": pair.vectors[1]["metadata"]["model_name"],
-        "source_model": pair.vectors[0]["metadata"]["model_name"],
-        "layer_indices": [layer_b for _, layer_b in maps],
-        "source_layer_indices": [layer_a for layer_a, _ in maps],
-    }
-    vectors_of = {emotion: np.stack(vectors) for emotion, vectors in mapped.items()}
-    random_of = {emotion: np.stack(vectors, axis=1) for emotion, vectors in random.items()}
     matrix = _matrix(readings)
     diagonal = (matrix["vector"] == matrix["emotion"]) & (matrix["against"] == neutral)
     # Both tables have one line per pair of layers and emotion, in the same order.
     together = matrix.loc[diagonal, "p_value_max"].to_numpy()
     return Transferred(
-        {"emotion_vectors": vectors_of, "random_vectors": random_of, "metadata": metadata},
+        {
+            "emotion_vectors": {emotion: np.stack(each) for emotion, each in mapped.items()},
+            "random_vectors": {emotion: np.stack(each, axis=1) for emotion, each in random.items()},
+            "metadata": _metadata(pair, list(maps)),
+        },
         pd.DataFrame(lines).assign(p_value_max=together),
         matrix,
     )
+
+
+def _metadata(pair: ModelPair, layers: list[tuple[int, int]]) -> dict[str, Any]:
+    names = [phase["metadata"]["model_name"] for phase in pair.vectors]
+    return {
+        "model_name": names[1],
+        "source_model": names[0],
+        "layer_indices": [layer_b for _, layer_b in layers],
+        "source_layer_indices": [layer_a for layer_a, _ in layers],
+    }
 
 
 def _read_all(

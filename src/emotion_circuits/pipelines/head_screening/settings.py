@@ -18,7 +18,7 @@ class HeadScreeningSettings(HeadSettings):
         ["zero", "mean"], min_length=1, description="replacements of a head's output"
     )
     metrics: list[str] | None = Field(
-        None, description="metric/label to list effects on, beside the targets; null: all"
+        None, description="metric/label to list effects on, with the targets; null: all"
     )
     vector_layer: NonNegativeInt | None = Field(
         None, description="layer of the emotion vectors to score heads by; null: the last one"

@@ -130,9 +130,11 @@ def _read_all(results: Mapping[str, Any], profile: str) -> Iterator[Comparison |
         kind, _, model = name.partition(" ")
         if result is None:
             continue
-        beside = results.get(f"residual_sweep {model}")
+        emotion_sweep = results.get(f"residual_sweep {model}")
         try:
-            yield from comparisons_of(kind, result, Source(profile, model), residual_sweep=beside)
+            yield from comparisons_of(
+                kind, result, Source(profile, model), residual_sweep=emotion_sweep
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{model}.{kind} has not the format of its phase: {error!r}"
