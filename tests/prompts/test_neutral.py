@@ -35,7 +35,7 @@ FRESH = source(
 
 
 def choose(table=TABLE, fresh=FRESH, *, split="test", limit=None):
-    return choose_neutral(table, fresh, FOUR, split=split, limit=limit)
+    return list(choose_neutral(table, fresh, FOUR, split=split, limit=limit))
 
 
 def test_neutral_prompts_of_the_split_are_patched():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.prompts.clusters import CLUSTER, clusters_of
 from emotion_circuits.prompts.emotion_set import EmotionSet
 from emotion_circuits.prompts.records import PromptSource
 from emotion_circuits.prompts.standard_form import standard_form
@@ -17,8 +18,8 @@ def choose_neutral(
     *,
     split: str,
     limit: int | None,
-) -> list[str]:
-    """Choose neutral prompts.
+) -> dict[str, str]:
+    """Choose neutral prompts, each with its cluster.
 
     Args:
         prompts: Phase 1's table.
@@ -28,24 +29,29 @@ def choose_neutral(
         limit: Largest number of prompts; None for all.
 
     Returns:
-        Distinct texts, in the order of their file.
+        The cluster of each distinct text (see ``clusters_of``), in the order of their file.
 
     Raises:
         InputError: If a fresh prompt is invalid, or if there are fewer than two prompts, which
             must fill two halves.
     """
     if split == "fresh":
-        table = standard_form(fresh, emotions, on_duplicate="drop").table
+        table = _with_clusters(standard_form(fresh, emotions, on_duplicate="drop").table)
         table = table[~table["text"].isin(prompts["text"])]
         where = f"{fresh.name} (fresh_prompts of the profile) beside the dataset"
     else:
-        table = prompts if split == "all" else prompts[prompts["split"] == split]
+        table = _with_clusters(prompts)
+        table = table if split == "all" else table[table["split"] == split]
         where = f"split {split!r} of the dataset"
-    texts = table.loc[table["emotion"] == emotions.neutral, "text"]
-    chosen = list(dict.fromkeys(texts))[:limit]
+    neutral = table[table["emotion"] == emotions.neutral].drop_duplicates("text")[:limit]
+    chosen = dict(zip(neutral["text"], neutral[CLUSTER], strict=True))
     if len(chosen) < 2:
         raise InputError(
             f"residual_patching needs two {emotions.neutral} prompts or more; {where} has "
             f"{len(chosen)}"
         )
     return chosen
+
+
+def _with_clusters(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{CLUSTER: clusters_of(table).to_numpy()})

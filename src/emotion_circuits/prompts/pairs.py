@@ -7,6 +7,7 @@ import logging
 import pandas as pd
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.prompts.clusters import CLUSTER, clusters_of
 from emotion_circuits.prompts.emotion_set import EmotionSet
 from emotion_circuits.prompts.halves import PAIR_HALVES, halve_pairs, pair_rank
 
@@ -27,12 +28,14 @@ def choose_pairs(
         limit: Largest number of pairs, taken equally from both halves; None for all.
 
     Returns:
-        Table of ``text``, ``emotion``, ``pair_id``, ``cue`` and ``half`` with a new index. Pairs
-        are ordered by a hash of their names, labels in the study's order.
+        Table of ``text``, ``emotion``, ``pair_id``, ``cue``, ``half`` and ``cluster`` (see
+        ``clusters_of``) with a new index. Pairs are ordered by a hash of their names, labels in
+        the study's order.
 
     Raises:
         InputError: If a pair lacks a neutral text or has several, or a half is empty.
     """
+    prompts = prompts.assign(**{CLUSTER: clusters_of(prompts).to_numpy()})
     wanted = prompts if split == "all" else prompts[prompts["split"] == split]
     neutral = emotions.neutral
     alone = ~wanted["pair_id"].isin(wanted.loc[wanted["emotion"] != neutral, "pair_id"])
@@ -50,7 +53,7 @@ def choose_pairs(
         label_rank=chosen["emotion"].map(emotions.place),
         cue=chosen.get("cue", ""),
     ).sort_values(["pair_rank", "label_rank"], kind="stable")
-    return table[["text", "emotion", "pair_id", "cue", "half"]].reset_index(drop=True)
+    return table[["text", "emotion", "pair_id", "cue", "half", CLUSTER]].reset_index(drop=True)
 
 
 def _limit(pairs: list[str], half_of: dict[str, str], split: str, limit: int | None) -> set[str]:

@@ -77,7 +77,8 @@ def saved(result, tmp_path):
 
 
 def test_a_residual_sweep_is_read_as_it_was(tmp_path):
-    outcomes = outcomes_of(steered(half=("select", "confirm", "confirm", "select")))
+    halves, clusters = ("select", "confirm", "confirm", "select"), ("t1", "t2", "t3", "t1")
+    outcomes = outcomes_of(steered(half=halves, cluster=clusters))
     result = nest_residual_sweep(outcomes)
     assert result["halves"] == {"select": [*PROMPTS[::3]], "confirm": [*PROMPTS[1:3]]}
     assert list(result["sweep_results"]) == list(EMOTIONS)  # in their order, the rest sorted

@@ -73,8 +73,8 @@ def sweep_emotions(
         ``profile``, ``model``, ``prompts``; ``baseline`` and, by emotion, layer and strength,
         ``sweep_results``, each with ``texts`` (continuations), ``metrics``, ``fluency`` (nats per
         token under the unpatched model) and ``token_ids`` by prompt; ``alpha_values``,
-        ``patch_window``, ``sequence_length``; ``halves`` of the prompts; ``vector_norms`` of the
-        directions added at α = 1; ``metadata``.
+        ``patch_window``, ``sequence_length``; ``halves`` of the prompts, which share no cluster;
+        ``clusters`` by prompt; ``vector_norms`` of the directions added at α = 1; ``metadata``.
 
     Raises:
         InputError: If vectors, layers, prompts or target metrics are missing or do not match.
@@ -96,18 +96,19 @@ def sweep_emotions(
     outcomes = run(
         model,
         text_evaluator,
-        cross(model, chosen, conditions),
+        cross(model, list(chosen), conditions),
         settings.decoding(),
         checkpoint=checkpoint,
         progress=f"{model.name} sweep",
     )
     logger.info("%s: %d conditions on %d prompts", model.name, len(conditions), len(chosen))
-    select = set(halve_texts(chosen, settings.seed).select)
+    select = set(halve_texts(list(chosen), settings.seed, chosen).select)
     half = outcomes.table["prompt"].map(lambda text: "select" if text in select else "confirm")
+    placed = outcomes.table.assign(half=half, cluster=outcomes.table["prompt"].map(chosen))
     return {
         "profile": profile,
         "model": model.name,
-        **nest_residual_sweep(Outcomes(outcomes.table.assign(half=half))),
+        **nest_residual_sweep(Outcomes(placed)),
         "alpha_values": sorted(map(float, settings.alphas)),
         "patch_window": settings.window,
         "sequence_length": settings.sequence_length,
