@@ -34,7 +34,7 @@ def auroc(scores: Float[np.ndarray, " sample"], positive: Bool[np.ndarray, " sam
 
     Source: Mann-Whitney U / (n₁ n₀), Hanley and McNeil 1982.
     """
-    wins = _wins(scores, positive)
+    wins = win_matrix(scores, positive)
     return float(wins.mean()) if wins.size else float("nan")
 
 
@@ -65,7 +65,7 @@ def estimate_auroc(
     Returns:
         Estimate and interval; all NaN if a class is empty.
     """
-    wins = _wins(scores, positive)
+    wins = win_matrix(scores, positive)
     if not wins.size:
         return AurocEstimate(float("nan"), float("nan"), float("nan"))
     n_positive, n_negative = wins.shape
@@ -78,7 +78,7 @@ def estimate_auroc(
     return AurocEstimate(float(wins.mean()), float(lower), float(upper))
 
 
-def _wins(
+def win_matrix(
     scores: Float[np.ndarray, " sample"], positive: Bool[np.ndarray, " sample"]
 ) -> Float[np.ndarray, "positive negative"]:
     """Return 1 if a positive sample scores above a negative one, 0.5 if they tie, else 0."""

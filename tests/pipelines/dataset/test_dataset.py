@@ -219,3 +219,53 @@ def test_goemotions_rows_are_read_under_the_labels_that_target_metrics_name(tmp_
         "Help": "fear",
         "It is noon": "calm",
     }
+
+
+def scenario_rows(*, past_tense):
+    """Twenty-four templates; the emotion texts' tense tells them from neutral, or nothing does."""
+    places = ("at home", "in town", "by the river", "on the hill")
+    colours = dict(zip(LABELS, ("gold", "pink", "blue", "teal"), strict=True))
+    rows = []
+    for number in range(24):
+        for repeat in range(2):
+            for label in LABELS:
+                ending = "ed" if past_tense and label != "neutral" else ""
+                text = (
+                    f"{places[number % 4]} I paint{ending} lamp {number}.{repeat} {colours[label]}"
+                )
+                pair = f"p{number}.{repeat}"
+                row = {"text": text, "emotion": label, "pair_id": pair}
+                rows.append(row | {"template_id": str(number), "explicit": False})
+    return rows
+
+
+def test_a_style_that_tells_labels_apart_is_warned_of_in_one_line(tmp_path, caplog):
+    _, confounded = build(write_jsonl(tmp_path / "a.jsonl", scenario_rows(past_tense=True)))
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    style = [line for line in warnings if "style_vs_neutral" in line]
+    assert style == [
+        "style alone tells labels of implicit texts apart: AUROC gratitude_vs_neutral 1.00, "
+        "anger_vs_neutral 1.00, apology_vs_neutral 1.00; limit 0.70 "
+        "(dataset.word_probes.max_auroc.style_vs_neutral)"
+    ]
+    records = {(r["subset"], r["view"], r["contrast"]): r for r in confounded["word_probes"]}
+    assert len(records) == 24
+    tense = records["implicit", "style", "anger_vs_neutral"]
+    assert (tense["auroc"], tense["over_limit"], tense["n_templates"]) == (1.0, True, 24)
+    assert records["implicit", "style", "gratitude_vs_anger"]["auroc"] == 0.5
+    rates = confounded["form_rates"]["implicit"]["ending_ed"]
+    assert rates == {"gratitude": 1.0, "anger": 1.0, "apology": 1.0, "neutral": 0.0}
+
+
+def test_without_a_difference_of_style_there_is_no_such_warning(tmp_path, caplog):
+    _, statistics = build(write_jsonl(tmp_path / "a.jsonl", scenario_rows(past_tense=False)))
+    assert "style alone" not in caplog.text
+    style = [r for r in statistics["word_probes"] if r["view"] == "style"]
+    assert {r["auroc"] for r in style} == {0.5}
+
+
+def test_with_few_templates_the_statistics_say_why_there_is_no_probe(tmp_path):
+    _, statistics = build(write_jsonl(tmp_path / "a.jsonl", scenario_rows(past_tense=True)[:64]))
+    for record in statistics["word_probes"]:
+        assert record["auroc"] is None
+        assert record["reason"].endswith("has texts of 8 templates; at least 20 are needed")

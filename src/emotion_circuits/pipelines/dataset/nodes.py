@@ -6,6 +6,11 @@ import pandas as pd
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.pipelines.dataset.settings import DatasetSettings
+from emotion_circuits.pipelines.dataset.word_report import (
+    log_word_probes,
+    rate_forms,
+    rate_word_probes,
+)
 from emotion_circuits.prompts import (
     COLUMNS,
     EmotionSet,
@@ -50,6 +55,8 @@ def build_prompts(
         table = pair_texts(table, emotions)
     table = limit_samples(table, settings.max_samples_per_emotion)
     prompts = table[list(COLUMNS)].reset_index(drop=True)
+    word_probes = rate_word_probes(prompts, emotions, settings.word_probes, settings.seed)
+    log_word_probes(word_probes)
     statistics = _statistics(prompts, emotions) | {
         "profile": profile,
         "input": source.name,
@@ -57,6 +64,8 @@ def build_prompts(
         "duplicates_dropped": dropped,
         "split_assigned": not is_complete["split"],
         "pairs_assigned": not is_complete["pair_id"],
+        "form_rates": rate_forms(prompts, emotions),
+        "word_probes": word_probes,
     }
     return prompts, statistics
 

@@ -1,10 +1,40 @@
 """Parameters of phase 1."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, ConfigDict, Field
 
 from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.prompts.word_probes import N_FOLDS
+
+Auroc = Annotated[float, Field(ge=0.5, le=1)]
+
+
+class MaxAuroc(PhaseSettings):
+    """Highest AUROC of a word probe on implicit texts without a warning; null: no limit."""
+
+    style_vs_neutral: Auroc | None = Field(
+        default=0.70, description="style, an emotion against neutral"
+    )
+    style_between_emotions: Auroc | None = Field(default=0.80, description="style, two emotions")
+    bag_of_words_vs_neutral: Auroc | None = Field(
+        default=0.85, description="all words, an emotion against neutral"
+    )
+
+
+class WordProbeSettings(PhaseSettings):
+    """How well words without their order tell labels apart, and how well they may."""
+
+    n_shuffles: int = Field(
+        default=3, ge=1, description="times the templates are divided into folds"
+    )
+    min_templates: int = Field(
+        default=2 * N_FOLDS, ge=N_FOLDS, description="templates that each label needs for a probe"
+    )
+    max_texts: int | None = Field(
+        default=1000, ge=N_FOLDS, description="at most so many texts per label; null: all"
+    )
+    max_auroc: MaxAuroc = MaxAuroc()
 
 
 class DatasetSettings(PhaseSettings):
@@ -28,4 +58,5 @@ class DatasetSettings(PhaseSettings):
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of templates held out if the file has no split"
     )
-    seed: int = Field(0, description="seed of the split")
+    word_probes: WordProbeSettings = WordProbeSettings()
+    seed: int = Field(0, description="seed of the split and of the folds of word probes")
