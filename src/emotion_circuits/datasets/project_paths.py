@@ -8,13 +8,14 @@ from kedro.utils import find_kedro_project
 
 
 def find_in_project(source: str) -> str:
-    """Return the absolute path of a folder that a profile names relative to the project's root.
+    """Return the absolute path of a model that a profile names relative to the project's root.
 
     Args:
-        source: A folder in the project. Anything else, such as a hub id, is returned unchanged.
+        source: A folder or file in the project. Anything else, such as a hub id, is returned
+            unchanged.
     """
     root = find_kedro_project(Path.cwd())
-    return str(root / source) if root is not None and (root / source).is_dir() else source
+    return str(root / source) if root is not None and (root / source).exists() else source
 
 
 def relative_to_project(path: Path) -> str:

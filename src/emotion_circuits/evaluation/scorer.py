@@ -18,6 +18,7 @@ from emotion_circuits.evaluation.spec import (
     evaluator_keys,
 )
 from emotion_circuits.language_models.pretrained import load_tokenizer, load_weights
+from emotion_circuits.language_models.sources import resolve_source
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,17 @@ def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
     """
     what = f"evaluator {spec.name!r}"
     config = check_evaluator(spec)
-    tokenizer = load_tokenizer(what, source=spec.source, revision=spec.revision)
+    source = resolve_source(what, spec.source)
+    tokenizer = load_tokenizer(what, source=source, revision=spec.revision)
     model = load_weights(
         AutoModelForSequenceClassification,
         what,
-        source=spec.source,
+        source=source,
         revision=spec.revision,
         refuse_unexpected=False,
         config=config,
         dtype=torch.float32,
+        use_safetensors=True,
     )
     return wrap_scorer(spec, model.to(device), tokenizer)
 

@@ -11,6 +11,7 @@ from transformers import AutoConfig
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.pretrained import check_folder, from_pretrained
+from emotion_circuits.language_models.sources import resolve_source
 from emotion_circuits.phase_settings import PhaseSettings
 
 ProblemType = Literal["single_label_classification", "multi_label_classification"]
@@ -62,11 +63,12 @@ def check_evaluator(spec: EvaluatorSpec) -> Any:
             states the problem type; the message names the evaluator.
     """
     what = f"evaluator {spec.name!r}"
-    check_folder(what, spec.source)
+    source = resolve_source(what, spec.source)
+    check_folder(what, source)
     # transformers takes a name without a slash for a hub repository; here it means a path.
-    if "/" not in spec.source and not Path(spec.source).is_dir():
-        raise InputError(f"{what}: there is no folder {spec.source!r}, and a hub id has a slash")
-    config = from_pretrained(AutoConfig, what, source=spec.source, revision=spec.revision)
+    if "/" not in source and not Path(source).is_dir():
+        raise InputError(f"{what}: there is no folder {source!r}, and a hub id has a slash")
+    config = from_pretrained(AutoConfig, what, source=source, revision=spec.revision)
     config.problem_type = _problem_type(spec, config)
     return config
 

@@ -18,6 +18,7 @@ from emotion_circuits.language_models.pretrained import (
     load_weights,
 )
 from emotion_circuits.language_models.self_check import PROBES, check_bridge, plain_logits
+from emotion_circuits.language_models.sources import resolve_source
 from emotion_circuits.language_models.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -27,8 +28,8 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
     """Load a model, add TransformerLens hook points, and check it.
 
     Args:
-        spec: What to load. ``source`` is a folder if such a folder exists or if it looks like a
-            path; otherwise it is a hub id.
+        spec: What to load. ``source`` is a GGUF file, a file of a package, a folder if such a
+            folder exists or if it looks like a path; otherwise it is a hub id.
 
     Returns:
         The model in evaluation mode, without gradients and without hooks.
@@ -37,7 +38,7 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
         InputError: If the model does not exist, its safetensors are missing or do not hold exactly
             its weights, or it fails a check.
     """
-    check_source(spec)
+    spec = check_source(spec)
     return wrap_language_model(spec, _load_weights(spec), _load_tokenizer(spec))
 
 
@@ -103,13 +104,19 @@ def share_weights(hf_model: Any) -> Any:
     return copy.deepcopy(hf_model, {id(tensor): tensor for tensor in tensors})
 
 
-def check_source(spec: ModelSpec) -> None:
-    """Refuse a folder that cannot be loaded, before any weights are read.
+def check_source(spec: ModelSpec) -> ModelSpec:
+    """Find the model's files, and refuse a folder that cannot be loaded.
+
+    Returns:
+        The spec with a folder or a hub id as its ``source``.
 
     Raises:
-        InputError: If the folder, its configuration, tokenizer or safetensors are missing.
+        InputError: If a file, package or folder, its configuration, tokenizer or safetensors are
+            missing, or a file cannot be unpacked.
     """
-    check_folder(f"model {spec.name!r}", spec.source)
+    source = resolve_source(f"model {spec.name!r}", spec.source)
+    check_folder(f"model {spec.name!r}", source)
+    return spec.model_copy(update={"source": source})
 
 
 def _load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerFast:
@@ -124,6 +131,7 @@ def _load_weights(spec: ModelSpec) -> Any:
         revision=spec.revision,
         refuse_unexpected=True,
         dtype=spec.torch_dtype,
+        use_safetensors=True,
     )
 
 

@@ -76,7 +76,7 @@ def load_weights(
     refuse_unexpected: bool,
     **options: Any,
 ) -> Any:
-    """Load a model from safetensors that hold all of its weights in the right shapes.
+    """Load a model whose files hold all of its weights in the right shapes.
 
     transformers silently initializes missing or misshapen weights at random; here they are errors.
 
@@ -88,7 +88,7 @@ def load_weights(
         refuse_unexpected: Whether weights that the model does not use are an error. They are one
             for a language model, where they reveal a configuration of another size. A
             classifier's files often hold unused parts of the model it was fine-tuned from.
-        options: Passed on to ``from_pretrained``.
+        options: Passed on to ``from_pretrained``; safetensors or a GGUF file must be named.
 
     Returns:
         The model.
@@ -101,7 +101,6 @@ def load_weights(
         what,
         source=source,
         revision=revision,
-        use_safetensors=True,
         ignore_mismatched_sizes=True,  # refused below, with their names
         output_loading_info=True,
         **options,

@@ -18,7 +18,10 @@ class ModelSpec(PhaseSettings):
     """One entry of a profile's model table."""
 
     name: str = Field(description="the model's name in the profile")
-    source: str = Field(description="a hub id, or a folder written by save_pretrained")
+    source: str = Field(
+        description="a hub id; a folder written by save_pretrained; a GGUF file; or a file or "
+        "folder of an installed package, package:<name>/<path>"
+    )
     revision: str | None = Field(None, description="branch, tag or commit of the hub repository")
     dtype: DType = Field("float32", description="type of weights and activations")
     device: str = Field("auto", description="auto, cpu, mps, cuda or cuda:<number>")
