@@ -242,9 +242,9 @@ def test_pickled_weights_are_refused(project_root, tmp_path):
 )
 def test_a_missing_evaluator_is_named_before_any_is_loaded(table, monkeypatch, source, line):
     loaded = []
-    load = evaluator.load_scorer
+    load = evaluator.load_scorers
     monkeypatch.setattr(
-        evaluator, "load_scorer", lambda *given: loaded.append(given) or load(*given)
+        evaluator, "load_scorers", lambda *given: loaded.append(given) or load(*given)
     )
     with pytest.raises(InputError, match=line) as caught:
         TextEvaluator("cpu", {"sentiment": table["sentiment"], "politeness": {"source": source}})

@@ -11,9 +11,9 @@ from study_emotions import FOUR
     [
         ("I am mad at you", "mad"),
         ("She made tea", ""),
-        ("Thanks to Ben", "Thank"),
+        ("Thanks to Ben", "Thanks"),
         ("He drove off", ""),
-        ("My apologies", "apolog"),
+        ("My apologies", "apologies"),
     ],
 )
 def test_emotion_words_are_found_as_words(text, found):
@@ -24,7 +24,7 @@ def test_words_of_other_emotions_are_the_studys_marking_words():
     words = {"joy": ("glad", "c++"), "fear": ("afraid",)}
     emotions = EmotionSet(names=("joy", "fear", "awe"), marking_words=words)
     assert emotion_word("I am afraid, and Gladly so", emotions) == "afraid"
-    assert emotion_word("I am afraid, and Gladly so", emotions, "joy") == "Glad"
+    assert emotion_word("I am afraid, and Gladly so", emotions, "joy") == "Gladly"
     assert emotion_word("I like C++", emotions) == "C++"  # a sign means itself
     assert emotion_word("Thanks, I am mad at you", emotions) == ""
     assert emotion_word("I am in awe", emotions, "awe") == ""  # of which no words are known

@@ -11,7 +11,6 @@ from emotion_circuits.evaluation import (
     EvaluatorSpec,
     TextEvaluator,
     check_evaluator,
-    evaluator_keys,
 )
 from emotion_circuits.language_models.residency import process_pool
 
@@ -54,7 +53,7 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
             InputError: If the profile has no evaluators, or an entry is invalid.
         """
         return tuple(
-            spec.model_copy(update={"source": find_in_project(spec.source)})
+            spec.model_copy(update={"source": spec.source and find_in_project(spec.source)})
             for spec in EvaluatorSpec.from_table(self._evaluators)
         )
 
@@ -67,7 +66,7 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
         Raises:
             InputError: If an evaluator does not exist; the message names it.
         """
-        return [key for spec in self.specs for key in evaluator_keys(spec, check_evaluator(spec))]
+        return [key for spec in self.specs for key in check_evaluator(spec)]
 
     def _describe(self) -> dict[str, Any]:
         return {"evaluators": self._evaluators, "device": self._device}

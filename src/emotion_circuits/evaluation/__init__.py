@@ -1,5 +1,6 @@
-"""Scores of texts: probabilities from text classifiers, and likelihood under a language model."""
+"""Scores of texts by evaluators of several kinds, and their likelihood under a language model."""
 
+from emotion_circuits.evaluation.classifier import TextClassifier, load_classifier, wrap_classifier
 from emotion_circuits.evaluation.evaluator import (
     Scores,
     TextEvaluator,
@@ -7,19 +8,22 @@ from emotion_circuits.evaluation.evaluator import (
     tabulate_scores,
 )
 from emotion_circuits.evaluation.fluency import continuation_nll
-from emotion_circuits.evaluation.scorer import TextScorer, load_scorer, wrap_scorer
-from emotion_circuits.evaluation.spec import EvaluatorSpec, check_evaluator, evaluator_keys
+from emotion_circuits.evaluation.kinds import Scorer, check_evaluator
+from emotion_circuits.evaluation.masking import mask_words, masked_key
+from emotion_circuits.evaluation.spec import EvaluatorSpec
 
 __all__ = [
     "EvaluatorSpec",
+    "Scorer",
     "Scores",
+    "TextClassifier",
     "TextEvaluator",
-    "TextScorer",
     "check_evaluator",
     "continuation_nll",
-    "evaluator_keys",
-    "load_scorer",
+    "load_classifier",
+    "mask_words",
+    "masked_key",
     "nest_scores",
     "tabulate_scores",
-    "wrap_scorer",
+    "wrap_classifier",
 ]

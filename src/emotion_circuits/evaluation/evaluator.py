@@ -1,4 +1,4 @@
-"""Scores of texts by all classifiers of a profile."""
+"""Scores of texts by all evaluators of a profile."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.evaluation.scorer import TextScorer, load_scorer
-from emotion_circuits.evaluation.spec import EvaluatorSpec, check_evaluator
+from emotion_circuits.evaluation.classifier import TextClassifier
+from emotion_circuits.evaluation.kinds import Scorer, check_evaluator, load_scorers
+from emotion_circuits.evaluation.spec import EvaluatorSpec
 from emotion_circuits.language_models.device import resolve_device
 
 logger = logging.getLogger(__name__)
@@ -22,10 +23,10 @@ Scores = dict[str, Float[np.ndarray, " text"]]
 
 
 class TextEvaluator:
-    """Scores texts with several classifiers, which are loaded once, by the constructor.
+    """Scores texts with several evaluators, which are loaded once, by the constructor.
 
     Attributes:
-        scorers: The classifiers, by metric.
+        scorers: The evaluators, by metric.
         device: The device of all classifiers.
     """
 
@@ -34,7 +35,7 @@ class TextEvaluator:
         device: str | torch.device,
         metrics: Mapping[str, Mapping[str, Any]] | Sequence[EvaluatorSpec],
     ) -> None:
-        """Load every classifier.
+        """Load every evaluator.
 
         Args:
             device: ``auto`` or a torch device.
@@ -42,7 +43,7 @@ class TextEvaluator:
                 table), or the specs themselves.
 
         Raises:
-            InputError: If a classifier cannot be loaded; the message names it. All classifiers
+            InputError: If an evaluator cannot be loaded; the message names it. All of them
                 are checked before the first is loaded.
         """
         specs = EvaluatorSpec.from_table(metrics) if isinstance(metrics, Mapping) else metrics
@@ -51,15 +52,18 @@ class TextEvaluator:
         for spec in specs:
             check_evaluator(spec)
         self.device = device if isinstance(device, torch.device) else resolve_device(device)
-        self.scorers = {spec.name: load_scorer(spec, self.device) for spec in specs}
+        self.scorers: dict[str, Scorer] = {
+            scorer.name: scorer for spec in specs for scorer in load_scorers(spec, self.device)
+        }
         logger.info("Loaded evaluators %s on %s", ", ".join(self.scorers), self.device)
 
     @classmethod
-    def of(cls, scorers: Iterable[TextScorer]) -> TextEvaluator:
+    def of(cls, classifiers: Iterable[TextClassifier]) -> TextEvaluator:
         """Build an evaluator from classifiers that are already in memory."""
         evaluator = cls.__new__(cls)
-        evaluator.scorers = {scorer.spec.name: scorer for scorer in scorers}
-        evaluator.device = next(iter(evaluator.scorers.values())).model.device
+        loaded = list(classifiers)
+        evaluator.scorers = {classifier.name: classifier for classifier in loaded}
+        evaluator.device = loaded[0].model.device
         return evaluator
 
     @property
@@ -80,7 +84,7 @@ class TextEvaluator:
                 rounding.
 
         Returns:
-            For each ``metric/label`` one probability per text, in the order of ``texts``.
+            For each ``metric/label`` one number per text, in the order of ``texts``.
 
         Raises:
             InputError: If ``batch_size`` is not positive.

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import Field
-from transformers import AutoConfig
+from pydantic import Field, model_validator
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.language_models.pretrained import check_folder, from_pretrained
-from emotion_circuits.language_models.sources import resolve_source
 from emotion_circuits.phase_settings import PhaseSettings
 
 ProblemType = Literal["single_label_classification", "multi_label_classification"]
 PROBLEM_TYPES: Final = ("single_label_classification", "multi_label_classification")
+Kind = Literal["transformers", "vader", "markers"]
+MASKED: Final = "_masked"
+# What only classifiers have.
+_OF_CLASSIFIERS: Final = ("source", "revision", "problem_type", "masked")
 
 
 class EvaluatorSpec(PhaseSettings):
@@ -24,19 +24,47 @@ class EvaluatorSpec(PhaseSettings):
     name: str = Field(
         pattern=r"^[^./]+$", description="the metric's name; the first part of every key"
     )
-    source: str = Field(description="a hub id, or a folder written by save_pretrained")
+    kind: Kind = Field(
+        "transformers",
+        description="transformers: a text classifier; vader: sentiment by a lexicon; "
+        "markers: share of words that name an emotion",
+    )
+    source: str | None = Field(
+        None, description="of a classifier: a hub id, a folder, a file, or package:<name>/<path>"
+    )
     revision: str | None = Field(None, description="branch, tag or commit of the hub repository")
     problem_type: ProblemType | None = Field(
         None,
         description="one label per text or several; null: as the model's config.json says",
     )
+    masked: bool = Field(
+        False, description="also score each text with its emotion words masked, as <name>_masked"
+    )
+    words: dict[str, tuple[str, ...]] | None = Field(
+        None, description="of markers: beginnings of words by label; null: the lexicon's"
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> EvaluatorSpec:
+        if self.kind == "transformers" and self.source is None:
+            raise ValueError("a classifier needs a source: a hub id, a folder or a file")
+        for field in _OF_CLASSIFIERS:
+            if self.kind != "transformers" and getattr(self, field):
+                raise ValueError(f"{field} is for kind transformers; this is kind {self.kind}")
+        if self.kind != "markers" and self.words is not None:
+            raise ValueError(f"words are for kind markers; this is kind {self.kind}")
+        if self.words is not None and not all(self.words.values()):
+            raise ValueError("words must name at least one word for each label")
+        return self
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Mapping[str, Any]] | None) -> tuple[EvaluatorSpec, ...]:
+    def from_table(
+        cls, table: Mapping[str, Mapping[str, object]] | None
+    ) -> tuple[EvaluatorSpec, ...]:
         """Read a profile's evaluator table.
 
         Raises:
-            InputError: If the table is empty, or an entry is invalid.
+            InputError: If the table is empty, an entry is invalid, or two have one name.
         """
         if not table:
             raise InputError("the profile has no evaluators; add 'evaluators:' to its globals.yml")
@@ -46,67 +74,10 @@ class EvaluatorSpec(PhaseSettings):
                 specs.append(cls.model_validate({"name": name, **fields}))
             except InputError as error:
                 raise InputError(f"evaluator {name!r}: {error}") from error
+        for spec in specs:
+            if spec.masked and spec.name + MASKED in table:
+                raise InputError(
+                    f"evaluator {spec.name + MASKED!r} is an entry of its own, and what "
+                    f"{spec.name!r} with masked: true adds; rename one"
+                )
         return tuple(specs)
-
-
-def check_evaluator(spec: EvaluatorSpec) -> Any:
-    """Check that an evaluator exists and has a problem type, without loading its weights.
-
-    A folder must hold all its files. For a hub repository the configuration is fetched, so that a
-    wrong id, a missing licence or a missing network stops a run at its start.
-
-    Returns:
-        The model's configuration with its ``problem_type`` set.
-
-    Raises:
-        InputError: If the evaluator does not exist, or neither its configuration nor the profile
-            states the problem type; the message names the evaluator.
-    """
-    what = f"evaluator {spec.name!r}"
-    source = resolve_source(what, spec.source)
-    check_folder(what, source)
-    # transformers takes a name without a slash for a hub repository; here it means a path.
-    if "/" not in source and not Path(source).is_dir():
-        raise InputError(f"{what}: there is no folder {source!r}, and a hub id has a slash")
-    config = from_pretrained(AutoConfig, what, source=source, revision=spec.revision)
-    config.problem_type = _problem_type(spec, config)
-    return config
-
-
-def evaluator_keys(spec: EvaluatorSpec, config: Any) -> tuple[str, ...]:
-    """Return ``metric/label`` for each label of a classifier.
-
-    Args:
-        spec: Names the metric.
-        config: The model's configuration.
-
-    Raises:
-        InputError: If the configuration names a label twice.
-    """
-    labels = [str(config.id2label[index]) for index in range(config.num_labels)]
-    if len(set(labels)) < len(labels):
-        raise InputError(
-            f"evaluator {spec.name!r}: {spec.source!r} names a label twice: {', '.join(labels)}"
-        )
-    return tuple(f"{spec.name}/{label}" for label in labels)
-
-
-def _problem_type(spec: EvaluatorSpec, config: Any) -> ProblemType:
-    """Return the stated problem type; it is never guessed, since it defines what a score means."""
-    own: Any = getattr(config, "problem_type", None)
-    stated: Any = spec.problem_type if own is None else own
-    what = f"evaluator {spec.name!r}: {spec.source!r}"
-    if stated is None:
-        raise InputError(
-            f"{what} does not say whether several labels may apply; set problem_type in its row "
-            f"of the profile's evaluators to one of {', '.join(PROBLEM_TYPES)}"
-        )
-    if stated not in PROBLEM_TYPES:
-        raise InputError(f"{what} has problem_type {stated!r}; allowed: {', '.join(PROBLEM_TYPES)}")
-    if spec.problem_type not in (None, stated):
-        raise InputError(
-            f"{what} has problem_type {stated!r} by its own config.json, but its row in the "
-            f"profile says {spec.problem_type!r}; remove one of them"
-        )
-    problem_type: ProblemType = stated
-    return problem_type

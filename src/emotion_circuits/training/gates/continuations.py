@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from emotion_circuits.embedded_world.emotions import WORLD_EMOTIONS
-from emotion_circuits.evaluation import EvaluatorSpec, TextEvaluator, wrap_scorer
+from emotion_circuits.evaluation import EvaluatorSpec, TextEvaluator, wrap_classifier
 from emotion_circuits.experiments import Decoding, Outcomes, cross, run
 from emotion_circuits.interventions import BASELINE, Condition
 from emotion_circuits.language_models import LanguageModel, ModelSpec, wrap_language_model
@@ -30,7 +30,7 @@ def as_evaluator(trained: Trained) -> TextEvaluator:
     """Wrap a trained classifier as an evaluator."""
     name = trained.record["name"]
     spec = EvaluatorSpec.model_validate({"name": name, "source": name})
-    return TextEvaluator.of([wrap_scorer(spec, trained.model, trained.tokenizer)])
+    return TextEvaluator.of([wrap_classifier(spec, trained.model, trained.tokenizer)])
 
 
 def continue_greedily(

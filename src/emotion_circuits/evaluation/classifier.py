@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from emotion_circuits.evaluation.spec import (
-    EvaluatorSpec,
-    ProblemType,
-    check_evaluator,
-    evaluator_keys,
+from emotion_circuits.errors import InputError
+from emotion_circuits.evaluation.spec import PROBLEM_TYPES, EvaluatorSpec, ProblemType
+from emotion_circuits.language_models.pretrained import (
+    check_folder,
+    from_pretrained,
+    load_tokenizer,
+    load_weights,
 )
-from emotion_circuits.language_models.pretrained import load_tokenizer, load_weights
 from emotion_circuits.language_models.sources import resolve_source
 
 
 @dataclass(frozen=True)
-class TextScorer:
+class TextClassifier:
     """A classifier in evaluation mode, with float32 weights.
 
     Attributes:
@@ -40,6 +42,11 @@ class TextScorer:
     keys: tuple[str, ...]
     problem_type: ProblemType
     max_tokens: int
+
+    @property
+    def name(self) -> str:
+        """The metric."""
+        return self.spec.name
 
     @torch.no_grad()
     def score(
@@ -77,7 +84,7 @@ class TextScorer:
         return scores, n_cut
 
 
-def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
+def load_classifier(spec: EvaluatorSpec, device: torch.device) -> TextClassifier:
     """Load a classifier from safetensors on the hub or in a folder.
 
     Raises:
@@ -85,8 +92,8 @@ def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
             weights in its files; transformers would add a random head to a model without one.
     """
     what = f"evaluator {spec.name!r}"
-    config = check_evaluator(spec)
-    source = resolve_source(what, spec.source)
+    config = check_classifier(spec)
+    source = _source_of(what, spec)
     tokenizer = load_tokenizer(what, source=source, revision=spec.revision)
     model = load_weights(
         AutoModelForSequenceClassification,
@@ -98,11 +105,13 @@ def load_scorer(spec: EvaluatorSpec, device: torch.device) -> TextScorer:
         dtype=torch.float32,
         use_safetensors=True,
     )
-    return wrap_scorer(spec, model.to(device), tokenizer)
+    return wrap_classifier(spec, model.to(device), tokenizer)
 
 
-def wrap_scorer(spec: EvaluatorSpec, model: Any, tokenizer: PreTrainedTokenizerFast) -> TextScorer:
-    """Build a scorer from a classifier that is already in memory.
+def wrap_classifier(
+    spec: EvaluatorSpec, model: Any, tokenizer: PreTrainedTokenizerFast
+) -> TextClassifier:
+    """Build an evaluator from a classifier that is already in memory.
 
     Args:
         spec: Names the metric.
@@ -113,9 +122,9 @@ def wrap_scorer(spec: EvaluatorSpec, model: Any, tokenizer: PreTrainedTokenizerF
     Raises:
         InputError: If the model names a label twice.
     """
-    keys = evaluator_keys(spec, model.config)
+    keys = label_keys(spec, model.config)
     model = model.eval().requires_grad_(False)
-    return TextScorer(
+    return TextClassifier(
         spec, model, tokenizer, keys, model.config.problem_type, _max_tokens(model, tokenizer)
     )
 
@@ -130,3 +139,71 @@ def _max_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> int:
         first = 0 if reserved is None else reserved + 1
         limits.append(model.config.max_position_embeddings - first)
     return int(min(limits))
+
+
+def check_classifier(spec: EvaluatorSpec) -> Any:
+    """Check that a classifier exists and has a problem type, without loading its weights.
+
+    A folder must hold all its files. For a hub repository the configuration is fetched, so that a
+    wrong id, a missing licence or a missing network stops a run at its start.
+
+    Returns:
+        The model's configuration with its ``problem_type`` set.
+
+    Raises:
+        InputError: If the evaluator does not exist, or neither its configuration nor the profile
+            states the problem type; the message names the evaluator.
+    """
+    what = f"evaluator {spec.name!r}"
+    source = _source_of(what, spec)
+    check_folder(what, source)
+    # transformers takes a name without a slash for a hub repository; here it means a path.
+    if "/" not in source and not Path(source).is_dir():
+        raise InputError(f"{what}: there is no folder {source!r}, and a hub id has a slash")
+    config = from_pretrained(AutoConfig, what, source=source, revision=spec.revision)
+    config.problem_type = _problem_type(spec, config)
+    return config
+
+
+def label_keys(spec: EvaluatorSpec, config: Any) -> tuple[str, ...]:
+    """Return ``metric/label`` for each label of a classifier.
+
+    Args:
+        spec: Names the metric.
+        config: The model's configuration.
+
+    Raises:
+        InputError: If the configuration names a label twice.
+    """
+    labels = [str(config.id2label[index]) for index in range(config.num_labels)]
+    if len(set(labels)) < len(labels):
+        raise InputError(
+            f"evaluator {spec.name!r}: {spec.source!r} names a label twice: {', '.join(labels)}"
+        )
+    return tuple(f"{spec.name}/{label}" for label in labels)
+
+
+def _problem_type(spec: EvaluatorSpec, config: Any) -> ProblemType:
+    """Return the stated problem type; it is never guessed, since it defines what a score means."""
+    own: Any = getattr(config, "problem_type", None)
+    stated: Any = spec.problem_type if own is None else own
+    what = f"evaluator {spec.name!r}: {spec.source!r}"
+    if stated is None:
+        raise InputError(
+            f"{what} does not say whether several labels may apply; set problem_type in its row "
+            f"of the profile's evaluators to one of {', '.join(PROBLEM_TYPES)}"
+        )
+    if stated not in PROBLEM_TYPES:
+        raise InputError(f"{what} has problem_type {stated!r}; allowed: {', '.join(PROBLEM_TYPES)}")
+    if spec.problem_type not in (None, stated):
+        raise InputError(
+            f"{what} has problem_type {stated!r} by its own config.json, but its row in the "
+            f"profile says {spec.problem_type!r}; remove one of them"
+        )
+    problem_type: ProblemType = stated
+    return problem_type
+
+
+def _source_of(what: str, spec: EvaluatorSpec) -> str:
+    assert spec.source is not None, "the specification of a classifier has a source"
+    return resolve_source(what, spec.source)
