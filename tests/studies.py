@@ -7,8 +7,8 @@ PAIR = "_vs_".join(MODELS)
 N_PROMPTS, N_PATCHED = 5, 3  # of each label, and neutral ones that are steered
 SMALL = {
     "dataset": {"max_samples_per_emotion": N_PROMPTS},
-    "emotion_vectors": {"n_components": 2, "n_bootstrap": 20, "n_shuffles": 2},
-    "alignment": {"n_permutations": 100, "n_bootstrap": 20, "n_random": 5},
+    "emotion_vectors": {"n_components": 2, "n_shuffles": 2},
+    "alignment": {"n_permutations": 100, "n_random": 5},
     "residual_patching": {
         "max_samples_per_emotion": N_PATCHED,
         "layers": [1, 3],

@@ -34,7 +34,6 @@ class AlignmentSettings(PhaseSettings):
         200, ge=1, description="bootstrap draws of the held-out pairs, for the choice of k"
     )
     n_random: int = Field(100, ge=1, description="random vectors to map")
-    n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals of AUROCs")
     backend: Literal["torch", "numpy"] = "torch"
     device: str = Field("cpu", description="device for torch")
     seed: NonNegativeInt = 0
