@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
 from emotion_circuits.embedded_world.emotions import EMOTIONS
 from emotion_circuits.geometry.overlaps import Overlaps
 from emotion_circuits.interventions import Add, steer
@@ -159,6 +160,19 @@ def test_a_heads_change_is_that_of_zeroing_its_part_of_the_prompt(
             found = changes[layer * SHAPE.n_heads + head, row]
             assert found == pytest.approx(score - base[row, columns[row]], abs=1e-5)
     assert np.abs(changes).max() > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_head_is_chosen_and_measured_on_other_templates(seed):
+    prompts = emotion_prompts(WorldSettings(), split="test", n_per_emotion=110, seed=seed)
+    prompts = prompts[prompts["emotion"].isin(EMOTIONS) & ~prompts["explicit"]]
+    choosing, clusters = heads.halve_prompts(prompts, seed)
+    templates = prompts["template_id"].to_numpy()
+    assert set(clusters) == set(templates)
+    assert not set(templates[choosing]) & set(templates[~choosing])
+    labels = prompts["emotion"].to_numpy()
+    for emotion in EMOTIONS:
+        assert 0.44 <= choosing[labels == emotion].mean() <= 0.56
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
@@ -18,6 +19,10 @@ from emotion_circuits.interventions import (
     ablate_zero,
 )
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.prompts import clusters_of, halve_clusters
+from emotion_circuits.seeds import rng_for
+from emotion_circuits.statistics.bootstrap import resample_weights
+from emotion_circuits.statistics.clusters import number_clusters
 from emotion_circuits.training.gates.continuations import AS_IT_IS, OWN_METRIC, continue_greedily
 from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
 
@@ -34,7 +39,8 @@ def heads_gate(
 
     A head's change is the absolute value of the mean change in the situation's target metric, over
     prompts that imply an emotion without naming it. The most important head is chosen on one half
-    of the prompts; its change and the median head's are measured on the other half.
+    of the prompts; its change and the median head's are measured on the other half, which shares
+    no sentence template with it. Resamples draw whole templates.
 
     Args:
         model: The language model.
@@ -44,32 +50,47 @@ def heads_gate(
         seed: Seed for drawing prompts and resamples.
 
     Returns:
-        ``layer`` and ``head`` of the most important head, its ``change``, the ``median`` change,
+        ``layer`` and ``head`` of the most important head, ``n_prompts`` and ``n_templates`` of the
+        measuring half, the head's ``change``, the ``median`` change,
         their ``ratio`` with a 95 % bootstrap interval, and all ``changes`` (layer by head).
     """
     prompts = emotion_prompts(world, split="test", n_per_emotion=n_prompts, seed=seed + 2000)
     prompts = prompts[prompts["emotion"].isin(EMOTIONS) & ~prompts["explicit"]]
-    pairs = prompts["pair_id"].drop_duplicates()
-    choosing = prompts["pair_id"].isin(pairs[::2]).to_numpy()
+    choosing, clusters = halve_prompts(prompts, seed)
     own = [OWN_METRIC[emotion] for emotion in prompts["emotion"]]
     changes = _changes(model, goemotions, prompts["text"].tolist(), own)
     best = int(np.abs(changes[:, choosing].mean(axis=1)).argmax())
-    measured = changes[:, ~choosing]
-    rng = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(N_BOOTSTRAP):
-        drawn = rng.integers(0, measured.shape[1], measured.shape[1])
-        resampled.append(_ratio(np.abs(measured[:, drawn].mean(axis=1)), best))
+    measured, units = changes[:, ~choosing], clusters[~choosing]
+    weights = resample_weights(
+        len(units),
+        n_bootstrap=N_BOOTSTRAP,
+        rng=rng_for(seed, "heads_gate"),
+        clusters=number_clusters(units.tolist()),
+    )
+    means = np.abs(measured @ weights.T / weights.sum(axis=1))
+    resampled = [_ratio(of_resample, best) for of_resample in means.T]
     by_head = np.abs(measured.mean(axis=1))
     return {
         "layer": best // model.n_heads,
         "head": best % model.n_heads,
         "n_prompts": int((~choosing).sum()),
+        "n_templates": len(set(units.tolist())),
         "change": round(float(by_head[best]), 4),
         "median": round(float(np.median(by_head)), 4),
         "ratio": interval(_ratio(by_head, best), resampled),
         "changes": by_head.reshape(-1, model.n_heads).astype(float).round(4).tolist(),
     }
+
+
+def halve_prompts(prompts: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each prompt is of the choosing half, and its cluster: its template.
+
+    Args:
+        prompts: Texts with ``emotion``, ``pair_id`` and ``template_id``.
+        seed: Seed of the halves.
+    """
+    clusters = clusters_of(prompts).to_numpy(dtype=str)
+    return halve_clusters(prompts["emotion"].tolist(), clusters.tolist(), seed=seed), clusters
 
 
 def _ratio(by_head: Float[np.ndarray, " head"], best: int) -> float:
