@@ -226,7 +226,7 @@ def head_comparisons(outcomes: Outcomes, source: Source) -> Iterator[Comparison]
     """
     for where, lines in outcomes.groups(["record", "emotion"]):
         baseline, changed = lines.baseline, lines.where(kind="changed")
-        sides = [samples_of(side, side.metrics) for side in (baseline, changed)]
+        sides = [samples_of(side) for side in (baseline, changed)]
         first = changed.table.iloc[0]
         for name in _shared(*sides):
             key = ComparisonKey(
