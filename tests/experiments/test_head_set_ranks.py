@@ -116,8 +116,9 @@ def test_heads_picked_at_random_are_found_at_the_rate_of_alpha(n, draw):
 def test_the_level_is_alpha_however_many_heads_the_halves_share(n, draw, shared):
     rng = np.random.default_rng(n)
     found = studies(rng, n, draw, shared, 2000, 99)
-    # 2,000 studies have a standard error of 0.005.
-    assert rate(found) <= 0.06
+    # The test is exact, and 2,000 studies have a standard error of 0.005. The largest of 24 rates
+    # may be three errors above 0.05; measured are 0.038 to 0.062, on average 0.049.
+    assert rate(found) <= 0.066
     # Half of the p-values are at most 0.5: the p is not needlessly large either.
     assert np.mean(found <= 0.5) == pytest.approx(0.5, abs=0.045)
 
