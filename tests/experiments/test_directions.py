@@ -7,6 +7,9 @@ from scipy import stats
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.directions import (
+    covariance_control,
+    covariance_controls,
+    covariance_directions,
     project,
     random_control,
     shuffled_controls,
@@ -14,6 +17,7 @@ from emotion_circuits.experiments.directions import (
 )
 from emotion_circuits.geometry import pool_positions
 from emotion_circuits.interventions import AddInSubspace
+from emotion_circuits.statistics import rank_p
 from study_emotions import FOUR
 
 D_MODEL, LAYERS = 24, [1, 3]
@@ -142,3 +146,148 @@ def test_the_subspace_part_is_what_the_engines_operator_adds():
     basis = np.linalg.qr(rows.T)[0].T
     wanted = AddInSubspace(torch.from_numpy(vector), torch.from_numpy(rows)).parameters()[0]
     np.testing.assert_allclose(project(vector, basis), wanted, atol=1e-5)
+
+
+def with_covariance(deviations, n=400):
+    """Activations whose sample covariance is exactly diagonal, about a mean far from zero."""
+    noise = np.random.default_rng(5).normal(size=(n, len(deviations)))
+    orthonormal = np.linalg.qr(noise - noise.mean(axis=0))[0]
+    return 50.0 + orthonormal * np.sqrt(n - 1) * deviations
+
+
+def cosines_with(axis, directions):
+    return directions @ axis / np.linalg.norm(directions, axis=1) / np.linalg.norm(axis)
+
+
+def test_directions_of_a_covariance_have_that_covariance():
+    """Against numpy's covariance, and against draws of scipy's multivariate normal."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(300, 6)) @ rng.normal(size=(6, 6)) + 7.0
+    drawn = covariance_directions(values, 40_000, np.random.default_rng(1))
+    wanted = np.cov(values, rowvar=False)
+    scale = np.sqrt(np.outer(np.diag(wanted), np.diag(wanted)))
+    # An entry of a sample covariance of 40,000 has an error of about scale / √20,000.
+    assert np.abs((np.cov(drawn, rowvar=False) - wanted) / scale).max() < 5 / np.sqrt(20_000)
+    assert np.abs(drawn.mean(axis=0) / np.sqrt(np.diag(wanted))).max() < 5 / np.sqrt(40_000)
+    other = stats.multivariate_normal(np.zeros(6), wanted).rvs(4000, random_state=2)
+    axis = rng.normal(size=6)
+    assert stats.ks_2samp(cosines_with(axis, drawn[:4000]), cosines_with(axis, other)).pvalue > 0.01
+
+
+def test_where_the_covariance_is_isotropic_its_directions_are_uniform_ones():
+    values = with_covariance(np.ones(D_MODEL))
+    vector = np.random.default_rng(3).normal(size=D_MODEL) * 7
+    drawn = [covariance_control(vector, values, seed) for seed in range(1000)]
+    cosines = np.array([control.cosine for control in drawn])
+    beta = stats.beta((D_MODEL - 1) / 2, (D_MODEL - 1) / 2)
+    assert stats.kstest((cosines + 1) / 2, beta.cdf).pvalue > 0.01
+    uniform = [random_control(vector, 10_000 + seed).cosine for seed in range(1000)]
+    assert stats.ks_2samp(cosines, uniform).pvalue > 0.01
+
+
+def test_a_direction_that_dominates_the_activations_dominates_the_draws():
+    """Variance 100 along one axis and 1 along the others: 100 / 123 of the draws' variance."""
+    deviations = np.ones(D_MODEL)
+    deviations[4] = 10.0
+    vector = np.ones(D_MODEL)
+    drawn = covariance_directions(with_covariance(deviations), 2000, np.random.default_rng(0))
+    assert (drawn[:, 4] ** 2).sum() / (drawn**2).sum() == pytest.approx(100 / 123, abs=0.02)
+    along = np.abs(cosines_with(np.eye(D_MODEL)[4], drawn))
+    uniform = [random_control(vector, seed).direction for seed in range(500)]
+    assert np.median(along) > 0.75
+    assert np.median(np.abs(cosines_with(np.eye(D_MODEL)[4], np.array(uniform)))) < 0.2
+
+
+def test_directions_of_a_covariance_are_of_the_vectors_texts_and_come_back_from_their_seeds(
+    activations, vectors
+):
+    at = vectors_at(vectors, "all", "resid_post")
+    seeds = {place: [1, 2] for place in at}
+    found = {}
+    for name, scale in (("clean", 1.0), ("spoiled", 1e6)):
+        data = dict(activations)
+        data["resid_post"] = activations["resid_post"].clone()
+        data["resid_post"][60:] *= scale  # held-out prompts
+        pooled = pool_positions(data, FOUR, hook_point="resid_post")
+        found[name] = covariance_controls(pooled, at, seeds, split="train")
+    for (emotion, layer), controls in found["clean"].items():
+        stream = activations["resid_post"][:60, LAYERS.index(layer), 0].numpy()
+        norm = np.linalg.norm(at[emotion, layer])
+        for control, again in zip(controls, found["spoiled"][emotion, layer], strict=True):
+            np.testing.assert_array_equal(control.direction, again.direction)
+            weights = np.random.default_rng(control.seed).standard_normal(60)
+            direction = sum(
+                w * row for w, row in zip(weights, stream - stream.mean(0), strict=True)
+            )
+            direction *= norm / np.linalg.norm(direction)
+            np.testing.assert_allclose(control.direction, direction)
+
+
+def studies(law, controls, readout, n_studies, n_controls=20, d_model=32):
+    """Rank p of a direction among controls, where an effect is a bent function of the direction.
+
+    Effects of all directions are means over the same texts, so they share part of their error.
+    """
+    deviations = np.ones(d_model)
+    deviations[:2] = 8.0, 4.0
+    values = with_covariance(deviations, n=120)
+    axis = np.zeros(d_model)
+    axis[0] = 1.0
+    draw = {
+        "covariance": lambda n, rng: covariance_directions(values, n, rng),
+        "uniform": lambda n, rng: rng.standard_normal((n, d_model)),
+        "readout": lambda n, rng: axis + 0.05 * rng.standard_normal((n, d_model)),
+    }
+    p = []
+    for study in range(n_studies):
+        rng = np.random.default_rng([study, 17])
+        directions = np.concatenate([draw[law](1, rng), draw[controls](n_controls, rng)])
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        texts = rng.normal(size=(len(directions), 25)) * 0.1 + rng.normal(size=25)
+        effects = np.tanh(4 * directions @ readout)[:, None] + texts
+        p.append(float(rank_p(effects[0].mean(), effects[1:].mean(axis=1))))
+    return np.array(p)
+
+
+def test_the_rank_among_directions_of_the_same_law_keeps_its_level():
+    """The null of a reader: the emotion's vector is one more direction of natural variation."""
+    readout = np.random.default_rng(1).normal(size=32) * 0.2
+    readout[0] = 1.0  # later layers read where the stream varies most
+    same = studies("covariance", "covariance", readout, 3000)
+    # 3,000 studies of p = 1/21 = 4.8 %, with three standard deviations of 0.4 %.
+    assert 0.035 <= (same <= 0.05).mean() <= 0.06
+    assert (
+        stats.kstest(same - np.random.default_rng(0).uniform(0, 1 / 21, 3000), "uniform").pvalue
+        > 0.01
+    )
+
+
+def test_uniform_directions_alone_would_call_natural_variation_an_effect():
+    """Why both ranks are given: against uniform directions, natural variation passes too often."""
+    readout = np.zeros(32)
+    readout[0] = 1.0
+    against_uniform = studies("covariance", "uniform", readout, 500)
+    assert (against_uniform <= 0.05).mean() > 0.3
+    assert (studies("uniform", "uniform", readout, 1000) <= 0.05).mean() <= 0.07
+
+
+def test_a_planted_effect_is_found_against_both_kinds_of_directions():
+    readout = np.zeros(32)
+    readout[20] = 3.0  # along an axis of small variance
+    vector = np.eye(32)[20]
+    values = with_covariance(np.r_[8.0, 4.0, np.ones(30)], n=120)
+    found = []
+    for seed in range(200):
+        controls = {
+            "uniform": [random_control(vector, 1000 * seed + n) for n in range(20)],
+            "covariance": [covariance_control(vector, values, 1000 * seed + n) for n in range(20)],
+        }
+        found.append(
+            [
+                float(
+                    rank_p(np.tanh(vector @ readout), np.tanh([c.direction @ readout for c in of]))
+                )
+                for of in controls.values()
+            ]
+        )
+    assert (np.array(found) <= 0.05).mean(axis=0).min() >= 0.95

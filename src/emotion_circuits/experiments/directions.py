@@ -92,6 +92,77 @@ def random_control(vector: Float[np.ndarray, " d_model"], seed: int) -> Control:
     return match_length(drawn, vector, seed)
 
 
+def covariance_directions(
+    values: Float[np.ndarray, "prompt d_model"], n: int, rng: np.random.Generator
+) -> Float[np.ndarray, "draw d_model"]:
+    """Draw normal directions whose covariance is that of activations.
+
+    A uniform direction is mostly one along which the residual stream hardly varies, and which
+    later layers may ignore for that reason alone. A direction of the activations' covariance lies
+    where the stream does vary. Texts of all labels are in the covariance, so the directions also
+    point along what differs between labels, which makes them a strict control.
+
+    Args:
+        values: One activation per text, of texts with all labels. Their mean is subtracted.
+        n: Number of directions.
+        rng: Source of randomness.
+
+    Returns:
+        The directions, in the units of the activations: with z standard normal, zᵀX / √(n − 1) of
+        the centred activations X, whose covariance is XᵀX / (n − 1).
+    """
+    centred = values - values.mean(axis=0)
+    weights = rng.standard_normal((n, len(values))) / np.sqrt(max(1, len(values) - 1))
+    drawn: np.ndarray = weights @ centred
+    return drawn
+
+
+def covariance_control(
+    vector: Float[np.ndarray, " d_model"],
+    values: Float[np.ndarray, "prompt d_model"],
+    seed: int,
+) -> Control:
+    """Draw a direction with the covariance of activations and of a vector's length.
+
+    Args:
+        vector: The vector whose length is matched.
+        values: One activation per text, as for ``covariance_directions``.
+        seed: Seed of the draw.
+    """
+    (drawn,) = covariance_directions(values, 1, np.random.default_rng(seed))
+    return match_length(drawn, vector, seed)
+
+
+def covariance_controls(
+    pooled: PooledActivations,
+    vectors: Vectors,
+    seeds: Mapping[tuple[str, int], Sequence[int]],
+    *,
+    split: str,
+) -> Controls:
+    """Draw directions with the covariance of the texts that vectors were measured on.
+
+    Args:
+        pooled: Activations that the vectors were measured on.
+        vectors: Emotion vectors whose lengths are matched, by emotion and layer.
+        seeds: For each emotion and layer, one seed per direction.
+        split: Split of the prompts that the vectors were measured on.
+
+    Returns:
+        By emotion and layer, one control per seed.
+    """
+    texts = pooled.splits == split
+    values = {
+        layer: pooled.values[texts, index] for index, layer in enumerate(pooled.layer_indices)
+    }
+    return {
+        (emotion, layer): [
+            covariance_control(vector, values[layer], seed) for seed in seeds[emotion, layer]
+        ]
+        for (emotion, layer), vector in vectors.items()
+    }
+
+
 def shuffled_controls(
     pooled: PooledActivations, vectors: Vectors, seeds: Mapping[str, Sequence[int]], *, split: str
 ) -> Controls:

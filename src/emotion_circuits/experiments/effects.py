@@ -24,6 +24,8 @@ EFFECT_COLUMNS: Final = (
     *("cohen_d", "effect_size_ci_lower", "effect_size_ci_upper"),
     *("cohen_d_pooled", "n_clusters", "few_clusters"),
 )
+# Shares of the prompts whose score falls and rises; the rest keeps its score exactly.
+SHARE_COLUMNS: Final = ("share_decreased", "share_increased")
 LOSS_COLUMNS: Final = ("fluency_loss", "fluency_loss_lower", "fluency_loss_upper")
 
 
@@ -50,8 +52,9 @@ def effect_table(
         the number ``n`` of prompts, means, the mean difference with its 95 % interval, and Cohen's
         d of the paired differences with its interval; ``cohen_d_pooled``, the mean difference over
         the root mean square of both deviations; ``n_clusters``, and ``few_clusters`` where they
-        amount to fewer than 20 of equal size, so that intervals are rough. Fluency is
-        ``fluency.nll``, in nats per token.
+        amount to fewer than 20 of equal size, so that intervals are rough; and ``SHARE_COLUMNS``,
+        the shares of the prompts whose score falls and rises. Fluency is ``fluency.nll``, in nats
+        per token.
     """
     keys = outcomes.keys
     lines: list[dict[str, Any]] = []
@@ -70,8 +73,12 @@ def effect_table(
             after = in_order(condition, prompts).values(keys)
             effects = metric_effects(before, after, counts, clusters)
             shared = {"half": half, **where, "n": len(prompts), **units}
-            lines += [{**shared, **line} for line in _lines(effects, keys)]
-    return pd.DataFrame(lines, columns=["half", *by, *EFFECT_COLUMNS])
+            shares = zip((after < before).mean(axis=0), (after > before).mean(axis=0), strict=True)
+            lines += [
+                {**shared, **line, **dict(zip(SHARE_COLUMNS, map(float, share), strict=True))}
+                for line, share in zip(_lines(effects, keys), shares, strict=True)
+            ]
+    return pd.DataFrame(lines, columns=["half", *by, *EFFECT_COLUMNS, *SHARE_COLUMNS])
 
 
 def conditions_of(
@@ -121,11 +128,27 @@ def own_effects(table: pd.DataFrame, own_metric: pd.Series) -> pd.DataFrame:
         The kept lines in their order, with ``fluency_loss``, ``fluency_loss_lower`` and
         ``fluency_loss_upper`` in nats per token.
     """
+    return _with_losses(table[table["metric_name"] == own_metric], table)
+
+
+def with_losses(table: pd.DataFrame) -> pd.DataFrame:
+    """Add to each effect what its condition costs.
+
+    Args:
+        table: The result of ``effect_table``.
+
+    Returns:
+        All lines, with ``fluency_loss``, ``fluency_loss_lower`` and ``fluency_loss_upper`` in nats
+        per token.
+    """
+    return _with_losses(table, table)
+
+
+def _with_losses(kept: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     names = {"mean_diff": "", "ci_lower": "_lower", "ci_upper": "_upper"}
     fluency = table[table["metric_name"] == metric_name(FLUENCY)]
-    kept = table[table["metric_name"] == own_metric]
-    columns = [name for name in table.columns if name not in EFFECT_COLUMNS]
+    columns = [name for name in table.columns if name not in (*EFFECT_COLUMNS, *SHARE_COLUMNS)]
     losses = fluency[[*columns, *names]].rename(
         columns={name: f"fluency_loss{end}" for name, end in names.items()}
     )
-    return kept.merge(losses, on=columns, how="left", validate="one_to_one")
+    return kept.merge(losses, on=columns, how="left", validate="many_to_one")

@@ -18,7 +18,11 @@ from emotion_circuits.experiments.contract.nesting import (
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
 
 # Key in the file for each kind of control.
-_KEYS: Final = {"random": "random_results", "shuffled": "shuffled_results"}
+_KEYS: Final = {
+    "random": "random_results",
+    "covariance": "covariance_results",
+    "shuffled": "shuffled_results",
+}
 
 
 def nest_random_sweep(outcomes: Outcomes) -> dict[str, Any]:
@@ -26,14 +30,15 @@ def nest_random_sweep(outcomes: Outcomes) -> dict[str, Any]:
 
     Args:
         outcomes: Lines of the baseline; of kind ``emotion`` at the layers and strengths that have
-            controls; of kind ``random`` and ``shuffled``, with their ``draw``; and of kind
-            ``reseeded``, the baseline sampled with other seeds.
+            controls; of kind ``random`` (uniform orientation), ``covariance`` (the activations'
+            covariance) and ``shuffled``, with their ``draw``; and of kind ``reseeded``, the
+            baseline sampled with other seeds.
 
     Returns:
-        ``random_results`` and ``shuffled_results`` by emotion, layer, draw and strength;
-        ``emotion_results`` by emotion, layer and strength; ``reseeded_results`` by draw; and
-        ``baseline``. All hold lists of records with ``prompt``, ``text``, ``metrics`` and
-        ``fluency``.
+        ``random_results``, ``covariance_results`` and ``shuffled_results`` by emotion, layer, draw
+        and strength; ``emotion_results`` by emotion, layer and strength; ``reseeded_results`` by
+        draw; and ``baseline``. All hold lists of records with ``prompt``, ``text``, ``metrics``
+        and ``fluency``.
     """
     book = ScoreBook()
     controls = {
@@ -63,7 +68,8 @@ def read_random_sweep(result: Mapping[str, Any]) -> Outcomes:
             missing.
 
     Returns:
-        Lines of kind ``baseline``, ``emotion``, ``random``, ``shuffled`` and ``reseeded``.
+        Lines of kind ``baseline``, ``emotion``, ``random``, ``covariance``, ``shuffled`` and
+        ``reseeded``.
 
     Raises:
         KeyError: If the result does not have the form of the file.
