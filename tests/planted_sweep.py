@@ -14,6 +14,8 @@ PROMPTS = [f"prompt {number}" for number in range(40)]
 # By emotion, layer and strength: rise of the own score, and nats lost.
 PLANTED = {(0, 1.0): (0.05, 0.0), (0, 2.0): (0.1, 0.1), (2, 1.0): (0.4, 0.3), (2, 2.0): (0.5, 0.9)}
 SETTINGS = SteeringSettings(n_bootstrap=200, alphas=[1.0, 2.0])
+# Lengths of what is added at α = 1 and, by layer, of the residual stream there.
+VECTOR_NORM, RESIDUAL_NORMS = 3.0, {0: 12.0, 2: 20.0}
 
 
 def metrics_of(own, rise, rng):
@@ -45,7 +47,8 @@ def records(own, rise, rng):
     ]
 
 
-def planted_sweep():
+def planted_sweep(n_layers=5):
+    """Layers 0 and 2 of a model; with three layers, the second of them is among the last."""
     rng = np.random.default_rng(0)
     results = {
         emotion: {
@@ -60,6 +63,9 @@ def planted_sweep():
         "baseline": cell(None, 0.0, 0.0, rng),
         "sweep_results": results,
         "halves": halve_texts(PROMPTS, 0)._asdict(),
+        "vector_norms": {emotion: {0: VECTOR_NORM, 2: VECTOR_NORM} for emotion in FOUR.names},
+        "residual_norms": RESIDUAL_NORMS,
+        "metadata": {"n_layers": n_layers},
     }
 
 
@@ -70,7 +76,7 @@ def idle_controls():
             emotion: {2: {i: {a: records(None, 0, rng) for a in (1.0, 2.0)} for i in range(20)}}
             for emotion in FOUR.names
         }
-        for kind in ("random", "shuffled")
+        for kind in ("random", "shuffled", "covariance")
     }
     again = [records(None, 0, rng) for _ in range(10)]
     return kinds | {"emotion_results": {}, "reseeded_results": again}

@@ -17,6 +17,9 @@ from emotion_circuits.experiments.steering_settings import SteeringSettings
         ({"schedule": "list"}, "schedule list needs strengths"),
         ({"strengths": [1.0]}, "no other schedule has them"),
         ({"operator": "ad"}, "operator is 'ad'"),
+        ({"layers_up_to": 0}, "layers_up_to is 0: .*greater than 0"),
+        ({"layers_up_to": 1.2}, "layers_up_to is 1.2: .*less than or equal to 1"),
+        ({"num_covariance": -1}, "num_covariance is -1"),
         ({"num_randm": 1}, "'num_randm' is unknown; .*nearest: num_random"),
     ],
 )

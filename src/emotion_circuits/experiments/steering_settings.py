@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, field_validator, model_validator
 
-from emotion_circuits.experiments.choice import Choice, choose_conditions
+from emotion_circuits.experiments.choice import Choices, choose_by_depth
 from emotion_circuits.experiments.decoding import Decoding
 from emotion_circuits.experiments.directions import Vectors, project, vectors_at
 from emotion_circuits.experiments.generation_settings import GenerationSettings, refuse_repeats
@@ -24,6 +24,7 @@ from emotion_circuits.interventions import (
     positions_for_window,
 )
 from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.seeds import seed_for
 
 
 class SteeringSettings(GenerationSettings):
@@ -37,6 +38,12 @@ class SteeringSettings(GenerationSettings):
     )
     layers: Literal["all"] | list[NonNegativeInt] = Field(
         "all", description="layers to steer at; all: those with vectors"
+    )
+    layers_up_to: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="share of the model's layers, from the first on, for the headline's choice",
     )
     alphas: list[FiniteFloat] = Field(
         [0.5, 1.0, 2.0], min_length=1, description="strengths, in lengths of the emotion vector"
@@ -56,12 +63,17 @@ class SteeringSettings(GenerationSettings):
     operator: Literal["vector", "subspace", "project_out"] = "vector"
     subspace_rank: int = Field(3, ge=1, description="subspace: number of its directions")
     num_random: int = Field(20, ge=0, description="random directions per emotion and layer")
+    num_covariance: int = Field(
+        20, ge=0, description="random directions with the activations' covariance, likewise"
+    )
     num_shuffled: int = Field(20, ge=0, description="shuffled vectors per emotion and layer")
     random_layers: Literal["selected", "all"] | list[NonNegativeInt] = Field(
-        "selected", description="layers of controls; selected: the chosen one"
+        "selected", description="layers of controls; selected: those chosen for the emotion"
     )
     random_alphas: Literal["selected", "all"] = Field(
-        "all", description="strengths of controls; selected: the chosen one"
+        "all",
+        description="strengths of controls; selected: the chosen one. Among the last layers, "
+        "random_layers selected runs them at the chosen strength alone",
     )
     sampling: Literal["greedy", "temperature"] = "greedy"
     temperature: float = Field(1.0, gt=0)
@@ -120,10 +132,37 @@ class SteeringSettings(GenerationSettings):
             for (emotion, layer), vector in vectors.items()
         }
 
-    def choose(self, outcomes: Outcomes, emotions: EmotionSet) -> dict[str, Choice]:
-        """Choose a layer and a strength for each emotion, on one half of the prompts."""
-        return choose_conditions(
-            outcomes, emotions.target_metrics, max_fluency_loss=self.max_fluency_loss
+    def covariance_seeds(self, vectors: Vectors) -> dict[tuple[str, int], list[int]]:
+        """Return the seeds of random directions with the activations' covariance.
+
+        Args:
+            vectors: By emotion and layer, the vectors that the directions are compared with.
+        """
+        return {
+            (emotion, layer): [
+                seed_for(self.seed, "covariance", emotion, layer, index)
+                for index in range(self.num_covariance)
+            ]
+            for emotion, layer in vectors
+        }
+
+    def choose(self, outcomes: Outcomes, emotions: EmotionSet, n_layers: int) -> Choices:
+        """Choose layers and strengths for each emotion, on one half of the prompts.
+
+        Args:
+            outcomes: The emotions' sweep.
+            emotions: The study's emotions.
+            n_layers: Number of layers of the model.
+
+        Returns:
+            The choices of ``choose_by_depth``: for the headline, and among the last layers.
+        """
+        return choose_by_depth(
+            outcomes,
+            emotions.target_metrics,
+            n_layers=n_layers,
+            layers_up_to=self.layers_up_to,
+            max_fluency_loss=self.max_fluency_loss,
         )
 
     def steering(self) -> Steering:

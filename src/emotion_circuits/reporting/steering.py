@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Final
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-_NULL = "rgba(120, 120, 120, 0.25)"
+# Each kind of random direction: its colour, and its name in the legend.
+_RANDOM: Final = {
+    "random": ("rgba(120, 120, 120, 0.28)", "random directions, middle 95 %"),
+    "covariance": (
+        "rgba(213, 94, 0, 0.22)",
+        "random directions of the activations' covariance, middle 95 %",
+    ),
+}
 
 
 def draw_dose_response(
-    doses: pd.DataFrame, controls: pd.DataFrame, targets: Mapping[str, str]
+    doses: pd.DataFrame,
+    controls: pd.DataFrame,
+    targets: Mapping[str, str],
+    headline_layers: Collection[int],
 ) -> go.Figure:
     """Draw each emotion's target metric and the fluency loss against the strength.
 
-    Each layer has a line with 95 % intervals as error bars, on the confirming half of the prompts.
-    The grey band is the middle 95 % of random directions on the same prompts.
+    Each layer has a line with 95 % intervals as error bars, on the confirming half of the prompts;
+    layers that the headline may not choose from are dotted. Bands are the middle 95 % of random
+    directions on the same prompts, at the layers of the headline: grey for uniform directions,
+    orange for those of the activations' covariance.
 
     Args:
         doses: The result of ``dose_response_table``.
         controls: The result of ``control_table``.
         targets: Each emotion's target metric, as ``metric.label``.
+        headline_layers: Layers from which the headline may choose.
     """
     emotions = list(targets)
     figure = make_subplots(
@@ -41,16 +55,25 @@ def draw_dose_response(
     shades = sample_colorscale(
         "Viridis", [i / max(1, len(layers) - 1) * 0.9 for i in range(len(layers))]
     )
+    shown_controls = controls[
+        (controls["half"] == "confirm") & controls["layer"].isin(list(headline_layers))
+    ]
     for column, emotion in enumerate(emotions, start=1):
         of_emotion = confirm[confirm["emotion"] == emotion]
-        band = _random_band(controls, emotion)
-        if band is not None:
-            figure.add_trace(band.update(showlegend=column == 1), row=1, col=column)
+        of_controls = shown_controls[shown_controls["emotion"] == emotion]
+        for kind in _RANDOM:
+            for row, score in enumerate(("mean_diff", "fluency_loss"), start=1):
+                band = _random_band(of_controls, kind, score)
+                if band is not None:
+                    band.update(showlegend=row == column == 1)
+                    figure.add_trace(band, row=row, col=column)
         for row, metric in enumerate((targets[emotion], "fluency.nll"), start=1):
             panel = of_emotion[of_emotion["metric_name"] == metric]
             for layer, shade in zip(layers, shades, strict=True):
                 line = _line(panel[panel["layer"] == layer], f"layer {layer}", shade)
                 line.update(showlegend=row == column == 1)
+                if layer not in headline_layers:
+                    line.update(line_dash="dot", name=f"layer {layer} (last layers)")
                 figure.add_trace(line, row=row, col=column)
         figure.update_xaxes(title_text="α, in lengths of the vector", row=2, col=column)
     figure.update_yaxes(title_text="change of the score", row=1, col=1)
@@ -58,7 +81,7 @@ def draw_dose_response(
     name = doses["model_name"].iloc[0]
     n = int(confirm["n"].iloc[0])
     figure.update_layout(
-        title=f"{name}: what steering does to {n} neutral prompts",
+        title=f"{name}: what steering does to {n} neutral prompts, and what it costs",
         template="simple_white",
         height=620,
         width=1100,
@@ -86,33 +109,34 @@ def _line(lines: pd.DataFrame, name: str, color: str) -> go.Scatter:
     )
 
 
-def _random_band(controls: pd.DataFrame, emotion: str) -> go.Scatter | None:
+def _random_band(controls: pd.DataFrame, kind: str, score: str) -> go.Scatter | None:
     """Return the band of the middle 95 % of random directions over all layers, per strength."""
-    lines = controls[
-        (controls["half"] == "confirm")
-        & (controls["kind"] == "random")
-        & (controls["emotion"] == emotion)
-    ]
+    lines = controls[controls["kind"] == kind]
     if not len(lines):
         return None
-    by_alpha = lines.groupby("alpha")["mean_diff"]
+    color, name = _RANDOM[kind]
+    by_alpha = lines.groupby("alpha")[score]
     lower, upper = by_alpha.quantile(0.025), by_alpha.quantile(0.975)
     alphas = lower.index.tolist()
     return go.Scatter(
         x=alphas + alphas[::-1],
         y=upper.tolist() + lower.tolist()[::-1],
         fill="toself",
-        fillcolor=_NULL,
+        fillcolor=color,
         # Without a line, the band of a single strength would be invisible.
-        line={"width": 0 if len(alphas) > 1 else 10, "color": _NULL},
+        line={"width": 0 if len(alphas) > 1 else 10, "color": color},
         mode="lines",
-        name="random directions, middle 95 %",
+        name=name,
+        legendgroup=name,
         hoverinfo="skip",
     )
 
 
 def draw_specificity(table: pd.DataFrame, targets: Mapping[str, str]) -> go.Figure:
     """Draw how steering towards each emotion changes all target metrics, sentiment and politeness.
+
+    Each row names its layer, α and cost in nats per token; rows of the last layers follow those of
+    the headline.
 
     Args:
         table: The result of ``specificity_table``.
@@ -124,12 +148,19 @@ def draw_specificity(table: pd.DataFrame, targets: Mapping[str, str]) -> go.Figu
         for name in table["metric_name"].unique()
         if not name.startswith(("goemotions.", "fluency.")) and name not in first
     ]
-    wide = table.pivot(index="steered", columns="metric_name", values="mean_diff")
-    wide = wide.loc[[emotion for emotion in targets if emotion in wide.index], [*first, *others]]
-    chosen = table.drop_duplicates("steered").set_index("steered").loc[wide.index]
+    rows = ["choice", "steered"]
+    wide = table.pivot(index=rows, columns="metric_name", values="mean_diff")
+    chosen = table.drop_duplicates(rows).set_index(rows)
+    order = [
+        (choice, emotion)
+        for choice in table["choice"].unique()
+        for emotion in targets
+        if (choice, emotion) in chosen.index
+    ]
+    wide, chosen = wide.loc[order, [*first, *others]], chosen.loc[order]
     names = [
-        f"{emotion} (layer {line.layer}, α {line.alpha:g})"
-        for emotion, line in zip(chosen.index, chosen.itertuples(), strict=True)
+        f"{emotion} (layer {line.layer}, α {line.alpha:g}, {line.fluency_loss:+.2f} nats)"
+        for (_, emotion), line in zip(order, chosen.itertuples(), strict=True)
     ]
     figure = go.Figure(
         go.Heatmap(
@@ -148,7 +179,7 @@ def draw_specificity(table: pd.DataFrame, targets: Mapping[str, str]) -> go.Figu
     figure.update_layout(
         title=f"{table['model_name'].iloc[0]}: which score moves for which emotion",
         template="simple_white",
-        height=380,
+        height=200 + 60 * len(names),
         width=1000,
     )
     return figure

@@ -13,6 +13,7 @@ from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import nest_scores
 from emotion_circuits.experiments.contract import read_residual_sweep
 from emotion_circuits.experiments.steering_settings import SteeringSettings
+from emotion_circuits.geometry import pool_positions
 from emotion_circuits.interventions import (
     Add,
     AddInSubspace,
@@ -44,6 +45,7 @@ SMALL = {
     "alphas": [0.5, 2.0],
     "sequence_length": 10,
     "num_random": 2,
+    "num_covariance": 2,
     "num_shuffled": 2,
     "n_bootstrap": 20,
 }
@@ -85,7 +87,8 @@ def places_of(nested):
 
 
 def choose(sweep, settings):
-    return settings.choose(read_residual_sweep(sweep), FOUR)
+    n_layers = sweep["metadata"]["n_layers"]
+    return settings.choose(read_residual_sweep(sweep), FOUR, n_layers)["headline"]
 
 
 def test_the_residual_file_has_the_contracts_keys_and_nesting(both):
@@ -246,7 +249,7 @@ def test_a_condition_is_the_same_among_others_and_alone(run, both):
 def test_random_directions_have_the_norm_of_what_they_control(run):
     for operator in ("vector", "subspace"):
         _, random = run(controls=True, operator=operator, random_layers="all")
-        for kind in ("random", "shuffled"):
+        for kind in ("random", "covariance", "shuffled"):
             for emotion, layers in random["controls"][kind].items():
                 assert sorted(layers) == [1, 3]
                 for layer, drawn in layers.items():
@@ -275,9 +278,55 @@ def test_a_random_cell_is_what_its_recorded_seed_gives(both, model, models, vect
         assert record["text"] == model.tokenizer.decode(ids, skip_special_tokens=True)
 
 
+def test_a_cell_of_the_covariance_is_what_its_seed_and_the_activations_give(
+    both, model, models, activations, vectors
+):
+    _, random = both
+    emotion, alpha = "anger", 2.0
+    ((layer, drawn),) = random["controls"]["covariance"][emotion].items()
+    pooled = pool_positions(activations, FOUR, strategy="last_token", layers=[layer])
+    train = pooled.values[pooled.splits == vectors["metadata"]["split"], 0]
+    weights = np.random.default_rng(drawn[1]["seed"]).standard_normal(len(train))
+    direction = weights @ (train - train.mean(axis=0))
+    direction *= random["vector_norms"][emotion][layer] / np.linalg.norm(direction)
+    site = Site("resid_post", layer)
+    condition = Condition("c", (Intervention(site, Add(direction), strength=Constant(alpha)),))
+    plain = AutoModelForCausalLM.from_pretrained(models / "tiny_gpt2").eval()
+    for record in random["covariance_results"][emotion][layer][1][alpha][:2]:
+        ids, _ = reference_generate(plain, "gpt2", model.encode(record["prompt"]), condition, 10)
+        assert record["text"] == model.tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_the_last_layers_are_a_comparison_with_controls_where_they_were_chosen(run):
+    sweep, random = run(controls=True, layers=[1, 4], num_shuffled=0)
+    settings = SteeringSettings(**(SMALL | {"num_shuffled": 0}))
+    choices = settings.choose(read_residual_sweep(sweep), FOUR, 5)
+    for kind in ("random", "covariance"):
+        for emotion, layers in random[f"{kind}_results"].items():
+            assert list(layers) == [1, 4]
+            assert list(layers[1][0]) == [0.5, 2.0]
+            assert list(layers[4][0]) == [choices["last_layers"][emotion].alpha]
+    table = report_residual_patching(sweep, random, FOUR, settings).selection
+    assert table.groupby("choice")["layer"].unique().map(list).to_dict() == {
+        "headline": [1],
+        "last_layers": [4],
+    }
+    assert (table["random_n"] == 2).all()
+    assert (table["covariance_n"] == 2).all()
+    assert table["covariance_p"].between(1 / 3, 1).all()
+    assert (table["relative_dose"] > 0).all()
+
+
+def test_last_layers_alone_are_refused_before_any_text_is_made(run, monkeypatch):
+    monkeypatch.setattr(nodes, "run", lambda *_args, **_kwargs: pytest.fail("generated"))
+    with pytest.raises(InputError, match=r"of 5 layers the headline may choose 0 to 3, .* only 4"):
+        run(layers=[4])
+
+
 def test_a_control_that_does_nothing_has_exactly_no_effect(run):
     sweep, random = run(controls=True, alphas=[0.0], rows=4)
-    for layers in [*random["random_results"].values(), *random["shuffled_results"].values()]:
+    kinds = [random[f"{kind}_results"] for kind in ("random", "covariance", "shuffled")]
+    for layers in [layers for of_kind in kinds for layers in of_kind.values()]:
         for indices in layers.values():
             for alphas in indices.values():
                 for record in alphas[0.0]:
@@ -310,8 +359,9 @@ def test_baselines_are_drawn_again_when_sampling_and_only_then(run, both):
 
 def test_controls_run_where_and_as_strong_as_asked(run):
     sweep, random = run(
-        controls=True, random_layers=[3], random_alphas="selected", num_random=1, num_shuffled=0
-    )
+        controls=True, random_layers=[3], random_alphas="selected", num_random=1, num_shuffled=0,
+        num_covariance=0,
+    )  # fmt: skip
     choices = choose(sweep, SteeringSettings(**SMALL))
     for emotion, layers in random["random_results"].items():
         assert list(layers) == [3]
@@ -320,8 +370,8 @@ def test_controls_run_where_and_as_strong_as_asked(run):
 
 
 def test_a_sweep_without_controls_has_files_all_the_same(run):
-    sweep, random = run(controls=True, num_random=0, num_shuffled=0)
-    for key in ("random_results", "shuffled_results", "emotion_results"):
+    sweep, random = run(controls=True, num_random=0, num_covariance=0, num_shuffled=0)
+    for key in ("random_results", "covariance_results", "shuffled_results", "emotion_results"):
         assert random[key] == {}
     assert [record["prompt"] for record in random["baseline"]] == sweep["prompts"]
     report = report_residual_patching(sweep, random, FOUR, SteeringSettings(**SMALL))
@@ -375,7 +425,8 @@ def test_equal_texts_share_their_scores_on_disk(both):
 def test_random_directions_do_less_than_the_emotion_and_nothing_among_themselves(run):
     sweep, random = run(
         controls=True, layers=[3], alphas=[0.5, 0.75], num_random=16, num_shuffled=0,
-        max_samples_per_emotion=12, random_alphas="selected", max_fluency_loss=5.0,
+        num_covariance=0, max_samples_per_emotion=12, random_alphas="selected",
+        max_fluency_loss=5.0,
     )  # fmt: skip
     settings = SteeringSettings(**(SMALL | {"max_fluency_loss": 5.0}))
     own = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}

@@ -2,15 +2,20 @@
 
 import copy
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.pipelines.residual_patching.nodes import report_residual_patching
 from planted_sweep import (
     LABELS,
     OWN,
     PLANTED,
     PROMPTS,
+    RESIDUAL_NORMS,
     SETTINGS,
+    VECTOR_NORM,
     idle_controls,
     planted_sweep,
     spoil,
@@ -105,7 +110,7 @@ def test_controls_that_do_nothing_are_told_from_what_was_planted(report):
     for _, row in report.selection.iterrows():
         assert (row["layer"], row["alpha"], row["n"]) == (2, 1.0, 20)
         assert row["cohen_d"] > 5
-        for kind, n in (("random", 20), ("shuffled", 20), ("reseeded", 10)):
+        for kind, n in (("random", 20), ("covariance", 20), ("shuffled", 20), ("reseeded", 10)):
             assert row[f"{kind}_n"] == n
             assert row[f"{kind}_share_below_half"] == 1
             assert row[f"{kind}_share_mean_diff_below_half"] == 1
@@ -150,3 +155,73 @@ def test_without_controls_there_are_tables_all_the_same(sweep):
     assert report.selection["random_p"].isna().all()
     assert not len(report.controls)
     assert report.dose_figure.data
+
+
+@pytest.fixture(scope="module")
+def late(controls):
+    """A sweep of three layers: layer 2, with the largest effects, is among the last."""
+    return report_residual_patching(planted_sweep(n_layers=3), controls, FOUR, SETTINGS)
+
+
+def test_the_headline_is_of_early_layers_and_the_last_ones_stand_beside_it(late):
+    table = late.selection.set_index(["choice", "emotion"])
+    assert list(table.index) == [(c, e) for c in ("headline", "last_layers") for e in FOUR.names]
+    for emotion in FOUR.names:
+        headline, compared = table.loc[("headline", emotion)], table.loc[("last_layers", emotion)]
+        assert (headline["layer"], headline["alpha"]) == (0, 2.0)
+        assert headline["mean_diff"] == pytest.approx(PLANTED[0, 2.0][0], abs=0.03)
+        assert (compared["layer"], compared["alpha"]) == (2, 1.0)
+        assert compared["mean_diff"] == pytest.approx(PLANTED[2, 1.0][0], abs=0.03)
+        # The planted controls are at layer 2 alone.
+        assert headline["random_n"] == headline["covariance_n"] == 0
+        assert compared["random_p"] == compared["covariance_p"] == pytest.approx(1 / 21)
+    chosen = late.specificity.groupby("choice")["layer"].unique()
+    assert list(chosen["headline"]) == [0]
+    assert list(chosen["last_layers"]) == [2]
+
+
+def test_the_two_kinds_of_random_directions_have_a_rank_each(sweep, controls):
+    """Directions of the covariance that do as much as the emotion do not touch the other rank."""
+    moving = copy.deepcopy(controls)
+    for emotion, layers in moving["covariance_results"].items():
+        for alphas in layers[2].values():
+            for record in alphas[1.0]:
+                record["metrics"]["goemotions"][OWN[emotion]] += 0.9
+    table = report_residual_patching(sweep, moving, FOUR, SETTINGS).selection
+    assert table["random_p"].to_numpy() == pytest.approx(1 / 21)
+    assert (table["covariance_p"] == 1).all()
+    assert (table["covariance_share_below_half"] == 0).all()
+
+
+def test_cost_dose_and_the_wrong_way_stand_beside_every_effect(sweep, report):
+    for table in (report.doses, report.specificity, report.controls, report.selection):
+        assert {"fluency_loss", "relative_dose", "share_wrong_way"} <= set(table.columns)
+    for row in report.doses.to_dict("records"):
+        assert row["fluency_loss"] == pytest.approx(
+            PLANTED[row["layer"], row["alpha"]][1], abs=0.06
+        )
+        assert row["fluency_loss_lower"] <= row["fluency_loss"] <= row["fluency_loss_upper"]
+        dose = row["alpha"] * VECTOR_NORM / RESIDUAL_NORMS[row["layer"]]
+        assert row["relative_dose"] == pytest.approx(dose)
+        own = f"goemotions.{OWN[row['emotion']]}"
+        if row["metric_name"] != own:
+            assert np.isnan(row["share_wrong_way"])
+            continue
+        cell = sweep["sweep_results"][row["emotion"]][row["layer"]][row["alpha"]]["metrics"]
+        before, prompts = sweep["baseline"]["metrics"], sweep["halves"][row["half"]]
+        label = OWN[row["emotion"]]
+        falls = [cell[p]["goemotions"][label] < before[p]["goemotions"][label] for p in prompts]
+        assert row["share_wrong_way"] == np.mean(falls)
+    weak = report.doses[(report.doses["layer"] == 0) & (report.doses["alpha"] == 1.0)]
+    assert weak["share_wrong_way"].max() > 0  # there is something to count
+    drawn = report.controls[report.controls["kind"] != "reseeded"]
+    doses = drawn["alpha"] * VECTOR_NORM / RESIDUAL_NORMS[2]
+    pd.testing.assert_series_equal(drawn["relative_dose"], doses, check_names=False)
+    assert report.controls.loc[report.controls["kind"] == "reseeded", "relative_dose"].isna().all()
+    # Of controls that do nothing, about half of the prompts move either way.
+    assert drawn["share_wrong_way"].mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_sweep_that_does_not_name_its_depth_is_one_line(sweep, controls):
+    with pytest.raises(InputError, match=r"planted\.residual_sweep .* how many layers"):
+        report_residual_patching({**sweep, "metadata": {}}, controls, FOUR, SETTINGS)

@@ -7,7 +7,9 @@ from scipy import stats
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.contract import read_residual_sweep
+from emotion_circuits.experiments.directions import covariance_controls
 from emotion_circuits.experiments.steering_settings import SteeringSettings
+from emotion_circuits.geometry import pool_positions
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_emotions
 from emotion_circuits.pipelines.transfer_steering.nodes import (
@@ -24,6 +26,7 @@ SETTINGS = SteeringSettings(
     alphas=[1.0, 2.0],
     sequence_length=10,
     num_random=3,
+    num_covariance=4,
     max_fluency_loss=20.0,
     n_bootstrap=50,
 )
@@ -54,11 +57,19 @@ def mapped_by(vectors, change):
 
 
 @pytest.fixture(scope="module")
-def steer(model, evaluator, vectors, subspaces, residual_sweep):
+def steer(model, evaluator, vectors, subspaces, residual_sweep, activations):
     def run(change):
         mapped = mapped_by(vectors, change)
         return steer_with_mapped_vectors(
-            model, evaluator, mapped, vectors, subspaces, residual_sweep, FOUR, SETTINGS
+            model,
+            evaluator,
+            mapped,
+            vectors,
+            subspaces,
+            residual_sweep,
+            activations,
+            FOUR,
+            SETTINGS,
         )
 
     return run
@@ -70,7 +81,7 @@ def perfect(steer):
 
 
 def choose(sweep):
-    return SETTINGS.choose(read_residual_sweep(sweep), FOUR)
+    return SETTINGS.choose(read_residual_sweep(sweep), FOUR, 5)["headline"]
 
 
 def effects(table, vector):
@@ -114,7 +125,8 @@ def test_random_vectors_are_as_long_and_as_many_as_asked_for(perfect):
     random = perfect[perfect["vector"] == "mapped_random"]
     assert sorted(set(random["number"])) == [0, 1, 2]
     assert (random["cosine_own"].abs() < 0.5).all()
-    assert set(perfect["vector"]) == {"own", "mapped", "mapped_random"}
+    assert set(perfect["vector"]) == {"own", "mapped", "mapped_random", "covariance"}
+    assert (perfect["choice"] == "headline").all()  # no last layer was mapped
     shown = set(perfect["metric_name"])
     assert shown == {
         "goemotions.gratitude",
@@ -125,18 +137,17 @@ def test_random_vectors_are_as_long_and_as_many_as_asked_for(perfect):
 
 
 def test_a_sweep_at_layers_that_were_not_mapped_is_one_line(
-    model, evaluator, vectors, subspaces, residual_sweep
+    model, evaluator, vectors, subspaces, residual_sweep, activations
 ):
     mapped = mapped_by(vectors, lambda emotion, own: own[emotion])
     mapped["metadata"]["layer_indices"] = [0, 2]
+    of_model = mapped, vectors, subspaces, residual_sweep, activations
     with pytest.raises(InputError, match=r"steered at layer 3 only, .* layers 0, 2"):
-        steer_with_mapped_vectors(
-            model, evaluator, mapped, vectors, subspaces, residual_sweep, FOUR, SETTINGS
-        )
+        steer_with_mapped_vectors(model, evaluator, *of_model, FOUR, SETTINGS)
 
 
 def test_what_steers_as_own_is_what_was_chosen_with_a_subspace_too(
-    model, evaluator, vectors, subspaces, prompts, fresh, tmp_path
+    model, evaluator, vectors, subspaces, activations, prompts, fresh, tmp_path
 ):
     settings = SETTINGS.model_copy(update={"operator": "subspace", "subspace_rank": 1})
     sweep = sweep_emotions(
@@ -153,7 +164,7 @@ def test_what_steers_as_own_is_what_was_chosen_with_a_subspace_too(
     )
     mapped = mapped_by(vectors, lambda emotion, own: own[emotion])
     table = steer_with_mapped_vectors(
-        model, evaluator, mapped, vectors, subspaces, sweep, FOUR, settings
+        model, evaluator, mapped, vectors, subspaces, sweep, activations, FOUR, settings
     )
     # The whole vector is another than its part in the subspace, so this tells them apart.
     assert (table.loc[table["vector"] == "mapped", "cosine_own"] < 0.999).all()
@@ -179,8 +190,42 @@ def test_a_mapped_vectors_effect_is_ranked_among_those_of_random_ones(perfect):
             reached = [value for value in random if value >= row["mean_diff"]]
             assert row["p_random"] == (1 + len(reached)) / 4, emotion
             assert row["n_random"] == 3
+            drawn = rows.loc[rows["vector"] == "covariance", "mean_diff"]
+            assert row["p_covariance"] == (1 + (drawn >= row["mean_diff"]).sum()) / 5, emotion
+            assert row["n_covariance"] == 4
     assert perfect.loc[perfect["metric_name"] == "fluency.nll", "p_random"].isna().all()
-    assert perfect.loc[perfect["vector"] == "mapped_random", "p_random"].isna().all()
+    random = perfect[perfect["vector"].isin(["mapped_random", "covariance"])]
+    assert random[["p_random", "p_covariance"]].isna().all(axis=None)
+
+
+def test_cost_and_dose_stand_beside_what_a_mapped_vector_does(perfect, vectors, residual_sweep):
+    coordinates = ["emotion", "vector", "number"]
+    for _, rows in perfect.groupby(coordinates):
+        own, fluency = (rows[rows["metric_name"].eq("fluency.nll") == is_it] for is_it in (0, 1))
+        assert own["fluency_loss"].item() == fluency["mean_diff"].item()
+        assert own["share_wrong_way"].between(0, 1).all()
+        assert fluency["share_wrong_way"].isna().all()
+    for row in perfect.to_dict("records"):
+        length = np.linalg.norm(vectors["emotion_vectors"][row["emotion"]][row["layer"]])
+        stream = residual_sweep["residual_norms"][row["layer"]]
+        assert row["relative_dose"] == pytest.approx(row["alpha"] * length / stream)
+
+
+def test_random_directions_of_the_covariance_are_those_of_phase_5(
+    perfect, model, vectors, activations, residual_sweep
+):
+    layer = int(perfect["layer"].iloc[0])
+    vector = vectors["emotion_vectors"]["anger"][layer]
+    pooled = pool_positions(activations, FOUR, strategy="last_token", layers=[layer])
+    controls = covariance_controls(
+        pooled,
+        {("anger", layer): vector},
+        SETTINGS.covariance_seeds({("anger", layer): vector}),
+        split="train",
+    )
+    rows = perfect[(perfect["vector"] == "covariance") & (perfect["emotion"] == "anger")]
+    found = rows.drop_duplicates("number")["cosine_own"].tolist()
+    assert found == pytest.approx([control.cosine for control in controls["anger", layer]])
 
 
 def test_a_mapped_vector_that_is_one_more_random_one_has_a_flat_rank():
@@ -190,6 +235,7 @@ def test_a_mapped_vector_that_is_one_more_random_one_has_a_flat_rank():
         effects_of_all = rng.normal(size=20)
         table = pd.DataFrame(
             {
+                "choice": "headline",
                 "emotion": "anger",
                 "metric_name": "goemotions.anger",
                 "vector": ["mapped", *["mapped_random"] * 19],

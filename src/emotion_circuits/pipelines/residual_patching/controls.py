@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from emotion_circuits.experiments import Choice
+from emotion_circuits.experiments.choice import HEADLINE, LAST_LAYERS, Choice, Choices
 from emotion_circuits.experiments.directions import (
     Controls,
     Vectors,
+    covariance_controls,
     random_control,
     shuffled_controls,
 )
@@ -19,17 +20,19 @@ from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.seeds import seed_for
 
 
-def controlled_vectors(
-    vectors: Vectors, choices: Mapping[str, Choice], settings: SteeringSettings
-) -> Vectors:
+def controlled_vectors(vectors: Vectors, choices: Choices, settings: SteeringSettings) -> Vectors:
     """Select the vectors at the layers at which controls run."""
 
     def is_wanted(emotion: str, layer: int) -> bool:
         if settings.random_layers == "selected":
-            return layer == choices[emotion].layer
+            return any(choice.layer == layer for choice in _choices_of(emotion, choices))
         return settings.random_layers == "all" or layer in settings.random_layers
 
     return {key: vector for key, vector in vectors.items() if is_wanted(*key)}
+
+
+def _choices_of(emotion: str, choices: Choices) -> list[Choice]:
+    return [by_emotion[emotion] for by_emotion in choices.values() if emotion in by_emotion]
 
 
 def draw_controls(
@@ -39,7 +42,7 @@ def draw_controls(
     emotions: EmotionSet,
     settings: SteeringSettings,
 ) -> dict[str, Controls]:
-    """Draw random and shuffled controls by emotion and layer, each with its own seed.
+    """Draw controls of each kind by emotion and layer, each with its own seed.
 
     Args:
         vectors: The emotion vectors whose lengths are matched.
@@ -70,26 +73,44 @@ def draw_controls(
         strategy=metadata["position_strategy"],
         layers=sorted({layer for _, layer in vectors}),
     )
-    shuffled = shuffled_controls(pooled, vectors, seeds, split=metadata["split"])
-    return {"random": random, "shuffled": shuffled}
+    return {
+        "random": random,
+        "covariance": covariance_controls(
+            pooled, vectors, settings.covariance_seeds(vectors), split=metadata["split"]
+        ),
+        "shuffled": shuffled_controls(pooled, vectors, seeds, split=metadata["split"]),
+    }
 
 
 def control_conditions(
-    controls: Mapping[str, Controls],
-    choices: Mapping[str, Choice],
-    settings: SteeringSettings,
+    controls: Mapping[str, Controls], choices: Choices, settings: SteeringSettings
 ) -> Iterator[tuple[Condition, dict[str, Any]]]:
     """Yield the conditions of all controls at the strengths of the settings."""
     for kind, of_kind in controls.items():
         for (emotion, layer), drawn in of_kind.items():
-            every = settings.random_alphas == "all"
             yield from settings.steering().conditions(
                 kind,
                 emotion,
                 layer,
                 [control.direction for control in drawn],
-                settings.alphas if every else [choices[emotion].alpha],
+                _strengths(emotion, layer, choices, settings),
             )
+
+
+def _strengths(
+    emotion: str, layer: int, choices: Choices, settings: SteeringSettings
+) -> list[float]:
+    """Return the strengths at which an emotion's controls run at a layer."""
+    headline = choices[HEADLINE][emotion]
+    compared = choices[LAST_LAYERS].get(emotion)
+    # The last layers are a comparison: their controls run at the chosen strength only.
+    only_compared = settings.random_layers == "selected" and layer != headline.layer
+    if settings.random_alphas == "all" and not only_compared:
+        return settings.alphas
+    strengths = [] if only_compared else [headline.alpha]
+    if compared is not None and layer == compared.layer and compared.alpha not in strengths:
+        strengths.append(compared.alpha)
+    return strengths
 
 
 def other_seeds(settings: SteeringSettings) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments import (
     Choice,
@@ -18,6 +19,11 @@ from emotion_circuits.experiments import (
     join,
     metric_name,
     run,
+)
+from emotion_circuits.experiments.choice import (
+    HEADLINE,
+    check_headline_layers,
+    headline_layers,
 )
 from emotion_circuits.experiments.contract import (
     nest_random_sweep,
@@ -29,6 +35,7 @@ from emotion_circuits.experiments.directions import (
     describe_controls,
     vector_norms,
 )
+from emotion_circuits.experiments.doses import Doses, residual_norms
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Checkpoint
 from emotion_circuits.language_models import LanguageModel
@@ -74,10 +81,13 @@ def sweep_emotions(
         ``sweep_results``, each with ``texts`` (continuations), ``metrics``, ``fluency`` (nats per
         token under the unpatched model) and ``token_ids`` by prompt; ``alpha_values``,
         ``patch_window``, ``sequence_length``; ``halves`` of the prompts, which share no cluster;
-        ``clusters`` by prompt; ``vector_norms`` of the directions added at α = 1; ``metadata``.
+        ``clusters`` by prompt; ``vector_norms`` of the directions added at α = 1;
+        ``residual_norms``: by layer, the median length of the unsteered residual stream at the
+        positions that are steered; ``metadata``.
 
     Raises:
-        InputError: If vectors, layers, prompts or target metrics are missing or do not match.
+        InputError: If vectors, layers, prompts or target metrics are missing or do not match, or
+            if no steered layer is among those of the headline.
     """
     emotions.check_metrics(text_evaluator.keys)  # before hours of generation, not after
     model = settings.placed(language_model)
@@ -89,6 +99,8 @@ def sweep_emotions(
         limit=settings.max_samples_per_emotion,
     )
     vectors = settings.injected(emotion_vectors, emotion_subspaces)
+    layers = sorted({layer for _, layer in vectors})
+    check_headline_layers(layers, model.n_layers, settings.layers_up_to)
     steering = settings.steering()
     conditions = [_BASELINE]
     for (emotion, layer), vector in vectors.items():
@@ -105,6 +117,15 @@ def sweep_emotions(
     select = set(halve_texts(list(chosen), settings.seed, chosen).select)
     half = outcomes.table["prompt"].map(lambda text: "select" if text in select else "confirm")
     placed = outcomes.table.assign(half=half, cluster=outcomes.table["prompt"].map(chosen))
+    unsteered = outcomes.baseline.table
+    norms = residual_norms(
+        model,
+        unsteered["prompt"].tolist(),
+        unsteered["token_ids"].tolist(),
+        steering,
+        layers,
+        batch_size=settings.batch_size,
+    )
     return {
         "profile": profile,
         "model": model.name,
@@ -113,6 +134,7 @@ def sweep_emotions(
         "patch_window": settings.window,
         "sequence_length": settings.sequence_length,
         "vector_norms": vector_norms(vectors),
+        "residual_norms": norms,
         "metadata": _metadata(model, emotions, settings),
     }
 
@@ -132,15 +154,15 @@ def sweep_controls(
     """Continue the same prompts under control directions, with the same decoding.
 
     Returns:
-        ``profile``, ``model``, ``alpha_values``, ``num_random``, ``num_shuffled``; the results of
-        ``nest_random_sweep``, with ``emotion_results`` at the layers and strengths of controls and
-        ``reseeded_results`` only for sampling; ``controls``: each direction's seed, length, length
-        before matching, and cosine with the emotion vector; ``vector_norms`` of the directions
-        added at α = 1; ``metadata``.
+        ``profile``, ``model``, ``alpha_values``, ``num_random``, ``num_covariance``,
+        ``num_shuffled``; the results of ``nest_random_sweep``, with ``emotion_results`` at the
+        layers and strengths of controls and ``reseeded_results`` only for sampling; ``controls``:
+        each direction's seed, length, length before matching, and cosine with the emotion vector;
+        ``vector_norms`` of the directions added at α = 1; ``metadata``.
     """
     model = settings.placed(language_model)
     steered = read_residual_sweep(residual_sweep)
-    choices = settings.choose(steered, emotions)
+    choices = settings.choose(steered, emotions, model.n_layers)
     vectors = settings.injected(emotion_vectors, emotion_subspaces)
     wanted = controlled_vectors(vectors, choices, settings)
     controls = draw_controls(wanted, activations, emotion_vectors, emotions, settings)
@@ -170,6 +192,7 @@ def sweep_controls(
         "model": model.name,
         "alpha_values": residual_sweep["alpha_values"],
         "num_random": settings.num_random,
+        "num_covariance": settings.num_covariance,
         "num_shuffled": settings.num_shuffled,
         **nest_random_sweep(join([_matching_controls(steered, conditions), *outcomes])),
         "controls": {kind: describe_controls(of_kind) for kind, of_kind in controls.items()},
@@ -210,15 +233,20 @@ def report_residual_patching(
 
     Returns:
         Tables and figures; the functions of the tables document their columns.
+
+    Raises:
+        InputError: If the sweep has no number of layers of the model.
     """
     outcomes, model = read_residual_sweep(residual_sweep), residual_sweep["model"]
     targets = emotions.target_metrics
-    choices = settings.choose(outcomes, emotions)
-    _warn_of_edges(choices, settings)
-    doses = dose_response_table(outcomes, settings)
+    n_layers = _n_layers(residual_sweep)
+    choices = settings.choose(outcomes, emotions, n_layers)
+    _warn_of_edges(choices[HEADLINE], settings)
+    size = Doses.of(residual_sweep, removed=settings.operator == "project_out")
+    doses = dose_response_table(outcomes, targets, size, settings)
     specificity = specificity_table(doses, choices, targets)
     drawn = read_random_sweep(random_sweep)
-    controls = control_table(outcomes.baseline, drawn, targets, settings)
+    controls = control_table(outcomes.baseline, drawn, targets, size, settings)
     n_select = len(residual_sweep["halves"]["select"])
     selection = selection_table(doses, choices, controls, targets, n_select)
     for table in (doses, specificity, controls, selection):
@@ -230,9 +258,23 @@ def report_residual_patching(
         specificity,
         controls,
         selection,
-        draw_dose_response(doses, controls, names),
+        draw_dose_response(
+            doses, controls, names, headline_layers(n_layers, settings.layers_up_to)
+        ),
         draw_specificity(specificity, names),
     )
+
+
+def _n_layers(residual_sweep: Mapping[str, Any]) -> int:
+    """Return the number of layers of the model that was steered."""
+    n_layers = (residual_sweep.get("metadata") or {}).get("n_layers")
+    if n_layers is None:
+        raise InputError(
+            f"{residual_sweep['model']}.residual_sweep was made before the headline left out the "
+            "last layers, and does not say how many layers the model has; delete it and run "
+            "--pipelines=residual_patching again"
+        )
+    return int(n_layers)
 
 
 def _warn_of_edges(choices: Mapping[str, Choice], settings: SteeringSettings) -> None:
@@ -252,4 +294,5 @@ def _metadata(
     return settings.model_dump() | {
         "target_metrics": dict(emotions.target_metrics),
         "device": str(model.device),
+        "n_layers": model.n_layers,
     }

@@ -9,19 +9,27 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.experiments import (
-    Choice,
     Outcomes,
     effect_table,
     join,
     metric_name,
     own_effects,
 )
-from emotion_circuits.experiments.effects import EFFECT_COLUMNS, HALVES, LOSS_COLUMNS
+from emotion_circuits.experiments.choice import Choices
+from emotion_circuits.experiments.doses import Doses, own_metric
+from emotion_circuits.experiments.effects import (
+    EFFECT_COLUMNS,
+    HALVES,
+    LOSS_COLUMNS,
+    with_losses,
+)
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.statistics import rank_p
 
-_CONTROLS: Final = ("random", "shuffled", "reseeded")
+_CONTROLS: Final = ("random", "covariance", "shuffled", "reseeded")
 _STEERED: Final = ("emotion", "layer", "alpha")
+# Beside every effect of steering.
+_BESIDE: Final = ("relative_dose", "share_wrong_way")
 
 
 def score_table(outcomes: Outcomes, model: str) -> pd.DataFrame:
@@ -56,25 +64,35 @@ def score_table(outcomes: Outcomes, model: str) -> pd.DataFrame:
     )
 
 
-def dose_response_table(outcomes: Outcomes, settings: SteeringSettings) -> pd.DataFrame:
-    """Estimate the effect of each emotion, layer and strength on each score, for each half."""
+def dose_response_table(
+    outcomes: Outcomes, targets: Mapping[str, str], doses: Doses, settings: SteeringSettings
+) -> pd.DataFrame:
+    """Estimate the effect of each emotion, layer and strength on each score, for each half.
+
+    Returns:
+        The lines of ``effect_table``, each with the condition's ``fluency_loss`` and its interval
+        (nats per token); ``relative_dose``: ‖αv‖ / ‖h‖, with the median length of the residual
+        stream at the positions that are steered; and, in lines of the emotion's target metric,
+        ``share_wrong_way``: the share of prompts whose score moves against the intended direction.
+    """
     shown = outcomes.where(kind=["baseline", "emotion"])
-    return effect_table(shown, _STEERED, n_bootstrap=settings.n_bootstrap, seed=settings.seed)
+    table = effect_table(shown, _STEERED, n_bootstrap=settings.n_bootstrap, seed=settings.seed)
+    return doses.beside(with_losses(table), targets)
 
 
 def specificity_table(
-    doses: pd.DataFrame, choices: Mapping[str, Choice], targets: Mapping[str, str]
+    doses: pd.DataFrame, choices: Choices, targets: Mapping[str, str]
 ) -> pd.DataFrame:
     """Return the effect of each chosen condition on all scores, on the confirming half.
 
     Args:
         doses: The result of ``dose_response_table``.
-        choices: The chosen layer and strength by emotion.
+        choices: By choice (``headline``, ``last_layers``), the layer and strength by emotion.
         targets: ``metric/label`` by emotion.
 
     Returns:
-        One line per steered emotion and score; ``target_of`` names the emotion whose target metric
-        the score is, and is empty for other scores.
+        One line per choice, steered emotion and score; ``target_of`` names the emotion whose
+        target metric the score is, and is empty for other scores.
     """
     target_of = {metric_name(key): emotion for emotion, key in targets.items()}
     table = _chosen(doses, choices).rename(columns={"emotion": "steered"}).drop(columns="half")
@@ -83,7 +101,7 @@ def specificity_table(
     return table
 
 
-def _chosen(doses: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
+def _chosen(doses: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     """Select the lines of the chosen conditions on the confirming half."""
     confirm = doses[doses["half"] == "confirm"]
     parts = [
@@ -91,16 +109,19 @@ def _chosen(doses: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
             (confirm["emotion"] == emotion)
             & (confirm["layer"] == choice.layer)
             & (confirm["alpha"] == choice.alpha)
-        ]
-        for emotion, choice in choices.items()
+        ].assign(choice=name)
+        for name, by_emotion in choices.items()
+        for emotion, choice in by_emotion.items()
     ]
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    return table[["choice", *(name for name in table.columns if name != "choice")]]
 
 
 def control_table(
     baseline: Outcomes,
     controls: Outcomes,
     targets: Mapping[str, str],
+    doses: Doses,
     settings: SteeringSettings,
 ) -> pd.DataFrame:
     """Estimate each control's effect on the metric of the emotion it is compared with.
@@ -109,12 +130,13 @@ def control_table(
         baseline: The unsteered texts, with ``half``.
         controls: The result of ``read_random_sweep``.
         targets: ``metric/label`` by emotion.
+        doses: Lengths of the emotion vectors, which the controls have too.
         settings: Number and seed of resamples.
 
     Returns:
-        One line per half, kind (``random``, ``shuffled``, ``reseeded``), emotion, layer, index
-        and strength; ``reseeded`` has no layer and strength. ``fluency_loss`` is in nats per
-        token.
+        One line per half, kind (``random``, ``covariance``, ``shuffled``, ``reseeded``), emotion,
+        layer, index and strength; ``reseeded`` has no layer and strength. ``fluency_loss`` is in
+        nats per token; ``relative_dose`` and ``share_wrong_way`` as in ``dose_response_table``.
     """
     by = ["kind", *_STEERED, "draw"]
     half_of = dict(zip(baseline.table["prompt"], baseline.table["half"], strict=True))
@@ -127,17 +149,18 @@ def control_table(
     table = pd.concat(
         [table[~again], table[again].drop(columns="emotion").merge(every, how="cross")]
     )
-    own = table["emotion"].map({emotion: metric_name(key) for emotion, key in targets.items()})
-    effects = own_effects(table, own).rename(columns={"draw": "index"}).astype({"layer": "Int64"})
+    effects = own_effects(table, own_metric(table, targets))
+    effects = effects.rename(columns={"draw": "index"}).astype({"layer": "Int64"})
+    effects = doses.beside(effects, targets)
     order = ["half", "kind", "emotion", "layer", "index", "alpha", *EFFECT_COLUMNS]
-    return effects[[*order, "fluency_loss"]].sort_values(
+    return effects[[*order, "fluency_loss", *_BESIDE]].sort_values(
         "half", key=lambda half: half.map(HALVES.index), kind="stable", ignore_index=True
     )
 
 
 def selection_table(
     doses: pd.DataFrame,
-    choices: Mapping[str, Choice],
+    choices: Choices,
     controls: pd.DataFrame,
     targets: Mapping[str, str],
     n_select: int,
@@ -146,48 +169,56 @@ def selection_table(
 
     Args:
         doses: The result of ``dose_response_table``.
-        choices: The chosen layer and strength by emotion.
+        choices: By choice (``headline``, ``last_layers``), the layer and strength by emotion.
         controls: The result of ``control_table``.
         targets: ``metric/label`` by emotion.
         n_select: Number of prompts of the choosing half.
 
     Returns:
-        One line per emotion: ``layer``, ``alpha``; ``select_…``: effect on the choosing half;
-        ``n`` and the effect on the confirming half; ``fluency_loss`` with its interval; for each
-        kind of control at the same layer and strength, ``…_n``, ``…_d_q95`` (95 % quantile of
-        |d|), ``…_share_below_half`` (share with |d| below half the emotion's), the same two for
-        the mean difference, and ``…_p`` (rank p of the emotion's mean difference).
+        One line per choice and emotion: ``layer``, ``alpha``; ``select_…``: effect on the choosing
+        half; ``n`` and the effect on the confirming half; ``fluency_loss`` with its interval;
+        ``relative_dose``; ``share_wrong_way``; for each kind of control at the same layer and
+        strength, ``…_n``, ``…_d_q95`` (95 % quantile of |d|), ``…_share_below_half`` (share with
+        |d| below half the emotion's), the same two for the mean difference, ``…_p`` (rank p of the
+        emotion's mean difference) and ``…_fluency_loss`` (median, nats per token).
     """
     chosen = _chosen(doses, choices)
-    own = chosen["emotion"].map({emotion: metric_name(key) for emotion, key in targets.items()})
-    confirmed = own_effects(chosen, own).set_index("emotion")
+    confirmed = chosen[chosen["metric_name"] == own_metric(chosen, targets)]
+    confirmed_by = {
+        (line["choice"], line["emotion"]): line for line in confirmed.to_dict("records")
+    }
     confirming = controls[controls["half"] == "confirm"]
     lines = []
-    for emotion, choice in choices.items():
-        effect: dict[Any, Any] = confirmed.loc[emotion].to_dict()
-        line = {
-            "emotion": emotion,
-            "layer": choice.layer,
-            "alpha": choice.alpha,
-            "n_select": n_select,
-            "select_mean_diff": choice.mean_diff,
-            "select_fluency_loss": choice.fluency_loss,
-            "within_fluency": choice.within_fluency,
-        }
-        line |= {name: effect[name] for name in (*EFFECT_COLUMNS, *LOSS_COLUMNS)}
-        of_emotion = confirming[confirming["emotion"] == emotion]
-        for kind in _CONTROLS:
-            same = of_emotion[of_emotion["kind"] == kind]
-            if kind != "reseeded":
-                same = same[(same["layer"] == choice.layer) & (same["alpha"] == choice.alpha)]
-            line |= _against(kind, same, effect["mean_diff"], effect["cohen_d"])
-        lines.append(line)
+    for name, by_emotion in choices.items():
+        for emotion, choice in by_emotion.items():
+            effect = confirmed_by[name, emotion]
+            line = {
+                "choice": name,
+                "emotion": emotion,
+                "layer": choice.layer,
+                "alpha": choice.alpha,
+                "n_select": n_select,
+                "select_mean_diff": choice.mean_diff,
+                "select_fluency_loss": choice.fluency_loss,
+                "within_fluency": choice.within_fluency,
+            }
+            line |= {key: effect[key] for key in (*EFFECT_COLUMNS, *LOSS_COLUMNS, *_BESIDE)}
+            of_emotion = confirming[confirming["emotion"] == emotion]
+            for kind in _CONTROLS:
+                same = of_emotion[of_emotion["kind"] == kind]
+                if kind != "reseeded":
+                    same = same[(same["layer"] == choice.layer) & (same["alpha"] == choice.alpha)]
+                line |= _against(kind, same, effect["mean_diff"], effect["cohen_d"])
+            lines.append(line)
     return pd.DataFrame(lines)
 
 
 def _against(kind: str, same: pd.DataFrame, mean_diff: float, d: float) -> dict[str, Any]:
     """Compare an emotion's effect with those of the controls of one kind."""
-    names = ("d_q95", "share_below_half", "mean_diff_q95", "share_mean_diff_below_half", "p")
+    names = (
+        *("d_q95", "share_below_half", "mean_diff_q95", "share_mean_diff_below_half", "p"),
+        "fluency_loss",
+    )
     if not len(same):
         return {f"{kind}_n": 0, **dict.fromkeys(f"{kind}_{name}" for name in names)}
     sizes, changes = (same[name].abs().to_numpy(dtype=float) for name in ("cohen_d", "mean_diff"))
@@ -197,6 +228,7 @@ def _against(kind: str, same: pd.DataFrame, mean_diff: float, d: float) -> dict[
         float(np.quantile(changes, 0.95, method="inverted_cdf")),
         float((changes < abs(mean_diff) / 2).mean()),
         float(rank_p(mean_diff, same["mean_diff"].to_numpy(dtype=float))),
+        float(same["fluency_loss"].median()),
     )
     return {f"{kind}_n": len(same)} | {
         f"{kind}_{name}": value for name, value in zip(names, values, strict=True)

@@ -18,6 +18,7 @@ def create_pipeline() -> Pipeline:
                     "emotion_vectors_b",
                     "emotion_subspaces_b",
                     "residual_sweep_b",
+                    "activations_b",
                     "params:emotions",
                     "params:residual_patching",
                 ],
