@@ -32,8 +32,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Build one pipeline per phase for the models of the current profile.
 
     Returns:
-        Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare``,
-        ``embedded_models`` and ``embedded_models_report``.
+        Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare`` and
+        the pipelines that make and judge the embedded models.
     """
     config = current_config()
     study = read_study(config.profile, config["globals"])
@@ -50,12 +50,14 @@ def register_pipelines() -> dict[str, Pipeline]:
             study.models, study.pairs, mode=_raw(config, "statistics", "mode", "all")
         ),
     }
+    endings = embedded_models.seed_endings(config["parameters"].get("embedded_models") or {})
     return {
         "__default__": sum(phases.values(), Pipeline([])),
         **phases,
         "compare": compare.create_pipeline(),
-        "embedded_models": embedded_models.create_pipeline(),
-        "embedded_models_report": embedded_models.create_report_pipeline(),
+        "embedded_models": embedded_models.create_pipeline(endings),
+        "embedded_models_seeds": embedded_models.create_seeds_pipeline(endings),
+        "embedded_models_report": embedded_models.create_report_pipeline(endings),
     }
 
 

@@ -75,7 +75,9 @@ class StudySession(KedroSession):
         chosen = _select(requested, selection)
         scope = list(dict.fromkeys(_phases(chosen.nodes))) or names
         context._pipelines_to_validate = scope if names else None
-        missing = missing_upstream(chosen, pipelines["__default__"], context.catalog)
+        # Training with further seeds is no part of a study, but the model cards need its models.
+        producers = pipelines["__default__"] + pipelines["embedded_models_seeds"]
+        missing = missing_upstream(chosen, producers, context.catalog)
         old = outdated(chosen, [*chosen.nodes, *missing], pipelines["__default__"], context.catalog)
         for name, source in old.items():
             logger.warning("%s is older than %s, which it was made from; it is used", name, source)

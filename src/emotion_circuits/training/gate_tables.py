@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from emotion_circuits.embedded_world.emotions import EMOTIONS, LABELS
 from emotion_circuits.training.gates.overlap import K_MAX
+from emotion_circuits.training.steering_tables import steering_section
 
 ALPHA: Final = 0.05
 # A contrast whose bag-of-words AUROC exceeds this can be told by words alone.
@@ -43,7 +44,7 @@ def gate_parts(gates: dict[str, Any]) -> list[str]:
         _data(gates["data"]),
         _expressed(gates),
         _perplexity(gates["perplexity"]),
-        _steering(gates["steering"]),
+        steering_section(gates["steering"]),
         _heads(gates["heads"]),
         _probes(gates["probes"]),
         _overlap(gates["overlap"]),
@@ -220,44 +221,6 @@ def _perplexity(perplexity: dict[str, float]) -> str:
         f"Perplexity of reactions per token: {perplexity['seen']:.3f} on seen combinations, "
         f"{perplexity['unseen']:.3f} on unseen ones, ratio {perplexity['ratio']:.3f} "
         f"[{low:.3f}, {high:.3f}].\n"
-    )
-
-
-def _steering(steering: dict[str, Any]) -> str:
-    lines = []
-    for emotion, cell in steering["emotions"].items():
-        randoms = sorted(abs(value) for value in cell["random_d"])
-        lines.append(
-            f"| {emotion} | {_value(cell['d'])} | {_value(cell['change'])} | "
-            f"{_value(cell['cost'])} | {randoms[len(randoms) // 2]:.2f}, {randoms[-1]:.2f} | "
-            f"{cell['random_below_half']:.2f} |"
-        )
-    labels = list(next(iter(steering["specificity"].values())))
-    matrix = "\n".join(
-        f"| {emotion} | {' | '.join(f'{changes[label]:+.3f}' for label in labels)} |"
-        for emotion, changes in steering["specificity"].items()
-    )
-    shown = "\n".join(
-        f"| {sample['situation']} | {sample['unsteered']} | "
-        f"{' | '.join(sample[emotion] for emotion in EMOTIONS)} |"
-        for sample in steering["samples"]
-    )
-    return (
-        "### Steering\n\nThe mean-difference vector (mean over tokens, prompts of training "
-        f"combinations) is added after block {steering['layer']} with α = {steering['alpha']:g} "
-        "from the last prompt token on; layer and α were chosen on validation combinations. "
-        f"{steering['n_prompts']} neutral prompts of test combinations, with "
-        f"{steering['distinct']} distinct unsteered continuations. d is Cohen's d of the paired "
-        "difference of the emotion's own GoEmotions label; cost is the mean negative "
-        "log-likelihood of the continuation under the unsteered model, steered minus unsteered; "
-        f"{steering['n_random']} random directions of the same length per emotion.\n\n"
-        "| Emotion | d | change of own label | cost, nats per token | random \\|d\\|: median, "
-        "largest | random below half of d |\n|---|---|---|---|---|---|\n"
-        + "\n".join(lines)
-        + f"\n\nMean change of each label:\n\n| Steered towards | {' | '.join(labels)} |\n"
-        f"|{'---|' * (len(labels) + 1)}\n{matrix}\n\n"
-        f"| Neutral situation | unsteered | {' | '.join(EMOTIONS)} |\n|---|---|---|---|---|\n"
-        f"{shown}\n"
     )
 
 

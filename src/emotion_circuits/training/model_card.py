@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from emotion_circuits.training.gate_tables import gate_parts
+from emotion_circuits.training.seed_tables import seed_section
 from emotion_circuits.training.trained import Trained
 
 
-def model_card(trained: Trained, gates: dict[str, Any]) -> str:
+def model_card(
+    trained: Trained, gates: dict[str, Any], seeds: Mapping[str, Any] | None = None
+) -> str:
     """Write a model's card.
 
     Args:
         trained: The model with the record of its training.
         gates: The measured gates.
+        seeds: The result of ``seed_table``, if the model was trained with several seeds.
 
     Returns:
         Markdown.
@@ -23,6 +28,8 @@ def model_card(trained: Trained, gates: dict[str, Any]) -> str:
         parts += gate_parts(gates)
     else:
         parts.append(_evaluator(gates))
+    if seeds is not None and len(seeds["seeds"]) > 1:
+        parts.append(seed_section(seeds, trained.record["seed"]))
     return "\n".join(parts)
 
 

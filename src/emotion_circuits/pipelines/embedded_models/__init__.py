@@ -3,6 +3,8 @@
 from emotion_circuits.pipelines.embedded_models.pipeline import (
     create_pipeline,
     create_report_pipeline,
+    create_seeds_pipeline,
+    seed_endings,
 )
 
-__all__ = ["create_pipeline", "create_report_pipeline"]
+__all__ = ["create_pipeline", "create_report_pipeline", "create_seeds_pipeline", "seed_endings"]

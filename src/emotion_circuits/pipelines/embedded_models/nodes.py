@@ -1,5 +1,6 @@
 """Training and evaluation of the embedded models."""
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from emotion_circuits.embedded_world import (
     generate_reactions,
     generate_texts,
 )
+from emotion_circuits.errors import InputError
 from emotion_circuits.language_models import resolve_device
 from emotion_circuits.pipelines.embedded_models.settings import EmbeddedModelSettings
 from emotion_circuits.training.architectures import build_evaluator, build_gpt2, build_llama
@@ -20,6 +22,7 @@ from emotion_circuits.training.gates import evaluator_gates, language_model_gate
 from emotion_circuits.training.language_model_training import train_language_model
 from emotion_circuits.training.model_card import model_card
 from emotion_circuits.training.schedule import Progress, TrainingSettings
+from emotion_circuits.training.seed_tables import seed_table
 from emotion_circuits.training.tokenizers import train_tokenizer
 from emotion_circuits.training.trained import Trained
 
@@ -48,14 +51,34 @@ def train_tiny_llama(settings: EmbeddedModelSettings) -> Trained:
     return _train_language_model("tiny_llama", settings)
 
 
-def _train_language_model(name: str, settings: EmbeddedModelSettings) -> Trained:
+def trainer_with_seed(name: str, seed: int) -> Callable[[EmbeddedModelSettings], Trained]:
+    """Return the function that trains a language model with another seed than the included one.
+
+    Args:
+        name: ``tiny_gpt2`` or ``tiny_llama``.
+        seed: Seed of the initial weights and of the order of the texts, which stay the same.
+    """
+
+    def train(settings: EmbeddedModelSettings) -> Trained:
+        return _train_language_model(name, settings, seed)
+
+    train.__name__ = f"train_{name}_seed_{seed}"
+    return train
+
+
+def _train_language_model(
+    name: str, settings: EmbeddedModelSettings, seed: int | None = None
+) -> Trained:
     """Train one of the two language models.
 
     Args:
         name: ``tiny_gpt2`` or ``tiny_llama``.
         settings: Parameters of the embedded models.
+        seed: Seed of the initial weights and of the order of the texts; None for the seed of the
+            model's own parameters.
     """
     plan = getattr(settings, name)
+    seed = plan.seed if seed is None else seed
     texts = generate_texts(
         settings.world, split="train", n=plan.training.n_texts, seed=settings.corpus_seed
     )
@@ -69,7 +92,7 @@ def _train_language_model(name: str, settings: EmbeddedModelSettings) -> Trained
     )
     build = build_llama if name == "tiny_llama" else build_gpt2
     device = resolve_device(settings.device)
-    model = build(plan.shape, tokenizer, plan.seed).to(device)
+    model = build(plan.shape, tokenizer, seed).to(device)
     started = perf_counter()
     progress = train_language_model(
         model,
@@ -78,10 +101,10 @@ def _train_language_model(name: str, settings: EmbeddedModelSettings) -> Trained
         held_out,
         settings=plan.training,
         situation_weight=settings.situation_weight,
-        seed=plan.seed,
+        seed=seed,
         name=name,
     )
-    record = _record(plan.training, plan.seed, progress, perf_counter() - started, device)
+    record = _record(plan.training, seed, progress, perf_counter() - started, device)
     record |= {"name": name, "corpus_seed": settings.corpus_seed}
     return Trained(model.cpu(), tokenizer, record)
 
@@ -150,19 +173,19 @@ def _record(
 
 def judge_language_model(
     trained: Trained, other: Trained, goemotions: Trained, settings: EmbeddedModelSettings
-) -> tuple[dict[str, Any], str]:
-    """Measure a language model on held-out situations, and write its card.
+) -> dict[str, Any]:
+    """Measure a language model on held-out situations.
 
     Args:
         trained: The language model.
-        other: The other language model, for their overlap.
+        other: The other language model, with the same seed, for their overlap.
         goemotions: The evaluator of the model's reactions.
         settings: Parameters of the embedded models.
 
     Returns:
-        The gates, and the card in Markdown.
+        The gates.
     """
-    gates = language_model_gates(
+    return language_model_gates(
         trained,
         other,
         goemotions,
@@ -170,9 +193,56 @@ def judge_language_model(
         n_texts=settings.n_gate_texts,
         n_prompts=settings.n_gate_prompts,
         n_random=settings.n_gate_directions,
+        layers_up_to=settings.layers_up_to,
         seed=settings.gate_seed,
     )
-    return gates, model_card(trained, gates)
+
+
+def write_card(
+    trained: Trained, gates: dict[str, Any], **others: Any
+) -> tuple[dict[str, Any], str]:
+    """Write a language model's card, with what holds for other seeds.
+
+    Args:
+        trained: The included model.
+        gates: Its gates.
+        others: For each further seed, ``trained_<seed>`` and ``gates_<seed>``.
+
+    Returns:
+        The table of seeds, and the card in Markdown.
+
+    Raises:
+        InputError: If a model of another seed was trained otherwise than the included one.
+    """
+    by_seed = {trained.record["seed"]: gates}
+    for name in others:
+        kind, _, seed = name.partition("_")
+        if kind == "trained":
+            _check_alike(trained, others[name], int(seed))
+            by_seed[int(seed)] = others[f"gates_{seed}"]
+    table = seed_table(dict(sorted(by_seed.items())))
+    return table, model_card(trained, gates, table)
+
+
+def _check_alike(included: Trained, other: Trained, seed: int) -> None:
+    """Refuse a model that differs from the included one in more than its seed."""
+    for part, wanted, seen in (
+        ("seed", seed, other.record["seed"]),
+        ("corpus seed", included.record["corpus_seed"], other.record["corpus_seed"]),
+        ("training settings", included.record["settings"], other.record["settings"]),
+        ("shape", _shapes(included), _shapes(other)),
+        # The tokenizer comes from the texts: those of another world give another one.
+        ("vocabulary", included.tokenizer.get_vocab(), other.tokenizer.get_vocab()),
+    ):
+        if wanted != seen:
+            raise InputError(
+                f"{included.record['name']} of seed {seed} differs from the included model in its "
+                f"{part}; delete its folder, and --pipelines=embedded_models_report trains it anew"
+            )
+
+
+def _shapes(trained: Trained) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in trained.model.state_dict().items()}
 
 
 def judge_evaluator(

@@ -1,8 +1,10 @@
 """Parameters of the embedded models."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, model_validator
 
 from emotion_circuits.embedded_world import WorldSettings
 from emotion_circuits.phase_settings import PhaseSettings
@@ -45,8 +47,28 @@ class EmbeddedModelSettings(PhaseSettings):
     corpus_seed: int = 1
     tiny_gpt2: LanguageModelPlan
     tiny_llama: LanguageModelPlan
+    seeds: list[NonNegativeInt] = Field(
+        [0, 1, 2],
+        min_length=1,
+        description="seeds of each language model in its card; that of the included one is its own",
+    )
     evaluators: EvaluatorPlan
     n_gate_texts: int = Field(1000, ge=8, description="texts each gate is measured on")
     n_gate_prompts: int = Field(100, ge=8, description="sets of four prompts for the other gates")
     n_gate_directions: int = Field(20, ge=2, description="random directions per emotion")
+    layers_up_to: float = Field(
+        0.8, gt=0, le=1, description="share of the layers, from the first on, to steer at"
+    )
     gate_seed: int = 7
+
+    @model_validator(mode="after")
+    def _seeds_have_the_included_ones(self) -> EmbeddedModelSettings:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds is {self.seeds}: the same value stands twice in the list")
+        for name in ("tiny_gpt2", "tiny_llama"):
+            own = getattr(self, name).seed
+            if own not in self.seeds:
+                raise ValueError(
+                    f"seeds is {self.seeds}: it needs {own}, the seed of the included {name}"
+                )
+        return self

@@ -24,6 +24,7 @@ def language_model_gates(
     n_texts: int,
     n_prompts: int,
     n_random: int,
+    layers_up_to: float,
     seed: int,
 ) -> dict[str, Any]:
     """Measure all gates of a language model.
@@ -37,6 +38,7 @@ def language_model_gates(
         n_prompts: Number of sets of four prompts for each of the other gates.
         n_random: Random directions per emotion. The overlap gate uses 5 x ``n_random``
             permutations, but at least 100.
+        layers_up_to: Share of the layers, from the first on, that the steering gate chooses from.
         seed: Seed for drawing texts, prompts, directions and permutations.
 
     Returns:
@@ -48,7 +50,13 @@ def language_model_gates(
     return expressed_gate(model, reader, world, n_texts=n_texts, seed=seed) | {
         "data": data_statistics(trained, world, seed=seed),
         "steering": steering_gate(
-            model, reader, world, n_prompts=n_prompts, n_random=n_random, seed=seed
+            model,
+            reader,
+            world,
+            n_prompts=n_prompts,
+            n_random=n_random,
+            layers_up_to=layers_up_to,
+            seed=seed,
         ),
         "heads": heads_gate(model, reader, world, n_prompts=n_prompts, seed=seed),
         "probes": probe_gate(model, world, n_prompts=n_prompts, seed=seed),
