@@ -58,7 +58,10 @@ def test_the_last_layers_are_told_from_those_of_the_headline(controls):
     # The controls are at layer 2, and bands are of the headline's layers.
     assert not [t for t in report.dose_figure.data if "random" in t.name]
     (heat,) = report.specificity_figure.data
-    assert [name.split(" (")[0] for name in heat.y] == [*FOUR.names, *FOUR.names]
+    assert [name.split(" (")[0] for name in heat.y] == [
+        *FOUR.names,
+        *(f"{emotion}, last layers" for emotion in FOUR.names),
+    ]
     assert all("layer 0" in name for name in heat.y[:3])
     assert all("layer 2" in name for name in heat.y[3:])
 

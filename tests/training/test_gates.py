@@ -24,6 +24,7 @@ from emotion_circuits.training.gates.continuations import (
 from emotion_circuits.training.gates.expressed import _losses
 from emotion_circuits.training.gates.overlap import rate_overlaps
 from emotion_circuits.training.gates.pooling import pool_prompts
+from emotion_circuits.training.seed_tables import seed_section, seed_table
 from emotion_circuits.training.tokenizers import train_tokenizer
 from emotion_circuits.training.trained import Trained
 
@@ -386,3 +387,44 @@ def test_an_overlap_far_above_its_null_passes():
     excess = [row["overlap"] - row["null_95"] for row in found["rows"] if row["emotion"] == "anger"]
     best = found["best"]["anger"]
     assert best["overlap"] - best["null_95"] == max(excess)
+
+
+def of_a_seed(layer=3, covariance_p=0.048, **changes):
+    measured = gates(**changes)
+    measured["steering"] |= {"layer": layer, "alpha": 6.0}
+    for number, (emotion, effect) in enumerate(measured["steering"]["emotions"].items()):
+        p = {"random_p": 0.048, "covariance_p": covariance_p if number == 1 else 0.048}
+        measured["steering"]["emotions"][emotion] = effect | p
+    measured["heads"] |= {"layer": 1, "head": 2}
+    measured["probes"] |= {"layer": 3}
+    for line in measured["overlap"]["best"].values():
+        line["layer"] = 2
+    return measured
+
+
+def test_a_card_says_what_holds_for_all_seeds_and_what_for_some():
+    table = seed_table({0: of_a_seed(), 1: of_a_seed(heads=4.9), 2: of_a_seed(2, covariance_p=0.2)})
+    lines = {line["name"]: line for line in (*table["gates"], *table["findings"])}
+    missed = {name: line["holds"] for name, line in lines.items() if not line["holds_in_all"]}
+    assert list(missed) == [
+        "most important head over median head ≥ 5",
+        "steering: p among random directions of the activations' covariance ≤ 0.05, each emotion",
+    ]
+    assert list(missed.values()) == [
+        {"0": True, "1": False, "2": True},
+        {"0": True, "1": True, "2": False},
+    ]
+    assert lines[list(missed)[1]]["values"]["2"] == "0.200 (anger)"
+    places = {line["name"]: line["same_in_all"] for line in table["places"]}
+    assert [name for name, same in places.items() if not same] == ["layer of steering"]
+    section = seed_section(table, 0)
+    assert f"{len(lines) - 2} of {len(lines)} gates and findings hold in all 3" in section
+    assert "| 9.0 | **4.9** | 9.0 | **holds in 2 of 3** |" in section
+    assert "| layer of steering | 3 | 3 | 2 | differs |" in section
+
+
+def test_with_models_alike_everything_holds_for_all_seeds():
+    table = seed_table({seed: of_a_seed() for seed in range(3)})
+    assert all(line["holds_in_all"] for line in (*table["gates"], *table["findings"]))
+    assert all(line["same_in_all"] for line in table["places"])
+    assert "**" not in seed_section(table, 0)

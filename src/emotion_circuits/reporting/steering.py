@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from emotion_circuits.experiments.choice import LAST_LAYERS
+
 # Each kind of random direction: its colour, and its name in the legend.
 _RANDOM: Final = {
     "random": ("rgba(120, 120, 120, 0.28)", "random directions, middle 95 %"),
@@ -159,8 +161,9 @@ def draw_specificity(table: pd.DataFrame, targets: Mapping[str, str]) -> go.Figu
     ]
     wide, chosen = wide.loc[order, [*first, *others]], chosen.loc[order]
     names = [
-        f"{emotion} (layer {line.layer}, α {line.alpha:g}, {line.fluency_loss:+.2f} nats)"
-        for (_, emotion), line in zip(order, chosen.itertuples(), strict=True)
+        f"{emotion}{', last layers' if choice == LAST_LAYERS else ''} "
+        f"(layer {line.layer}, α {line.alpha:g}, {line.fluency_loss:+.2f} nats)"
+        for (choice, emotion), line in zip(order, chosen.itertuples(), strict=True)
     ]
     figure = go.Figure(
         go.Heatmap(

@@ -26,8 +26,8 @@ def seed_table(by_seed: Mapping[int, Gates]) -> dict[str, Any]:
     """
     judged = {seed: verdicts(dict(gates)) for seed, gates in by_seed.items()}
     gates = []
-    for place, first in enumerate(next(iter(judged.values()))):
-        of_gate = {seed: verdicts_of[place] for seed, verdicts_of in judged.items()}
+    for number, first in enumerate(next(iter(judged.values()))):
+        of_gate = {seed: verdicts_of[number] for seed, verdicts_of in judged.items()}
         assert {verdict.gate for verdict in of_gate.values()} == {first.gate}
         gates.append(
             _line(

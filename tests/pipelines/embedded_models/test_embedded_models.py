@@ -11,6 +11,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from emotion_circuits.datasets import ResultJSONDataset
 from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
 from emotion_circuits.errors import InputError
 from emotion_circuits.pipelines.embedded_models.nodes import _train_language_model, write_card
@@ -21,6 +22,7 @@ from emotion_circuits.pipelines.embedded_models.pipeline import (
     seed_endings,
 )
 from emotion_circuits.pipelines.embedded_models.settings import EmbeddedModelSettings
+from emotion_circuits.session import missing_upstream
 from emotion_circuits.training.gate_tables import verdicts
 
 MODELS = ("tiny_gpt2", "tiny_llama", "sentiment", "politeness", "goemotions")
@@ -66,11 +68,12 @@ def made(micro, tmp_path_factory):
             },
             "embedded_prompts": MemoryDataset(),
             "embedded_fresh_prompts": MemoryDataset(),
+            # In memory, gates would be released once the card is written.
             **{
-                f"{kind}_{name}": MemoryDataset()
-                for kind in ("gates", "card", "seeds")
+                f"gates_{name}": ResultJSONDataset(filepath=str(folder / name / "gates.json"))
                 for name in (*MODELS, *OTHERS)
             },
+            **{f"{kind}_{name}": MemoryDataset() for kind in ("card", "seeds") for name in MODELS},
         }
     )
     endings = seed_endings({"seeds": list(SEEDS)})
@@ -216,3 +219,25 @@ def test_pipelines_have_a_node_per_further_seed():
     assert judges["judge_tiny_gpt2_seed_2"][1] == "trained_tiny_llama_seed_2"
     for broken in ({}, {"seeds": None}, {"seeds": "x"}):
         assert not create_seeds_pipeline(seed_endings(broken)).nodes
+
+
+def test_a_run_that_was_interrupted_keeps_the_seeds_that_are_trained(made, tmp_path):
+    folder, _ = made
+    endings = seed_endings({"seeds": list(SEEDS)})
+
+    def still_to_train(*unfinished):
+        catalog = DataCatalog(
+            {
+                f"trained_{name}": PretrainedFolderDataset(
+                    filepath=str((tmp_path if name in unfinished else folder) / name),
+                    kind="causal_lm" if "tiny" in name else "sequence_classification",
+                )
+                for name in (*MODELS, *OTHERS)
+            }
+        )
+        report, seeds = create_report_pipeline(endings), create_seeds_pipeline(endings)
+        return [node.name for node in missing_upstream(report, seeds, catalog)]
+
+    assert still_to_train() == []
+    assert still_to_train("tiny_llama_seed_1") == ["train_tiny_llama_seed_1"]
+    assert sorted(still_to_train(*OTHERS)) == [f"train_{name}" for name in OTHERS]

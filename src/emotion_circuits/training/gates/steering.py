@@ -102,7 +102,7 @@ def steering_gate(
     conditions = _with_random(vectors, pooled, chosen, n_random, np.random.default_rng(seed))
     outcomes = continue_greedily(model, goemotions, prompts, [AS_IT_IS, *conditions])
     effects = _effects(model, outcomes, vectors, seed)
-    found = {
+    measured = {
         name: {
             "layer": layer,
             "alpha": alpha,
@@ -121,8 +121,8 @@ def steering_gate(
         "n_prompts": n_prompts,
         "n_random": n_random,
         "distinct": len(set(texts["unsteered"])),
-        **found[HEADLINE],
-        "last_layers": found.get(LAST_LAYERS),
+        **measured[HEADLINE],
+        "last_layers": measured.get(LAST_LAYERS),
         "choice": table,
         "samples": [
             {"situation": prompts[index].strip()} | {name: of[index] for name, of in texts.items()}
