@@ -15,6 +15,7 @@ SMALL = {
         "alphas": [2.0],
         "sequence_length": 4,
         "num_random": 1,
+        "num_covariance": 1,
         "num_shuffled": 1,
         "n_bootstrap": 20,
     },

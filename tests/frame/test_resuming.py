@@ -134,7 +134,7 @@ def test_a_sweep_that_was_killed_goes_on_to_the_same_result(project, finished, c
             ),
         )
         run(project, copied, parameters=parameters, **only)
-    n_controls = N_PATCHED * n_emotions * 2  # one random direction and one shuffled vector each
+    n_controls = N_PATCHED * n_emotions * 3  # one control direction of each kind
     assert sum(generated) == n_rows - saved + n_controls
     for name in phase_5_files("tiny_gpt2"):
         killed, whole = (root / "baseline_smoke" / name for root in (copied, finished.results))

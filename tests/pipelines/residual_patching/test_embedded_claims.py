@@ -28,7 +28,8 @@ def folder(project_root, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_each_emotion_can_be_steered_and_random_directions_cannot(folder, model):
-    table = pd.read_csv(folder / f"{model}_selection.csv").set_index("emotion")
+    both = pd.read_csv(folder / f"{model}_selection.csv")
+    table = both[both["choice"] == "headline"].set_index("emotion")
     assert list(table.index) == list(FOUR.names)
     assert (table["n"] >= 100).all()
     assert (table["random_n"] >= 20).all()
@@ -37,13 +38,15 @@ def test_each_emotion_can_be_steered_and_random_directions_cannot(folder, model)
     assert (table["fluency_loss"] <= 0.5).all()
     assert (table["random_share_below_half"] >= 0.95).all()
     assert (table["random_share_mean_diff_below_half"] >= 0.95).all()
+    assert (table["layer"] == 3).all()  # not among the last layers
+    assert (table[["random_p", "covariance_p"]] <= 0.05).all(axis=None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_what_is_steered_towards_moves_most(folder, model):
     table = pd.read_csv(folder / f"{model}_specificity.csv")
-    own = table[table["target_of"].notna()]
+    own = table[table["target_of"].notna() & (table["choice"] == "headline")]
     moved = own.pivot_table(index="steered", columns="target_of", values="mean_diff")
     moved = moved.loc[list(FOUR.names), list(FOUR.names)]
     assert (moved.to_numpy().argmax(axis=1) == range(len(FOUR.names))).all()
