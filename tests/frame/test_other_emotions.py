@@ -30,7 +30,7 @@ GIVEN = {
 }
 CHANGED = {
     "dataset": {"max_samples_per_emotion": None, "test_fraction": 0.5},
-    "residual_patching": {"split": "all", "layers": [4]},
+    "residual_patching": {"split": "all", "layers": [2, 3]},
     "head_screening": {"split": "all", "layers": [3]},
     "head_patching": {"split": "all", "single_heads": False, "modes": ["pattern_v"]},
 }
