@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emotion_circuits.statistics import k_sweep_table, max_t_p, select_k
+from emotion_circuits.statistics import k_sweep_table, max_t_p, overlap_places, select_k
 from emotion_circuits.statistics.k_selection import NO_NULL
 from emotion_circuits.statistics.k_specificity import (
     NO_OTHER,
@@ -42,6 +42,16 @@ def test_the_raw_table_lists_every_overlap_in_order():
     assert len(raw) == 3 * 2 * 2
     assert raw["emotion"].head(4).tolist() == ["gratitude"] * 2 + ["anger"] * 2
     assert raw.loc[1, ["k", "overlap"]].tolist() == [2, 0.3]
+
+
+def test_sweeps_of_earlier_files_name_their_models_otherwise():
+    now = sweep([0.4, 0.3])
+    then = {"model1": "a", "model2": "b", "sweep_results": now["sweep_results"]}
+    for table in (choose, lambda one: k_sweep_table([one], "p", FOUR.labels)):
+        assert table(then).to_csv() == table(now).to_csv()
+    assert overlap_places([then], {}, "p", FOUR.labels)["model_b"].unique().tolist() == ["b"]
+    with pytest.raises(KeyError, match="model_a"):
+        choose({"sweep_results": now["sweep_results"]})
 
 
 def test_means_are_over_layers_and_the_interval_over_prompts():

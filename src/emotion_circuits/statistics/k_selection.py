@@ -46,13 +46,21 @@ NO_NULL: Final = "the sweep holds no overlaps of shuffled pairs"
 NOT_ABOVE: Final = "no k is above the null"
 
 
+def named_models(sweep: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Name the models ``model_a`` and ``model_b``; older files have ``model1`` and ``model2``."""
+    if "model_a" in sweep or "model1" not in sweep:
+        return sweep
+    return {**sweep, "model_a": sweep["model1"], "model_b": sweep["model2"]}
+
+
 def k_sweep_table(
     sweeps: Iterable[Mapping[str, Any]], profile: str, labels: Sequence[str]
 ) -> pd.DataFrame:
     """List every overlap of every sweep.
 
     Args:
-        sweeps: One for each pair of models, as phase 4 writes them.
+        sweeps: One for each pair of models, as phase 4 writes them; older files may name the
+            models ``model1`` and ``model2``.
         profile: Name of the profile.
         labels: The study's labels, in the order of the table.
 
@@ -71,7 +79,7 @@ def k_sweep_table(
             "mean_principal_angle": float(leaf["mean_principal_angle"]),
             "overlap_other": float(leaf.get(OTHER, float("nan"))),
         }
-        for sweep in sweeps
+        for sweep in map(named_models, sweeps)
         for layer, emotions in sweep["sweep_results"].items()
         for emotion, values in emotions.items()
         for k, leaf in values.items()
@@ -125,7 +133,9 @@ def select_k(
     Source: one-standard-error rule, Hastie, Tibshirani and Friedman 2009, 7.10.
     """
     lines: list[dict[str, Any]] = []
-    for sweep in sorted(sweeps, key=lambda sweep: (sweep["model_a"], sweep["model_b"])):
+    for sweep in sorted(
+        map(named_models, sweeps), key=lambda sweep: (sweep["model_a"], sweep["model_b"])
+    ):
         names = {"profile": profile, "model_a": sweep["model_a"], "model_b": sweep["model_b"]}
         results = sweep["sweep_results"]
         layers = sorted(results)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.statistics.comparisons import place_among
+from emotion_circuits.statistics.k_selection import named_models
 from emotion_circuits.statistics.k_specificity import AGAINST, average_over_layers, join, specific_p
 from emotion_circuits.statistics.null_tests import max_t_p
 
@@ -48,7 +49,9 @@ def overlap_places(
         ``specificity_p_corrected`` is of this k, corrected for the same tests.
     """
     lines: list[dict[str, Any]] = []
-    for sweep in sorted(sweeps, key=lambda sweep: (sweep["model_a"], sweep["model_b"])):
+    for sweep in sorted(
+        map(named_models, sweeps), key=lambda sweep: (sweep["model_a"], sweep["model_b"])
+    ):
         names = {"profile": profile, "model_a": sweep["model_a"], "model_b": sweep["model_b"]}
         results = sweep["sweep_results"]
         emotions = {emotion for layer in results.values() for emotion in layer}
