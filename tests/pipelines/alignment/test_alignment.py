@@ -430,6 +430,13 @@ def test_the_matrix_of_readings_equals_a_loop_and_holds_for_all_rows_together(tw
         assert own[column].tolist() == pytest.approx(aligned.transfer[column].tolist())
 
 
+def test_the_cosine_of_a_mapped_vector_is_corrected_for_both_reliabilities(aligned):
+    table = aligned.transfer
+    product = table["reliability_mapped"] * table["reliability_own"]
+    np.testing.assert_allclose(table["cosine_own_corrected"], table["cosine_own"] / product**0.5)
+    assert ((product > 0.8) & (product <= 1)).all()
+
+
 def test_a_planted_vector_reads_its_own_emotion_among_the_others_and_no_other(aligned):
     found = aligned.transfer_matrix[aligned.transfer_matrix["against"] == "other_emotions"]
     own = found["vector"] == found["emotion"]
