@@ -13,6 +13,7 @@ from emotion_circuits.pipelines.alignment.tables import k_sweep, overlap_table
 from emotion_circuits.prompts import halve_clusters
 from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics import max_t_p, rank_p, select_k
+from emotion_circuits.statistics.k_specificity import Specificity, specificity_row
 from study_emotions import FOUR
 
 logger = logging.getLogger(__name__)
@@ -20,13 +21,19 @@ logger = logging.getLogger(__name__)
 N_LATENTS = 12
 
 
-def layers_of(seed, n_pairs=40, pairs_per_template=1, own=(0, 0, 0), common=(0, 0, 0), n_layers=2):
+def layers_of(
+    seed, n_pairs=40, pairs_per_template=1, own=(0, 0, 0), common=(0, 0, 0), n_layers=2, models=None
+):
     """Two models that hold the latents of the same texts, in directions of their own.
 
     Half of the latents' variance is the template's, and each emotion has its own texts. ``own``
     moves a latent that no other emotion moves; ``common`` moves one latent of all emotions.
     """
-    world, models = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
+    world = np.random.default_rng([seed, 1])
+    noise, models = (
+        np.random.default_rng([part, number])
+        for part, number in ((seed, 3), (seed if models is None else models, 2))
+    )
     template = np.arange(n_pairs) // pairs_per_template
     scale = np.geomspace(2, 0.5, N_LATENTS)
     latents = {"neutral": world.normal(size=(80, N_LATENTS))}
@@ -44,7 +51,7 @@ def layers_of(seed, n_pairs=40, pairs_per_template=1, own=(0, 0, 0), common=(0, 
         turns = [models.normal(size=(N_LATENTS, d)) / np.sqrt(N_LATENTS) for d in (16, 14)]
         values = {
             label: Both(
-                *(z @ turn + 0.1 * models.normal(size=(len(z), turn.shape[1])) for turn in turns)
+                *(z @ turn + 0.1 * noise.normal(size=(len(z), turn.shape[1])) for turn in turns)
             )
             for label, z in latents.items()
         }
@@ -127,8 +134,9 @@ def test_two_emotions_that_share_a_direction_do_not_make_it_one_emotions_own():
     logger.info("specific, anger and apology alike: %s", found.round(3))
     by_emotion = dict(zip(sorted(FOUR.names), found.T, strict=True))
     assert (by_emotion["gratitude"] >= 0.8).all()
-    assert (by_emotion["anger"] <= 0.07).all()
-    assert (by_emotion["apology"] <= 0.07).all()
+    # 5 % of 40 studies, and three standard deviations of 3.4 %.
+    assert (by_emotion["anger"] <= 0.155).all()
+    assert (by_emotion["apology"] <= 0.155).all()
 
 
 def plain_overlap(a, b, turn, k):
@@ -236,13 +244,23 @@ def test_halves_need_two_clusters_and_a_comparison_two_emotions():
     assert measure_specificity(alone, fitted, **settings) == {}
 
 
-@pytest.mark.slow
 def test_intervals_of_specificity_cover_the_mean_of_studies():
-    """The jackknife over clusters, where emotions have directions of their own."""
-    world = {"n_pairs": 40, "own": (4, 4, 4), "n_layers": 1}
-    lines = pd.concat(study(seed, **world)[1] for seed in range(100))
-    lines = lines[lines["k"] == 1]
-    mean = lines["specificity"].mean()
-    covered = (lines["specificity_ci_lower"] <= mean) & (mean <= lines["specificity_ci_upper"])
-    logger.info("cover of specificity: %s", covered.mean())
-    assert covered.mean() >= 0.9
+    """The jackknife over clusters, for the same models on new texts."""
+    found = []
+    for seed in range(150):
+        world = {"n_pairs": 40, "pairs_per_template": 2, "own": (4, 4, 4), "n_layers": 1}
+        layer = layers_of(seed, models=0, **world)[0, 0]
+        fitted = fit_map(*layer.neutral, MapOptions())
+        against = measure_specificity(
+            layer, fitted, k_max=1, center=False, n_halvings=4, n_swaps=1, seed=seed
+        )
+        for emotion in FOUR.names:
+            parts = {name: Specificity(*each) for name, each in against[emotion].items()}
+            row = specificity_row(0.0, parts, 0.05)
+            names = ("specificity", "specificity_ci_lower", "specificity_ci_upper")
+            found.append([row[name] for name in names])
+    value, lower, upper = np.array(found).reshape(-1, 3, 3).transpose(2, 0, 1)
+    covered = ((lower <= value.mean(axis=0)) & (value.mean(axis=0) <= upper)).mean(axis=0)
+    logger.info("cover of specificity: %s", covered)
+    # The closest emotion is chosen from the same data, and templates are twenty.
+    assert (covered >= 0.85).all(), covered

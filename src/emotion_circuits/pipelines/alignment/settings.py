@@ -28,7 +28,7 @@ class AlignmentSettings(PhaseSettings):
         "relative_depth", description="relative_depth, or pairs [layer of A, layer of B]"
     )
     k_max: int = Field(10, ge=1, description="largest number of directions of a subspace")
-    n_permutations: int = Field(200, ge=100, description="shuffles of pairs for the null")
+    n_permutations: int = Field(1000, ge=100, description="shuffles of pairs for the null")
     n_splits: int = Field(20, ge=1, description="halvings of the held-out pairs")
     n_resamples: int = Field(
         200, ge=1, description="bootstrap draws of the held-out clusters, for the choice of k"
