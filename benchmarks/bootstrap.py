@@ -38,8 +38,8 @@ def loop(differences: np.ndarray, draws: list[np.ndarray]) -> np.ndarray:
             mean = sample.mean()
             means.append(mean)
             sizes.append(mean / sample.std(ddof=1))
-        mean_ends = np.quantile(means, [tail, 1 - tail])
-        ends.append([*mean_ends, *np.quantile(sizes, [0.025, 0.975])])
+        both = (np.quantile(values, [tail, 1 - tail]) for values in (means, sizes))
+        ends.append(np.concatenate(list(both)))
     return np.array(ends)
 
 

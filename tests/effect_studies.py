@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from emotion_circuits.statistics import Comparison, ComparisonKey, EffectOptions, average_repeats
+from emotion_circuits.statistics import (
+    Comparison,
+    ComparisonKey,
+    EffectOptions,
+    average_draws,
+    average_repeats,
+)
 from study_emotions import FOUR
 
 FAMILY = ("profile", "phase", "model_name", "comparison")
@@ -56,3 +62,18 @@ def study(n_rows=6, n=12, *, seed=0, shift=0.1):
         after = before + rng.normal(shift * (row % 3), 0.2, n)
         found.append(compare(before, after, layer=row))
     return found
+
+
+def random_study(seed, *, n=30, n_random=8, spread=0.0, effect=0.0):
+    """One emotion's direction against random ones, whose own effects scatter by ``spread``."""
+    rng = np.random.default_rng(seed)
+    own = rng.normal(size=n)
+    draws = tuple(
+        average_repeats(texts(n), own + rng.normal(0, spread) + rng.normal(0, 0.5, n))
+        for _ in range(n_random)
+    )
+    patched = own + effect + rng.normal(0, spread) + rng.normal(0, 0.5, n)
+    identity = key(phase="random", comparison="emotion_vs_random", layer=seed)
+    return Comparison(
+        identity, average_draws(draws), average_repeats(texts(n), patched), draws=draws
+    )

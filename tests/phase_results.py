@@ -116,7 +116,10 @@ def head_ablation(model, *, n=60, times=1, seed=2):
 
 
 def head_scores(model, *, n=60, seed=3):
-    """Head 1:2 lowers anger by d = 1.2, all others do nothing."""
+    """Head 1:2 lowers anger by d = 1.2, all others do nothing.
+
+    As in the older implementation, deviations divide by n, and no key says so.
+    """
     rng = np.random.default_rng(seed)
     scores = []
     for layer in range(4):
@@ -129,7 +132,7 @@ def head_scores(model, *, n=60, seed=3):
                     "head": head,
                     "metric": "goemotions/anger",
                     "delta_mean": float(deltas.mean()),
-                    "delta_std": float(deltas.std(ddof=1)),
+                    "delta_std": float(deltas.std()),
                     "n_samples": n,
                 }
             )

@@ -7,8 +7,8 @@ PAIR = "_vs_".join(MODELS)
 N_PROMPTS, N_PATCHED = 5, 3  # of each label, and neutral ones that are steered
 SMALL = {
     "dataset": {"max_samples_per_emotion": N_PROMPTS},
-    "emotion_vectors": {"n_components": 2, "n_bootstrap": 20, "n_shuffles": 2},
-    "alignment": {"n_permutations": 100, "n_bootstrap": 20, "n_random": 5},
+    "emotion_vectors": {"n_components": 2, "n_shuffles": 2},
+    "alignment": {"n_permutations": 100, "n_random": 5},
     "residual_patching": {
         "max_samples_per_emotion": N_PATCHED,
         "layers": [1, 3],
@@ -29,6 +29,8 @@ SMALL = {
         "max_samples_per_emotion": 2,
         "sequence_length": 4,
         "num_random": 1,
+        "num_other": 1,
+        "rank_random": 2,
         "n_bootstrap": 20,
     },
     "statistics": {"n_bootstrap": 100, "n_permutations": 100},
@@ -115,6 +117,7 @@ def phase_6_files(model):
         f"patching/head_patching/{model}_head_patching.pkl",
         f"patching/head_patching/{model}_head_metrics.csv",
         f"patching/head_patching/{model}_head_summary.csv",
+        f"patching/head_patching/{model}_head_ranks.csv",
     }
 
 

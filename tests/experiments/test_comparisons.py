@@ -201,12 +201,15 @@ def test_screening_is_compared_label_by_label_where_labels_are_known():
     assert {item.key.variant for item in summed} == variants
 
 
-def test_screening_counts_repeated_prompts_once():
-    once, thrice = head_scores("m", n=10), head_scores("m", n=10)
+@pytest.mark.parametrize("ddof", [0, 1])
+def test_screening_counts_repeated_prompts_once(ddof):
+    """Each text thrice: the deviation over n is that of the texts, over n - 1 it is smaller."""
+    once, thrice = (head_scores("m", n=10) | {"delta_std_ddof": ddof} for _ in range(2))
     thrice["prompts"] = thrice["prompts"] * 3
     for score in thrice["head_scores"]:
         score["n_samples"] = 30
-        score["delta_std"] *= np.sqrt(30 / 29 * 9 / 10)
+        if ddof:
+            score["delta_std"] *= np.sqrt(30 / 29 * 9 / 10)
     seen, wanted = (read("head_scores", scores) for scores in (thrice, once))
     for one, other in zip(seen, wanted, strict=True):
         assert one.n_samples == other.n_samples == 10

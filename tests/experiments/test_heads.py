@@ -1,5 +1,7 @@
 """Heads are named as sets, and wrong names are one clear line."""
 
+from itertools import permutations
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +9,12 @@ from hypothesis import strategies as st
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.head_conditions import ablate_heads, patch_heads
-from emotion_circuits.experiments.heads import format_heads, parse_heads, random_heads
+from emotion_circuits.experiments.heads import (
+    format_heads,
+    other_heads,
+    parse_heads,
+    permuted_heads,
+)
 
 SHAPE = {"n_layers": 3, "n_heads": 4}
 EVERY = [(layer, head) for layer in range(3) for head in range(4)]
@@ -58,10 +65,10 @@ def test_a_wrong_spec_is_one_line(spec, line):
 
 
 @given(heads=SETS, seed=st.integers(0, 50), same_layers=st.booleans())
-def test_random_sets_are_as_large_distinct_and_apart_from_the_set(heads, seed, same_layers):
+def test_sets_of_other_heads_are_as_large_distinct_and_apart_from_the_set(heads, seed, same_layers):
     options = {"layers": range(3), "n_heads": 4, "n_draws": 4, "seed": seed}
-    drawn = random_heads(sorted(heads), **options, same_layers=same_layers)
-    again = random_heads(sorted(heads, reverse=True), **options, same_layers=same_layers)
+    drawn = other_heads(sorted(heads), **options, same_layers=same_layers)
+    again = other_heads(sorted(heads, reverse=True), **options, same_layers=same_layers)
     assert drawn == again
     assert bool(drawn) == (2 * len(heads) <= len(EVERY))
     assert len(set(drawn)) == len(drawn)
@@ -71,27 +78,95 @@ def test_random_sets_are_as_large_distinct_and_apart_from_the_set(heads, seed, s
         assert set(draw) <= set(EVERY)
 
 
-def test_random_sets_are_spread_over_layers_as_the_set_is():
+def test_sets_of_other_heads_are_spread_over_layers_as_the_set_is():
     heads = [(0, 0), (0, 1), (2, 3)]
-    drawn = random_heads(heads, layers=range(3), n_heads=4, n_draws=3, seed=0, same_layers=True)
+    drawn = other_heads(heads, layers=range(3), n_heads=4, n_draws=3, seed=0, same_layers=True)
     assert len(drawn) == 3
     for draw in drawn:
         assert [layer for layer, _ in draw] == [0, 0, 2]
-    free = random_heads(heads, layers=range(3), n_heads=4, n_draws=30, seed=0)
+    free = other_heads(heads, layers=range(3), n_heads=4, n_draws=30, seed=0)
     assert any([layer for layer, _ in draw] != [0, 0, 2] for draw in free)
 
 
 def test_other_heads_are_drawn_with_equal_chances():
     counts = dict.fromkeys(EVERY, 0)
     for seed in range(400):
-        for draw in random_heads(
-            [(0, 0), (1, 1)], layers=range(3), n_heads=4, n_draws=1, seed=seed
-        ):
+        for draw in other_heads([(0, 0), (1, 1)], layers=range(3), n_heads=4, n_draws=1, seed=seed):
             for head in draw:
                 counts[head] += 1
     assert counts.pop((0, 0)) == counts.pop((1, 1)) == 0
     # 800 draws over 10 heads: 80 each, with a standard deviation of 8.
     assert all(50 <= count <= 110 for count in counts.values())
+
+
+def choices_of(heads, other):
+    return {"A": sorted(heads), "B": sorted(other)}
+
+
+@given(heads=SETS, other=SETS, seed=st.integers(0, 20), same_layers=st.booleans())
+def test_images_of_a_choice_keep_its_sizes_and_what_the_halves_share(
+    heads, other, seed, same_layers
+):
+    options = {"n_draws": 5, "seed": seed, "same_layers": same_layers}
+    drawn = permuted_heads(choices_of(heads, other), n_layers=3, n_heads=4, **options)
+    turned = {"B": sorted(other, reverse=True), "A": sorted(heads, reverse=True)}
+    assert len({(image["A"], image["B"]) for image in drawn}) == len(drawn)
+    for image in drawn:
+        one, two = set(image["A"]), set(image["B"])
+        assert (one, two) != (heads, other)
+        assert (len(one), len(two)) == (len(heads), len(other))
+        assert len(one & two) == len(heads & other)
+        assert one | two <= set(EVERY)
+        if same_layers:
+            for drawn_set, own in ((one, heads), (two, other)):
+                assert sorted(layer for layer, _ in drawn_set) == sorted(layer for layer, _ in own)
+    again = permuted_heads(turned, n_layers=3, n_heads=4, **options)
+    assert {frozenset(image.items()) for image in again} == {
+        frozenset(image.items()) for image in drawn
+    }
+
+
+def every_image(heads, other, *, same_layers):
+    """All images, by trying every permutation of six heads in two layers."""
+    flat = [(layer, head) for layer in range(2) for head in range(3)]
+    images = set()
+    for order in permutations(flat):
+        image_of = dict(zip(flat, order, strict=True))
+        if same_layers and any(one[0] != two[0] for one, two in image_of.items()):
+            continue
+        images.add(tuple(tuple(sorted(image_of[head] for head in own)) for own in (heads, other)))
+    return images
+
+
+@pytest.mark.parametrize("same_layers", [False, True])
+@pytest.mark.parametrize(
+    ("heads", "other"),
+    [
+        ([(0, 0)], [(0, 0)]),
+        ([(0, 0), (1, 2)], [(0, 1), (1, 2)]),
+        ([(0, 0), (0, 1), (1, 1)], [(0, 0), (0, 1), (1, 1)]),
+        ([(0, 0), (0, 1), (0, 2)], [(1, 0)]),
+    ],
+)
+def test_few_images_are_all_drawn_but_the_choice(heads, other, same_layers):
+    every = every_image(heads, other, same_layers=same_layers)
+    drawn = permuted_heads(
+        choices_of(heads, other),
+        **{"n_layers": 2, "n_heads": 3, "n_draws": 1000, "seed": 0, "same_layers": same_layers},
+    )
+    assert {(image["A"], image["B"]) for image in drawn} == every - {(tuple(heads), tuple(other))}
+
+
+def test_any_head_is_drawn_with_equal_chances_the_chosen_ones_too():
+    counts = dict.fromkeys(EVERY, 0)
+    chosen = choices_of([(0, 0), (1, 1)], [(0, 0), (2, 1)])
+    options = {"n_layers": 3, "n_heads": 4, "n_draws": 1}
+    for seed in range(600):
+        (image,) = permuted_heads(chosen, **options, seed=seed)
+        for head in image["A"]:
+            counts[head] += 1
+    # 1,200 draws over 12 heads: 100 each, with a standard deviation of 9.
+    assert all(64 <= count <= 136 for count in counts.values())
 
 
 @pytest.mark.parametrize("head", [(99, 0), (0, 4), (-1, 0)])

@@ -15,7 +15,7 @@ from study_emotions import FOUR
 def table_of(activations, layers=None, **options):
     pooled = pool_positions(activations, FOUR, layers=layers)
     named = np.array([int(pair[4:]) % 2 == 0 for pair in activations["pair_ids"]])
-    settings = {"n_bootstrap": 200, "n_shuffles": 20, "seed": 0} | options
+    settings = {"n_shuffles": 20, "seed": 0} | options
     return probe_table(pooled, named, **settings)
 
 
@@ -72,7 +72,7 @@ def test_subsets_split_the_held_out_prompts_by_pair(activations):
 def test_a_subset_without_a_label_says_why(make_activations):
     data = make_activations(n_pairs=4)
     named = np.zeros(len(data["labels"]), dtype=bool)
-    table = probe_table(pool_positions(data, FOUR), named, n_bootstrap=5, n_shuffles=2, seed=0)
+    table = probe_table(pool_positions(data, FOUR), named, n_shuffles=2, seed=0)
     explicit = table[table["subset"] == "explicit"]
     assert explicit["auroc"].isna().all()
     assert (explicit["reason"] == "a label has no test prompts in this subset").all()

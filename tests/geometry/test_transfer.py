@@ -12,8 +12,7 @@ def measured(positive, seed=0):
     rows = rng.normal(size=(len(positive), 4)) + 1.5 * positive[:, None] * np.eye(4)[0]
     vectors = {"mapped": np.eye(4)[0] + 0.3, "own": np.eye(4)[0]}
     drawn = {"random": rng.normal(size=(9, 4)), "shuffled": rng.normal(size=(19, 4))}
-    options = {"n_bootstrap": 50, "rng": np.random.default_rng(1)}
-    return rows, drawn, measure_transfer(rows, positive, **vectors, **drawn, **options)
+    return rows, drawn, measure_transfer(rows, positive, **vectors, **drawn)
 
 
 def test_p_is_the_rank_of_the_mapped_vector_among_maps_of_shuffled_pairs():

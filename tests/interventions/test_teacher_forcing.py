@@ -7,18 +7,22 @@ import torch
 from architectures import ARCHITECTURES, save_architecture
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import continuation_nll
-from emotion_circuits.experiments.head_conditions import ablate_heads
+from emotion_circuits.experiments.head_conditions import ablate_heads, patch_heads
 from emotion_circuits.interventions import (
     BASELINE,
+    Add,
     Condition,
+    Decay,
     Intervention,
-    Prompt,
+    Onward,
     Row,
     Site,
-    ablate_zero,
+    capture_heads,
     continuation_log_probs,
     generate_rows,
+    steer,
 )
+from emotion_circuits.interventions.engine import teacher_forcing
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
 PROMPTS = [(5, 17, 60, 33), (5, 70, 31, 12, 9), (5, 9, 8, 130)]
@@ -36,12 +40,39 @@ def conditions_of(model):
     values = torch.from_numpy(rng.normal(size=shape)).float()
     top = model.n_layers - 1
     low = ablate_heads("low", [(0, 0), (top, 1)], values)
-    return [BASELINE, low, ablate_heads("top", [(top, 0)], torch.zeros(shape))]
+    push = Add(torch.from_numpy(rng.normal(size=model.d_model)).float())
+    fading = Intervention(Site("resid_post", 0), push, Onward(), Decay(1.0, 0.5))
+    return [
+        BASELINE,
+        low,
+        ablate_heads("top", [(top, 0)], torch.zeros(shape)),
+        Condition("fading", (fading,)),
+        *patches_of(model),
+    ]
+
+
+def patches_of(model):
+    """Two heads with what they do on another prompt: their output, and the values they read."""
+    (batch,) = capture_heads(model, [(5, 44, 7, 90)], parts=("z", "v"))
+    heads = [(0, 1), (model.n_layers - 1, 0)]
+    return [
+        patch_heads(mode, heads, source[0], mode=mode, n_prompt=n_prompt, n_aligned=3)
+        for n_prompt in sorted({len(ids) for ids in PROMPTS})
+        for mode, source in (("pattern_v", batch.z), ("v_only", batch.v))
+    ]
+
+
+def fits(ids, condition):
+    """Whether a patch is of the prompt's length."""
+    sources = [getattr(item.operator, "source", None) for item in condition.interventions]
+    return all(source is None or len(source) == len(ids) for source in sources)
 
 
 def test_they_are_those_of_the_tokens_as_they_are_generated(model):
-    """Generation keeps a cache and takes a step a token; here everything is read at once."""
-    rows = [Row(ids, condition) for ids in PROMPTS for condition in conditions_of(model)]
+    """Generation takes a step a token; here the tokens are read at once."""
+    conditions = conditions_of(model)
+    rows = [Row(ids, item) for ids in PROMPTS for item in conditions if fits(ids, item)]
+    assert len(rows) == len(PROMPTS) * 6
     said = generate_rows(model, rows, max_new_tokens=6, keep_logits=True)
     wanted = [
         float(item.logits.log_softmax(-1).gather(1, torch.tensor(item.token_ids)[:, None]).mean())
@@ -60,12 +91,36 @@ def test_without_a_condition_they_are_the_fluency(model):
     np.testing.assert_allclose(seen, -continuation_nll(model, PROMPTS, continuations), atol=1e-5)
 
 
-def test_what_cannot_be_read_in_one_pass_is_one_line(model):
+def test_continuations_of_one_prompt_share_its_pass_and_do_not_meet(model, monkeypatch):
+    """Rows with one condition object run their prompt once; equal tokens are read once."""
+    condition = conditions_of(model)[1]
+    continuations = [(7, 8, 9), (40,), (3, 3, 3), (9, 8, 7, 6, 5), (3, 3, 3)]
+    rows = [Row(PROMPTS[0], condition)] * len(continuations)
+    alone = [
+        continuation_log_probs(model, [row], [tokens])[0]
+        for row, tokens in zip(rows, continuations, strict=True)
+    ]
+    n_prompts = []
+    whole = teacher_forcing.Decoder
+
+    def count(model_, prompts, **options):
+        n_prompts.append(len(prompts))
+        return whole(model_, prompts, **options)
+
+    monkeypatch.setattr(teacher_forcing, "Decoder", count)
+    seen = continuation_log_probs(model, rows, continuations)
+    assert n_prompts == [1]
+    assert seen[2] == seen[4]
+    np.testing.assert_allclose(seen, alone, atol=1e-5)
+
+
+def test_what_cannot_be_read_at_once_is_one_line(model):
     with pytest.raises(InputError, match="a continuation has no tokens"):
         continuation_log_probs(model, [Row(PROMPTS[0])], [()])
-    change = Intervention(Site("z", 0, 0), ablate_zero(model.d_head), Prompt())
-    row = Row(PROMPTS[0], Condition("at the prompt", (change,)))
-    with pytest.raises(
-        InputError, match=r"'at the prompt' acts at Prompt; .* allowed is Everywhere"
-    ):
-        continuation_log_probs(model, [row], [(4,)])
+    moving = steer("moving", Add(torch.ones(model.d_model)), 0, window=2)
+    line = r"'moving' acts at Window\(size=2, .*\); .* allowed are positions that do not move"
+    with pytest.raises(InputError, match=line):
+        continuation_log_probs(model, [Row(PROMPTS[0], moving)], [(4,)])
+    too_long = (7,) * model.n_ctx
+    with pytest.raises(InputError, match="do not fit into model"):
+        continuation_log_probs(model, [Row(PROMPTS[0])], [too_long])

@@ -8,11 +8,16 @@ from emotion_circuits.statistics.bootstrap import (
     bca_ends,
     bootstrap_paired,
     expanded_level,
-    leave_one_out,
+    left_out_moments,
     percentile_ends,
     resample_weights,
 )
-from emotion_circuits.statistics.bootstrap_unpaired import bootstrap_unpaired
+from emotion_circuits.statistics.bootstrap_unpaired import (
+    GroupClusters,
+    bootstrap_unpaired,
+    resample_groups,
+)
+from emotion_circuits.statistics.clusters import cluster_df
 from emotion_circuits.statistics.noncentral import analytic_intervals
 
 LEVEL = 0.9
@@ -48,8 +53,8 @@ def test_percentile_ends_are_those_of_a_loop_over_resamples():
         tail = (1 - mean_level) / 2
         assert seen.mean_lower[row] == pytest.approx(np.quantile(means, tail), abs=1e-10)
         assert seen.mean_upper[row] == pytest.approx(np.quantile(means, 1 - tail), abs=1e-10)
-        assert seen.d_lower[row] == pytest.approx(np.quantile(sizes, 0.05), abs=1e-10)
-        assert seen.d_upper[row] == pytest.approx(np.quantile(sizes, 0.95), abs=1e-10)
+        assert seen.d_lower[row] == pytest.approx(np.quantile(sizes, tail), abs=1e-10)
+        assert seen.d_upper[row] == pytest.approx(np.quantile(sizes, 1 - tail), abs=1e-10)
 
 
 def scipys(samples, statistic, distribution, level):
@@ -68,9 +73,9 @@ def test_bca_ends_are_scipys():
     seen = bootstrap_paired(values, weights, level=LEVEL, method="bca")
     for row, sample in enumerate(values):
         several = drawn(sample, weights)
-        wanted = scipys((sample,), effect, [effect(x) for x in several], LEVEL)
-        assert (seen.d_lower[row], seen.d_upper[row]) == pytest.approx(wanted, abs=1e-10)
         level = expanded_level(LEVEL, 13)
+        wanted = scipys((sample,), effect, [effect(x) for x in several], level)
+        assert (seen.d_lower[row], seen.d_upper[row]) == pytest.approx(wanted, abs=1e-10)
         wanted = scipys((sample,), np.mean, [x.mean() for x in several], level)
         assert (seen.mean_lower[row], seen.mean_upper[row]) == pytest.approx(wanted, abs=1e-10)
 
@@ -88,11 +93,11 @@ def test_unpaired_ends_are_scipys_and_those_of_a_loop():
         )
         sizes = [pooled_effect(a, b) for a, b in pairs]
         shifts = [b.mean() - a.mean() for a, b in pairs]
-        assert plain.d_lower[row] == pytest.approx(np.quantile(sizes, 0.05), abs=1e-10)
         tail = (1 - level) / 2
+        assert plain.d_lower[row] == pytest.approx(np.quantile(sizes, tail), abs=1e-10)
         assert plain.mean_upper[row] == pytest.approx(np.quantile(shifts, 1 - tail), abs=1e-10)
         sample = (before[row], after[row])
-        wanted = scipys(sample, pooled_effect, sizes, LEVEL)
+        wanted = scipys(sample, pooled_effect, sizes, level)
         assert (bca.d_lower[row], bca.d_upper[row]) == pytest.approx(wanted, abs=1e-10)
         wanted = scipys(sample, lambda a, b: b.mean() - a.mean(), shifts, level)
         assert (bca.mean_lower[row], bca.mean_upper[row]) == pytest.approx(wanted, abs=1e-10)
@@ -115,7 +120,8 @@ def test_clustered_ends_are_those_of_a_loop_over_drawn_clusters():
     for row, sample in enumerate(values):
         sizes = np.array([[effect(x) for x in drawn(sample, weights)]])
         knife = np.array([[effect(sample[clusters != cluster]) for cluster in range(5)]])
-        wanted = tuple(bca_ends(sizes, np.array([effect(sample)]), [knife], LEVEL)[:, 0])
+        level = expanded_level(LEVEL, cluster_df(clusters))
+        wanted = tuple(bca_ends(sizes, np.array([effect(sample)]), [knife], level)[:, 0])
         assert (seen.d_lower[row], seen.d_upper[row]) == pytest.approx(wanted, abs=1e-10)
 
 
@@ -132,13 +138,64 @@ def test_clusters_of_alike_texts_widen_the_interval():
     assert widths[1] > 2.5 * widths[0]
 
 
-def test_leaving_out_is_leaving_out():
-    left, sizes = leave_one_out(4)
-    np.testing.assert_array_equal(left, 1 - np.eye(4))
-    np.testing.assert_array_equal(sizes, [3, 3, 3, 3])
-    left, sizes = leave_one_out(4, np.array([0, 0, 1, 2]))
-    np.testing.assert_array_equal(left.T, [[0, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0]])
-    np.testing.assert_array_equal(sizes, [2, 3, 3])
+@pytest.mark.parametrize("clusters", [None, np.array([2, 0, 0, 1, 1, 2, 3])])
+def test_leaving_out_is_leaving_out(clusters):
+    values = rows_of(7)
+    units = np.arange(7) if clusters is None else clusters
+    mean, variance = left_out_moments(values, clusters)
+    for unit in range(units.max() + 1):
+        rest = values[:, units != unit]
+        np.testing.assert_allclose(mean[:, unit], rest.mean(axis=1), rtol=1e-10)
+        np.testing.assert_allclose(variance[:, unit], rest.var(axis=1, ddof=1), rtol=1e-10)
+
+
+# The first and second cluster are of one condition each, the others of both.
+GROUPS = GroupClusters(
+    np.array([0, 0, 1, 1, 2, 2, 2, 3, 4]), np.array([5, 5, 6, 6, 2, 2, 3, 3, 3, 4, 4, 7])
+)
+
+
+def test_every_resample_of_groups_has_whole_clusters_of_each_kind():
+    rng = np.random.default_rng(0)
+    control, treated = resample_groups(GROUPS, n_bootstrap=100, rng=rng)
+    assert (control.sum(axis=1) > 0).all()
+    np.testing.assert_array_equal(control[:, 0], control[:, 1])
+    for cluster in (2, 3, 4):
+        first = control[:, np.flatnonzero(GROUPS.control == cluster)[0]]
+        second = treated[:, np.flatnonzero(GROUPS.treated == cluster)[0]]
+        np.testing.assert_array_equal(first, second)
+    assert (control[:, [0, 2]].sum(axis=1) == 2).all()
+    assert (treated[:, [0, 2, 11]].sum(axis=1) == 3).all()
+    assert (control[:, [4, 7, 8]].sum(axis=1) == 3).all()
+
+
+def test_clustered_ends_of_groups_are_those_of_a_loop_over_drawn_clusters():
+    before, after = rows_of(9, 2, 1), rows_of(12, 2, 2) + 1
+    weights = resample_groups(GROUPS, n_bootstrap=200, rng=np.random.default_rng(0))
+    seen = bootstrap_unpaired(before, after, weights, level=LEVEL, method="bca", clusters=GROUPS)
+    level = expanded_level(LEVEL, GROUPS.df)
+    for row in range(2):
+        several = zip(drawn(before[row], weights[0]), drawn(after[row], weights[1]), strict=True)
+        sizes = np.array([[pooled_effect(a, b) for a, b in several]])
+        knives = []
+        for stratum in ((0, 1), (5, 6, 7), (2, 3, 4)):
+            left = [
+                pooled_effect(
+                    before[row][GROUPS.control != unit], after[row][GROUPS.treated != unit]
+                )
+                for unit in stratum
+            ]
+            knives.append(np.array([left]))
+        estimate = np.array([pooled_effect(before[row], after[row])])
+        wanted = tuple(bca_ends(sizes, estimate, knives, level)[:, 0])
+        assert (seen.d_lower[row], seen.d_upper[row]) == pytest.approx(wanted, abs=1e-10)
+
+
+def test_texts_of_one_cluster_have_no_interval():
+    one = np.zeros(6, dtype=int)
+    weights = resample_weights(6, n_bootstrap=50, rng=np.random.default_rng(0), clusters=one)
+    seen = bootstrap_paired(rows_of(6), weights, level=LEVEL, method="bca", clusters=one)
+    assert np.isnan(np.stack(seen)).all()
 
 
 def test_an_end_at_infinity_is_blank_and_never_a_number():

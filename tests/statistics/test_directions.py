@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from effect_studies import key, options, texts
+from effect_studies import key, options, random_study, texts
 from emotion_circuits.statistics import (
     Comparison,
-    average_draws,
     average_repeats,
     effect_table,
     power_table,
@@ -15,21 +14,6 @@ from emotion_circuits.statistics import (
 from emotion_circuits.statistics.directions import FLAT_DIRECTIONS, TOO_FEW_DIRECTIONS
 from emotion_circuits.statistics.effect_sizes import ALL_ZERO
 from emotion_circuits.statistics.power import detectable_shift, t_power
-
-
-def random_study(seed, *, n=30, n_random=8, spread=0.0, effect=0.0):
-    """One emotion's direction against random ones, whose own effects scatter by ``spread``."""
-    rng = np.random.default_rng(seed)
-    own = rng.normal(size=n)
-    draws = tuple(
-        average_repeats(texts(n), own + rng.normal(0, spread) + rng.normal(0, 0.5, n))
-        for _ in range(n_random)
-    )
-    patched = own + effect + rng.normal(0, spread) + rng.normal(0, 0.5, n)
-    identity = key(phase="random", comparison="emotion_vs_random", layer=seed)
-    return Comparison(
-        identity, average_draws(draws), average_repeats(texts(n), patched), draws=draws
-    )
 
 
 def rank_p_value(own, means):

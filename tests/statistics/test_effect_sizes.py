@@ -82,6 +82,13 @@ def test_the_clustered_test_is_statsmodels():
             cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True
         )
         assert effects.t_statistic[row] == pytest.approx(fit.tvalues[0], rel=1e-10)
+        assert effects.standard_error[row] == pytest.approx(fit.bse[0], rel=1e-10)
+    equal = np.repeat(np.arange(4), 4)
+    effects = paired_effects(before[:, :16], after[:, :16], clusters=equal)
+    for row, differences in enumerate((after - before)[:, :16]):
+        fit = sm.OLS(differences, np.ones(16)).fit(
+            cov_type="cluster", cov_kwds={"groups": equal}, use_t=True
+        )
         assert effects.p_value[row] == pytest.approx(fit.pvalues[0], rel=1e-10)
 
 

@@ -144,7 +144,7 @@ def test_families_are_corrected_apart():
     np.testing.assert_allclose(
         apart["p_value_bonferroni"], np.minimum(1, apart["p_value"] * [4, 4, 4, 4, 2, 2])
     )
-    assert set(together["family"]) == {"all"}
+    assert set(together["family"]) == {"all/exploratory"}
 
 
 def test_what_cannot_be_computed_is_blank_and_says_why():

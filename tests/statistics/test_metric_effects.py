@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emotion_circuits.statistics.bootstrap import expanded_level
+from emotion_circuits.statistics.bootstrap import bca_ends, expanded_level
 from emotion_circuits.statistics.metric_effects import metric_effects, resampled_counts
 
 
@@ -27,28 +27,51 @@ def test_intervals_are_those_of_a_loop_over_resamples():
     baseline, patched = draw(n=12, shift=0.4)
     counts = resampled_counts(12, 200, 3)
     effects = metric_effects(baseline, patched, counts)
+    differences = patched - baseline
     means, ds = [], []
     for row in counts.astype(int):
-        sample = np.repeat(patched - baseline, row, axis=0)
+        sample = np.repeat(differences, row, axis=0)
         means.append(sample.mean(0))
         ds.append(sample.mean(0) / sample.std(0, ddof=1))
-    # The mean's interval is read further out, as a t interval of 12 is wider than a normal one.
-    for lower, upper, resampled, level in (
-        (effects.ci_lower, effects.ci_upper, means, expanded_level(0.95, 11)),
-        (effects.d_lower, effects.d_upper, ds, 0.95),
+    knives = [np.delete(differences, index, axis=0) for index in range(12)]
+    for lower, upper, resampled, statistic in (
+        (effects.ci_lower, effects.ci_upper, means, lambda x: x.mean(0)),
+        (effects.d_lower, effects.d_upper, ds, lambda x: x.mean(0) / x.std(0, ddof=1)),
     ):
-        tail = (1 - level) / 2
-        ends = np.quantile(resampled, [tail, 1 - tail], axis=0)
+        knife = np.array([statistic(left) for left in knives]).T
+        # Read further out, as a t interval of 12 is wider than a normal one.
+        level = expanded_level(0.95, 11)
+        ends = bca_ends(np.array(resampled).T, statistic(differences), [knife], level)
         np.testing.assert_allclose([lower, upper], ends, rtol=1e-7)
+
+
+def test_d_over_both_deviations_is_that_of_two_groups():
+    baseline, patched = draw(shift=0.4)
+    effects = metric_effects(baseline, patched, resampled_counts(40, 50, 0))
+    pooled = np.sqrt((baseline.var(0, ddof=1) + patched.var(0, ddof=1)) / 2)
+    np.testing.assert_allclose(effects.cohen_d_pooled, (patched - baseline).mean(0) / pooled)
+
+
+def test_clusters_widen_intervals_and_change_no_estimate():
+    baseline, patched = draw(n=60, shift=0.4)
+    clusters = np.repeat(np.arange(12), 5)
+    patched += np.random.default_rng(1).normal(size=(12, 3))[clusters]
+    alone = metric_effects(baseline, patched, resampled_counts(60, 1000, 0))
+    counts = resampled_counts(60, 1000, 0, clusters)
+    together = metric_effects(baseline, patched, counts, clusters)
+    np.testing.assert_array_equal(alone.cohen_d, together.cohen_d)
+    widths = [(of.d_upper - of.d_lower).mean() for of in (alone, together)]
+    assert widths[1] > 1.3 * widths[0]
 
 
 def test_intervals_agree_with_scipys_bootstrap():
     baseline, patched = draw(n=60, metrics=1, shift=0.3)
     effects = metric_effects(baseline, patched, resampled_counts(60, 4000, 0))
     wanted = stats.bootstrap(
-        ((patched - baseline)[:, 0],), np.mean, n_resamples=4000, method="percentile", rng=0
+        ((patched - baseline)[:, 0],), np.mean, n_resamples=4000, method="BCa", rng=0
     ).confidence_interval
-    # Two independent sets of 4000 resamples; the ends of both vary by about 0.01.
+    # Two independent sets of 4000 resamples; the ends of both vary by about 0.01, and ours are
+    # those of a slightly higher level.
     assert effects.ci_lower[0] == pytest.approx(wanted.low, abs=0.03)
     assert effects.ci_upper[0] == pytest.approx(wanted.high, abs=0.03)
 

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
+from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
 from emotion_circuits.embedded_world.emotions import EMOTIONS
 from emotion_circuits.geometry.overlaps import Overlaps
 from emotion_circuits.interventions import Add, steer
 from emotion_circuits.training.architectures import Shape, build_evaluator, build_gpt2, build_llama
-from emotion_circuits.training.gate_tables import _summary, verdicts
+from emotion_circuits.training.gate_tables import _heads, _summary, verdicts
 from emotion_circuits.training.gates import heads
 from emotion_circuits.training.gates.continuations import (
     AS_IT_IS,
@@ -131,14 +132,15 @@ def test_scores_belong_to_their_texts(model, goemotions, reader):
         np.testing.assert_allclose(scores, read_alone(goemotions, text), atol=1e-5)
 
 
-def test_a_heads_change_is_that_of_zeroing_its_part_of_the_prompt(
+def test_a_heads_change_and_cost_are_those_of_zeroing_its_part_of_the_prompt(
     trained, model, goemotions, reader
 ):
     """Against a hook on the output projection, with a column of labels for each prompt."""
     own = [f"goemotions/{label}" for label in ("anger", "gratitude", "remorse")]
     columns = [reader.keys.index(key) for key in own]
-    changes = heads._changes(model, reader, PROMPTS, own)
-    base = continue_greedily(model, reader, PROMPTS).values(reader.keys)
+    changes, losses, _ = heads._ablate_each(model, reader, PROMPTS, own)
+    outcomes = continue_greedily(model, reader, PROMPTS)
+    base, fluency = outcomes.values(reader.keys), outcomes.table["fluency"]
     width = SHAPE.d_model // SHAPE.n_heads
     for layer, head in ((0, 1), (2, 3)):
         block = blocks_of(trained.model)[layer]
@@ -154,11 +156,56 @@ def test_a_heads_change_is_that_of_zeroing_its_part_of_the_prompt(
             return projection.register_forward_pre_hook(hook)
 
         for row, prompt in enumerate(PROMPTS):
-            text, _ = recomputed(trained, prompt, change)
+            text, nll = recomputed(trained, prompt, change)
             score = float(read_alone(goemotions, text)[columns[row]])
             found = changes[layer * SHAPE.n_heads + head, row]
             assert found == pytest.approx(score - base[row, columns[row]], abs=1e-5)
+            loss = losses[layer * SHAPE.n_heads + head, row]
+            assert loss == pytest.approx(nll - fluency[row], abs=1e-4)
     assert np.abs(changes).max() > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_head_is_chosen_and_measured_on_other_templates(seed):
+    prompts = emotion_prompts(WorldSettings(), split="test", n_per_emotion=110, seed=seed)
+    prompts = prompts[prompts["emotion"].isin(EMOTIONS) & ~prompts["explicit"]]
+    choosing, clusters = heads.halve_prompts(prompts, seed)
+    templates = prompts["template_id"].to_numpy()
+    assert set(clusters) == set(templates)
+    assert not set(templates[choosing]) & set(templates[~choosing])
+    labels = prompts["emotion"].to_numpy()
+    for emotion in EMOTIONS:
+        assert 0.44 <= choosing[labels == emotion].mean() <= 0.56
+
+
+@torch.no_grad()
+def test_the_reference_cost_is_that_of_the_reaction_to_the_other_prompt(trained, model, reader):
+    """Token by token, after a prompt; nothing if both prompts are one."""
+    prompts, neutral = [PROMPTS[0], PROMPTS[2], PROMPTS[1]], [PROMPTS[1]] * 3
+    outcomes = continue_greedily(model, reader, prompts)
+    reactions = outcomes.table["token_ids"].tolist()
+    other, reactions[0] = reactions[2], (40, 41, 42)  # micro models say the same after any prompt
+    found = heads.reference_costs(model, reader, prompts, reactions, neutral)
+    for row, prompt in enumerate(prompts):
+        nll = []
+        for said in (other, reactions[row]):
+            ids, losses = ids_of(trained, prompt), []
+            for token in said:
+                logits = trained.model(input_ids=torch.tensor([ids])).logits[0, -1]
+                losses.append(-float(logits.log_softmax(-1)[token]))
+                ids.append(token)
+            nll.append(np.mean(losses))
+        assert found[row] == pytest.approx(nll[0] - nll[1], abs=1e-4)
+    assert found[0] != 0
+    assert found[2] == 0
+
+
+def test_a_card_gives_the_cost_of_the_ablation_beside_its_effect():
+    found = {"layer": 1, "head": 2, "n_prompts": 5, "change": 0.3, "median": 0.01}
+    found |= {"ratio": cell(30.0), "changes": [[0.1, 0.2], [0.3, 0.0]]}
+    said = _heads(found | {"cost": cell(0.25), "cost_reference": cell(1.5)})
+    assert "Its ablation costs 0.250 [0.250, 0.250] nats per token" in said
+    assert "neutral situation of the set costs 1.500 [1.500, 1.500] there" in said
 
 
 @torch.no_grad()

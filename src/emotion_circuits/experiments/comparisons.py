@@ -9,6 +9,12 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.claims import (
+    chosen_outcomes,
+    claims_of,
+    confirming_half,
+    mark_claims,
+)
 from emotion_circuits.experiments.contract import (
     read_head_result,
     read_head_scores,
@@ -43,6 +49,7 @@ def comparisons_of(
     source: Source,
     *,
     residual_sweep: Mapping[str, Any] | None = None,
+    selection: pd.DataFrame | None = None,
 ) -> Iterator[Comparison | Summary]:
     """Turn a result of phase 5 or 6 into comparisons.
 
@@ -53,6 +60,8 @@ def comparisons_of(
             outcomes as a table.
         source: The result's profile and model.
         residual_sweep: For ``random_sweep``, the emotions' sweep, which holds the halves.
+        selection: Phase 5's ``selection.csv``, for the study's claims. Without it, or without
+            halves, all comparisons are exploratory.
 
     Raises:
         KeyError: If the result does not have the form of its kind; likewise ``TypeError`` and
@@ -61,13 +70,29 @@ def comparisons_of(
     """
     match kind:
         case "residual_sweep":
-            yield from steering_comparisons(_outcomes(result, read_residual_sweep), source)
+            outcomes = _outcomes(result, read_residual_sweep)
+            yield from steering_comparisons(outcomes, source)
+            if not isinstance(result, pd.DataFrame):
+                half, claims = confirming_half(result), claims_of(selection)
+                if half and claims:
+                    chosen = chosen_outcomes(outcomes, claims, half, source.model)
+                    marked = mark_claims(steering_comparisons(chosen, source), claims)
+                    yield from (item for item in marked if item.key.confirmatory)
         case "random_sweep":
             prompts = None
             if not isinstance(result, pd.DataFrame):
                 halves = (residual_sweep or {}).get("halves")
                 prompts = confirming_prompts(result, halves, source.model)
-            yield from random_comparisons(_outcomes(result, read_random_sweep), source, prompts)
+            outcomes = _outcomes(result, read_random_sweep)
+            half, claims = confirming_half(residual_sweep), claims_of(selection)
+            items = random_comparisons(outcomes, source, prompts)
+            if half and claims and prompts is not None:
+                yield from mark_claims(items, claims)
+                return
+            yield from items
+            if half and claims:
+                marked = mark_claims(random_comparisons(outcomes, source, half), claims)
+                yield from (item for item in marked if item.key.confirmatory)
         case "head_scores":
             outcomes, summaries = _outcomes_and_summaries(result)
             yield from screening_comparisons(outcomes, summaries, source)
@@ -201,7 +226,7 @@ def head_comparisons(outcomes: Outcomes, source: Source) -> Iterator[Comparison]
     """
     for where, lines in outcomes.groups(["record", "emotion"]):
         baseline, changed = lines.baseline, lines.where(kind="changed")
-        sides = [samples_of(side, side.metrics) for side in (baseline, changed)]
+        sides = [samples_of(side) for side in (baseline, changed)]
         first = changed.table.iloc[0]
         for name in _shared(*sides):
             key = ComparisonKey(

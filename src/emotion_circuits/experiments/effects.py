@@ -10,6 +10,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, FLUENCY, Outcomes, metric_name
+from emotion_circuits.prompts import CLUSTER
+from emotion_circuits.statistics.clusters import are_few, cluster_df, number_clusters
 from emotion_circuits.statistics.metric_effects import (
     MetricEffects,
     metric_effects,
@@ -20,6 +22,7 @@ HALVES: Final = ("select", "confirm")
 EFFECT_COLUMNS: Final = (
     *("metric_name", "n", "mean_baseline", "mean_patched", "mean_diff", "ci_lower", "ci_upper"),
     *("cohen_d", "effect_size_ci_lower", "effect_size_ci_upper"),
+    *("cohen_d_pooled", "n_clusters", "few_clusters"),
 )
 LOSS_COLUMNS: Final = ("fluency_loss", "fluency_loss_lower", "fluency_loss_upper")
 
@@ -35,7 +38,8 @@ def effect_table(
     """Estimate the effect of each condition on each score, with prompts as samples.
 
     Args:
-        outcomes: Lines of the baseline and of conditions on the same distinct prompts.
+        outcomes: Lines of the baseline and of conditions on the same distinct prompts. If lines
+            of the baseline have a ``cluster``, clusters are the samples of intervals.
         by: Coordinates that identify a condition.
         n_bootstrap: Number of resamples; all conditions of a half share them.
         seed: Seed of the resamples.
@@ -44,8 +48,10 @@ def effect_table(
     Returns:
         One line per half, condition and score: ``half``, the coordinates, and ``EFFECT_COLUMNS``:
         the number ``n`` of prompts, means, the mean difference with its 95 % interval, and Cohen's
-        d of the paired differences with its interval. Fluency is ``fluency.nll``, in nats per
-        token.
+        d of the paired differences with its interval; ``cohen_d_pooled``, the mean difference over
+        the root mean square of both deviations; ``n_clusters``, and ``few_clusters`` where they
+        amount to fewer than 20 of equal size, so that intervals are rough. Fluency is
+        ``fluency.nll``, in nats per token.
     """
     keys = outcomes.keys
     lines: list[dict[str, Any]] = []
@@ -53,11 +59,17 @@ def effect_table(
         of_half = outcomes.where(half=half)
         baseline = of_half.baseline
         prompts = baseline.table["prompt"].tolist()
-        before, counts = baseline.values(keys), resampled_counts(len(prompts), n_bootstrap, seed)
+        clusters = number_clusters(baseline.table.get(CLUSTER, pd.Series(prompts)).tolist())
+        before = baseline.values(keys)
+        counts = resampled_counts(len(prompts), n_bootstrap, seed, clusters)
+        units = {
+            "n_clusters": len(prompts) if clusters is None else len(set(clusters.tolist())),
+            "few_clusters": clusters is not None and are_few(cluster_df(clusters)),
+        }
         for where, condition in conditions_of(of_half, by):
             after = in_order(condition, prompts).values(keys)
-            effects = metric_effects(before, after, counts)
-            shared = {"half": half, **where, "n": len(prompts)}
+            effects = metric_effects(before, after, counts, clusters)
+            shared = {"half": half, **where, "n": len(prompts), **units}
             lines += [{**shared, **line} for line in _lines(effects, keys)]
     return pd.DataFrame(lines, columns=["half", *by, *EFFECT_COLUMNS])
 
@@ -86,6 +98,7 @@ def _lines(effects: MetricEffects, keys: Sequence[str]) -> Iterator[dict[str, An
             "cohen_d": float(effects.cohen_d[column]),
             "effect_size_ci_lower": float(effects.d_lower[column]),
             "effect_size_ci_upper": float(effects.d_upper[column]),
+            "cohen_d_pooled": float(effects.cohen_d_pooled[column]),
         }
 
 

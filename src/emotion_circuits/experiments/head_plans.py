@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,7 @@ class HeadPlanner:
         self.v: dict[int, PerHead] = {}
         self._seed = seed
         self._halves, self._labels = prompts.halves, prompts.labels
+        self._planned: Collection[int] = range(len(prompts.ids))
         parts = ("z", "v") if needs_v else ("z",)
         for batch in capture_heads(prompts.model, prompts.ids, parts=parts, batch_size=batch_size):
             for entry, index in enumerate(batch.rows):
@@ -67,6 +70,16 @@ class HeadPlanner:
                 self.z[index] = batch.z[entry]
                 if batch.v is not None:
                     self.v[index] = batch.v[entry]
+
+    def only(self, pair_ids: Collection[str]) -> HeadPlanner:
+        """Return a planner for the prompts of some scenarios.
+
+        Ablations still use means over, and prompts from, all scenarios.
+        """
+        planner = copy(self)
+        names = self.prompts.table["pair_id"]
+        planner._planned = np.flatnonzero(names.isin(list(pair_ids))).tolist()
+        return planner
 
     def ablations(self, sets: Sequence[HeadSet], kinds: Sequence[str]) -> Iterator[Line]:
         """Plan the ablation of each set on every prompt.
@@ -77,11 +90,12 @@ class HeadPlanner:
                 outputs on a prompt of the other half and of another label.
         """
         shape = next(iter(self.z.values()))[:, 0].shape
-        means = self.prompts.mean_outputs(self.z) if "mean" in kinds else {}
+        means = self._means if "mean" in kinds else {}
         zeros = torch.zeros(shape)
         for heads in sets:
             for kind in kinds:
-                for index, half in enumerate(self._halves):
+                for index in self._planned:
+                    half = self._halves[index]
                     chosen, source = heads.of_half[half], -1
                     if kind == "resample":
                         source = self._other_prompt(index)
@@ -103,13 +117,19 @@ class HeadPlanner:
                 the run on the neutral prompt, ``neutral_to_emotion`` the reverse.
             modes: ``pattern_v`` (the heads' output) or ``v_only`` (the values they read).
         """
+        planned = set(self._planned)
         for emotion in self.prompts.emotions.names:
-            pairs = self.prompts.pairs(emotion)
+            pairs = [pair for pair in self.prompts.pairs(emotion) if pair[0] in planned]
             for direction in directions if pairs else ():
                 for mode in modes:
                     where = {"kind": "patch", "direction": direction, "mode": mode}
                     for heads in sets:
                         yield from self._between(heads, pairs, {**where, "emotion": emotion})
+
+    @cached_property
+    def _means(self) -> dict[str, Float[Tensor, "layer head d_head"]]:
+        """For each half, the heads' mean outputs over the prompts of the other half."""
+        return self.prompts.mean_outputs(self.z)
 
     def _between(
         self, heads: HeadSet, pairs: list[tuple[int, int]], where: Mapping[str, Any]

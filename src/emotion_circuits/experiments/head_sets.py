@@ -1,4 +1,4 @@
-"""Sets of heads to change on each half of the prompts: chosen, single and random ones."""
+"""Sets of heads to change on each half of the prompts: chosen, single, random and other ones."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from typing import Final
 import pandas as pd
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.experiments.heads import Head, parse_heads, random_heads
+from emotion_circuits.experiments.heads import (
+    Head,
+    format_heads,
+    other_heads,
+    parse_heads,
+    permuted_heads,
+)
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.prompts import PAIR_HALVES
 
 logger = logging.getLogger(__name__)
 
 CHOSEN: Final = "chosen"
+# Sets drawn from all heads, which give a p-value, and sets without chosen heads, which do not.
+RANDOM: Final = "random"
+OTHER: Final = "other"
 # Columns of the screening's table that rank heads; larger values mean that a head carries more of
 # the emotion. {} stands for zero or mean.
 HEAD_SCORES: Final = (
@@ -32,7 +41,8 @@ class HeadSet:
     """A set of heads that are changed together.
 
     Attributes:
-        name: ``chosen``, ``random 0`` and so on, or a single head such as ``1:3``.
+        name: ``chosen``; ``random 0`` and so on; ``other 0`` and so on; or a single head such as
+            ``1:3``.
         of_half: The heads for each half of the prompts; a half may be missing.
     """
 
@@ -45,10 +55,20 @@ class HeadSet:
         return sorted({head for heads in self.of_half.values() for head in heads})
 
     @property
+    def spec(self) -> str:
+        """The heads of each half in the format of ``parse_heads``; once if both are equal."""
+        return " | ".join(dict.fromkeys(map(format_heads, self.of_half.values())))
+
+    @property
     def kind(self) -> str:
-        """``chosen``, ``random`` or ``single``."""
-        first = self.name.split()[0]
-        return first if first in (CHOSEN, "random") else "single"
+        """``chosen``, ``random``, ``other`` or ``single``."""
+        return kind_of_set(self.name)
+
+
+def kind_of_set(name: str) -> str:
+    """Return the kind of a set from its name."""
+    first = name.split()[0]
+    return first if first in (CHOSEN, RANDOM, OTHER) else "single"
 
 
 def heads_by_hand(model: LanguageModel, spec: str) -> HeadSet:
@@ -117,9 +137,36 @@ def single_heads(chosen: HeadSet) -> list[HeadSet]:
 def random_sets(
     model: LanguageModel, chosen: HeadSet, *, n_draws: int, same_layers: bool, seed: int
 ) -> list[HeadSet]:
-    """Draw random sets of the chosen set's size for each half; fewer if no more exist."""
+    """Draw images of the chosen set under permutations of all heads; fewer if no more exist.
+
+    The chosen set's rank among them gives a p-value, see ``permuted_heads``.
+    """
+    images = permuted_heads(
+        chosen.of_half,
+        n_layers=model.n_layers,
+        n_heads=model.n_heads,
+        n_draws=n_draws,
+        seed=seed,
+        same_layers=same_layers,
+    )
+    if len(images) < n_draws:
+        logger.warning(
+            "%s: the %s chosen heads have only %d random set(s) beside themselves%s, not %d",
+            *(model.name, _sizes(chosen), len(images)),
+            *(" in their layers" if same_layers else "", n_draws),
+        )
+    return [HeadSet(f"{RANDOM} {draw}", image) for draw, image in enumerate(images)]
+
+
+def other_sets(
+    model: LanguageModel, chosen: HeadSet, *, n_draws: int, same_layers: bool, seed: int
+) -> list[HeadSet]:
+    """Draw sets of the chosen set's size without its heads, for each half; fewer if no more exist.
+
+    They describe what other heads do and give no p-value, see ``other_heads``.
+    """
     draws = {
-        half: random_heads(
+        half: other_heads(
             heads,
             layers=range(model.n_layers),
             n_heads=model.n_heads,
@@ -132,13 +179,15 @@ def random_sets(
     n_sets = min(map(len, draws.values()))
     if n_sets < n_draws:
         logger.warning(
-            "%s: beside %d chosen heads only %d random set(s) of that size are to be had, not %d",
-            model.name,
-            len(chosen.of_half[PAIR_HALVES[0]]),
-            n_sets,
-            n_draws,
+            "%s: beside %s chosen heads only %d set(s) of other heads are to be had, not %d",
+            *(model.name, _sizes(chosen), n_sets, n_draws),
         )
     return [
-        HeadSet(f"random {draw}", {half: drawn[draw] for half, drawn in draws.items()})
+        HeadSet(f"{OTHER} {draw}", {half: drawn[draw] for half, drawn in draws.items()})
         for draw in range(n_sets)
     ]
+
+
+def _sizes(chosen: HeadSet) -> str:
+    """Write the number of heads of each half, once if they are equal."""
+    return " and ".join(dict.fromkeys(str(len(own)) for own in chosen.of_half.values()))

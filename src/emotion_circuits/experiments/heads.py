@@ -1,10 +1,11 @@
-"""Names of heads: single heads, sets written by hand, and random sets of the same size."""
+"""Names of heads: single heads, sets written by hand, and sets drawn for comparison."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import factorial, prod
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -82,7 +83,85 @@ def format_heads(heads: Iterable[tuple[int, int]]) -> str:
     return " ".join(f"{layer}:{head}" for layer, head in sorted(heads))
 
 
-def random_heads(
+def permuted_heads(
+    of_half: Mapping[str, Sequence[tuple[int, int]]],
+    *,
+    n_layers: int,
+    n_heads: int,
+    n_draws: int,
+    seed: int,
+    same_layers: bool = False,
+) -> list[dict[str, tuple[Head, ...]]]:
+    """Draw images of a choice of heads under permutations of all heads of the model.
+
+    An image has as many heads for each half, and as many heads that both halves share. Any head
+    may occur, the chosen ones too. If the choice does not depend on what heads do, it is as likely
+    as each of its images, and a rank among them is an exact p-value: images are drawn without
+    repetition from all that differ from the choice. Sets drawn anew for each half would not do:
+    choices for the two halves share heads, and the mean over both halves then varies more.
+
+    Args:
+        of_half: The chosen heads for each half of the prompts.
+        n_layers: Number of layers of the model.
+        n_heads: Number of query heads per layer.
+        n_draws: Number of images.
+        seed: Seed of the draws.
+        same_layers: Whether heads are permuted within their layers only, so that an image has as
+            many heads of each layer as the choice.
+
+    Returns:
+        Distinct images, each sorted; all of them if there are at most ``n_draws``.
+
+    Source: permutation test with random permutations, Phipson and Smyth 2010,
+    doi:10.2202/1544-6115.1585.
+    """
+    chosen = {half: tuple(sorted({Head(*head) for head in own})) for half, own in of_half.items()}
+    every = [Head(layer, head) for layer in range(n_layers) for head in range(n_heads)]
+    n_images = _count_images(chosen, every, same_layers=same_layers)
+    name = [f"{half} {format_heads(own)}" for half, own in sorted(chosen.items())]
+    rng = rng_for(seed, "permuted_heads", same_layers, *name)
+    images: dict[tuple[tuple[Head, ...], ...], None] = {}
+    while len(images) < min(n_draws, n_images - 1):
+        image_of = _permutation(n_layers, n_heads, rng, same_layers=same_layers)
+        image = tuple(tuple(sorted(image_of[head] for head in own)) for own in chosen.values())
+        if image != tuple(chosen.values()):
+            images[image] = None
+    return [dict(zip(chosen, image, strict=True)) for image in images]
+
+
+def _permutation(
+    n_layers: int, n_heads: int, rng: np.random.Generator, *, same_layers: bool
+) -> dict[Head, Head]:
+    """Return a random permutation of all heads, or of the heads within each layer."""
+    flat = np.arange(n_layers * n_heads).reshape(n_layers, n_heads)
+    shuffled = rng.permuted(flat, axis=1) if same_layers else rng.permutation(flat.ravel())
+    targets = shuffled.ravel().tolist()
+    return {
+        Head(*divmod(source, n_heads)): Head(*divmod(target, n_heads))
+        for source, target in enumerate(targets)
+    }
+
+
+def _count_images(
+    chosen: Mapping[str, Sequence[Head]], every: Sequence[Head], *, same_layers: bool
+) -> int:
+    """Count the distinct images of a choice, itself included.
+
+    Heads that belong to the same halves are interchangeable, so the number is a multinomial
+    coefficient; with ``same_layers``, the product of one for each layer.
+    """
+    members = {half: set(own) for half, own in chosen.items()}
+    kinds: dict[int, Counter[tuple[bool, ...]]] = {}
+    for head in every:
+        kind = tuple(head in own for own in members.values())
+        kinds.setdefault(head.layer if same_layers else 0, Counter())[kind] += 1
+    return prod(
+        factorial(counts.total()) // prod(map(factorial, counts.values()))
+        for counts in kinds.values()
+    )
+
+
+def other_heads(
     heads: Sequence[tuple[int, int]],
     *,
     layers: Sequence[int],
@@ -93,8 +172,8 @@ def random_heads(
 ) -> list[tuple[Head, ...]]:
     """Draw distinct sets of the size of a given set from the heads outside it.
 
-    Heads of the given set are left out: in a small model a random set would often contain some of
-    them, and the control would show part of the effect that it is compared with.
+    They show what heads do that were not chosen. They give no p-value: a set of heads chosen at
+    random is not one more of them, since none of them contains one of its heads.
 
     Args:
         heads: The set whose size is matched, in any order.

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from emotion_circuits.geometry.directions import PooledActivations
 from emotion_circuits.seeds import rng_for
-from emotion_circuits.statistics import estimate_auroc
+from emotion_circuits.statistics import auroc, estimate_auroc
 
 SUBSETS: Final = ("all", "implicit", "explicit")
 
@@ -45,7 +45,6 @@ def probe_table(
     pooled: PooledActivations,
     explicit_pairs: Bool[np.ndarray, " prompt"],
     *,
-    n_bootstrap: int,
     n_shuffles: int,
     seed: int,
 ) -> pd.DataFrame:
@@ -58,16 +57,15 @@ def probe_table(
     Args:
         pooled: One vector per prompt and layer.
         explicit_pairs: For each prompt, whether emotion texts of its pair name their emotion.
-        n_bootstrap: Number of resamples for intervals.
         n_shuffles: Number of shuffles of the training labels.
-        seed: Seed of shuffles and resamples.
+        seed: Seed of shuffles.
 
     Returns:
         One line per probe, layer (empty for the bag of words), contrast and subset of the test
         prompts (``all``, or ``implicit`` or ``explicit`` pairs): ``n_train``, ``n_test``,
-        ``auroc``, ``ci_lower``, ``ci_upper`` (95 %, by bootstrap over test prompts, or for
-        shuffled labels by quantiles over shuffles), ``n_bootstrap``, ``seed``, ``reason`` (why a
-        number is missing).
+        ``auroc``, ``ci_lower``, ``ci_upper`` (95 %, of ``estimate_auroc``, or for shuffled labels
+        by quantiles over shuffles), ``n_bootstrap`` (0: intervals are computed without resamples),
+        ``seed``, ``reason`` (why a number is missing).
     """
     lines: list[dict[str, Any]] = []
     for labels in combinations(pooled.emotions.labels, 2):
@@ -82,8 +80,7 @@ def probe_table(
             scored.append(("residual", number, scores))
         for probe, layer, scores in scored:
             for subset, chosen in _subsets(contrast, explicit_pairs):
-                rng = rng_for(seed, "test_prompts", name, probe, layer, subset)
-                estimate = _estimate(scores, contrast, chosen, n_bootstrap, rng)
+                estimate = _estimate(scores, contrast, chosen)
                 lines.append(
                     {"probe": probe, "layer": layer, **shared, "subset": subset} | estimate
                 )
@@ -92,7 +89,7 @@ def probe_table(
             control = _shuffled(pooled.values[:, index], contrast, n_shuffles, rng)
             where = {"probe": "residual_shuffled_labels", "layer": number}
             lines.append({**where, **shared, "subset": "all"} | control)
-    table = pd.DataFrame(lines).assign(n_bootstrap=n_bootstrap, seed=seed)
+    table = pd.DataFrame(lines).assign(n_bootstrap=0, seed=seed)
     return table.astype({"layer": "Int64"})
 
 
@@ -148,15 +145,13 @@ def _estimate(
     scores: Float[np.ndarray, " test"] | None,
     contrast: Contrast,
     chosen: Bool[np.ndarray, " test"],
-    n_bootstrap: int,
-    rng: np.random.Generator,
 ) -> dict[str, Any]:
     positive = contrast.test_positive[chosen]
     if scores is None or not 0 < positive.sum() < len(positive):
         where = "training" if scores is None else "test"
         reason = f"a label has no {where} prompts in this subset"
         return _record(len(positive), (float("nan"),) * 3, reason)
-    estimate = estimate_auroc(scores[chosen], positive, n_bootstrap=n_bootstrap, rng=rng)
+    estimate = estimate_auroc(scores[chosen], positive)
     return _record(len(positive), estimate, "")
 
 
@@ -171,16 +166,16 @@ def _shuffled(
         scores = _scores(values, contrast, rng.permutation(contrast.train_positive))
         if scores is None or not 0 < contrast.test_positive.sum() < len(scores):
             return _record(len(contrast.test), (float("nan"),) * 3, "a label has no prompts")
-        aurocs.append(estimate_auroc(scores, contrast.test_positive, n_bootstrap=1, rng=rng).auroc)
+        aurocs.append(auroc(scores, contrast.test_positive))
     lower, upper = np.quantile(aurocs, [0.025, 0.975])
     return _record(len(contrast.test), (float(np.mean(aurocs)), float(lower), float(upper)), "")
 
 
 def _record(n_test: int, estimate: tuple[float, float, float], reason: str) -> dict[str, Any]:
-    auroc, lower, upper = estimate
+    value, lower, upper = estimate
     return {
         "n_test": n_test,
-        "auroc": auroc,
+        "auroc": value,
         "ci_lower": lower,
         "ci_upper": upper,
         "reason": reason,

@@ -62,8 +62,6 @@ def measure_reading(
     mapped: Float[np.ndarray, " d_b"],
     own: Float[np.ndarray, " d_b"],
     shuffled: Float[np.ndarray, "shuffle d_b"],
-    n_bootstrap: int,
-    rng: np.random.Generator,
 ) -> Reading:
     """Separate B's held-out prompts by an emotion's vector, which may be of another emotion.
 
@@ -73,11 +71,9 @@ def measure_reading(
         mapped: A's vector in B.
         own: B's own vector of the same emotion.
         shuffled: A's vector in B under maps of shuffled pairs.
-        n_bootstrap: Resamples for the interval.
-        rng: Source of randomness.
     """
     return Reading(
-        estimate_auroc(rows @ mapped, positive, n_bootstrap=n_bootstrap, rng=rng),
+        estimate_auroc(rows @ mapped, positive),
         auroc(rows @ own, positive),
         np.array([auroc(rows @ vector, positive) for vector in shuffled]),
     )
@@ -91,8 +87,6 @@ def measure_transfer(
     own: Float[np.ndarray, " d_b"],
     random: Float[np.ndarray, "vector d_b"],
     shuffled: Float[np.ndarray, "shuffle d_b"],
-    n_bootstrap: int,
-    rng: np.random.Generator,
 ) -> Transfer:
     """Separate B's held-out prompts by an emotion's mapped vector, and by vectors to compare.
 
@@ -103,15 +97,11 @@ def measure_transfer(
         own: B's own vector.
         random: Random vectors of A in B.
         shuffled: A's vector in B under maps of shuffled pairs.
-        n_bootstrap: Resamples for the interval.
-        rng: Source of randomness.
 
     Returns:
         AUROCs with sign: a vector that points the wrong way scores below 0.5.
     """
-    reading = measure_reading(
-        rows, positive, mapped=mapped, own=own, shuffled=shuffled, n_bootstrap=n_bootstrap, rng=rng
-    )
+    reading = measure_reading(rows, positive, mapped=mapped, own=own, shuffled=shuffled)
     by_random = np.array([auroc(rows @ vector, positive) for vector in random])
     by_shuffled = reading.shuffled
     length = float(np.linalg.norm(own))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy import optimize, special, stats
+
+from emotion_circuits.statistics.clusters import cluster_df
+
+_STEP: Final = 1e-9
 
 
 class AurocEstimate(NamedTuple):
-    """An AUROC and its bootstrap percentile interval.
+    """An AUROC and its interval.
 
     Attributes:
         auroc: 0.5 at chance; NaN if a class has no sample.
@@ -34,48 +39,111 @@ def auroc(scores: Float[np.ndarray, " sample"], positive: Bool[np.ndarray, " sam
 
     Source: Mann-Whitney U / (n₁ n₀), Hanley and McNeil 1982.
     """
-    wins = win_matrix(scores, positive)
-    return float(wins.mean()) if wins.size else float("nan")
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if not n_positive or not n_negative:
+        return float("nan")
+    ranks = stats.rankdata(scores)[positive].sum()
+    return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
 def estimate_auroc(
     scores: Float[np.ndarray, " sample"],
     positive: Bool[np.ndarray, " sample"],
     *,
-    n_bootstrap: int,
-    rng: np.random.Generator,
+    clusters: Int[np.ndarray, " sample"] | None = None,
     level: float = 0.95,
 ) -> AurocEstimate:
-    """Estimate an AUROC and its percentile interval by a stratified bootstrap.
+    """Estimate an AUROC and an interval that holds for few samples and for perfect separation.
 
-    Samples are drawn with replacement within each class. A resample's AUROC is the mean of the
-    win matrix W under the drawn counts w, w₁ᵀ W w₀ / (n₁ n₀). All resamples thus take two matrix
-    products instead of one sort each.
+    The interval has all values θ from which the estimate is at most z √V(θ) away. V is the
+    variance for exponential scores, with the mean of both class sizes in place of either, so that
+    the interval has a length even if the classes are separated perfectly.
 
-    With fewer than about ten samples per class the interval is too short. If the classes are
-    perfectly separated, its length is zero.
+    With clusters, class sizes are divided by the design effect: the variance of the estimate over
+    clusters divided by that over independent samples, at least 1. z is then a quantile of t with
+    the degrees of freedom of the clusters.
 
     Args:
         scores: Scores that should be higher for positive samples.
         positive: Whether each sample is positive.
-        n_bootstrap: Number of resamples.
-        rng: Source of randomness.
+        clusters: Number of each sample's cluster, from 0 without gaps; clusters may have samples
+            of both classes. None if each sample is its own.
         level: Nominal coverage.
 
     Returns:
-        Estimate and interval; all NaN if a class is empty.
+        Estimate and interval; all NaN if a class is empty. The ends are 0 and 1 if a class has a
+        single cluster.
+
+    Source: method 5 of Newcombe 2006, doi:10.1002/sim.2324; effective sizes from the variance of
+    Obuchowski 1997, doi:10.2307/2533958.
+    """
+    estimate = auroc(scores, positive)
+    if np.isnan(estimate):
+        return AurocEstimate(estimate, estimate, estimate)
+    n_positive, n_negative = float(positive.sum()), float((~positive).sum())
+    end = float(special.ndtri((1 + level) / 2))
+    if clusters is not None:
+        df = cluster_df(clusters, positive)
+        if not df:
+            return AurocEstimate(estimate, 0.0, 1.0)
+        factor = design_effect(scores, positive, clusters)
+        n_positive, n_negative = n_positive / factor, n_negative / factor
+        end = float(special.stdtrit(df, (1 + level) / 2))
+    lower, upper = _score_interval(estimate, n_positive, n_negative, end)
+    return AurocEstimate(estimate, lower, upper)
+
+
+def _score_interval(
+    estimate: float, n_positive: float, n_negative: float, end: float
+) -> tuple[float, float]:
+    """Solve |θ - estimate| = end √V(θ) on both sides of the estimate."""
+    mean_others = (n_positive + n_negative) / 2 - 1
+
+    def variance(theta: float) -> float:
+        extra = (1 - theta) / (2 - theta) + theta / (1 + theta)
+        pairs = n_positive * n_negative
+        return theta * (1 - theta) * (1 + max(mean_others, 0.0) * extra) / pairs
+
+    def outside(theta: float) -> float:
+        return (theta - estimate) ** 2 - end**2 * variance(theta)
+
+    # At an estimate of 0 or 1, it solves the equation itself; the other end is meant.
+    inner = min(max(estimate, _STEP), 1 - _STEP)
+    lower = 0.0 if estimate == 0 else optimize.brentq(outside, 0.0, inner, xtol=1e-12)
+    upper = 1.0 if estimate == 1 else optimize.brentq(outside, inner, 1.0, xtol=1e-12)
+    return float(lower), float(upper)
+
+
+def design_effect(
+    scores: Float[np.ndarray, " sample"],
+    positive: Bool[np.ndarray, " sample"],
+    clusters: Int[np.ndarray, " sample"],
+) -> float:
+    """Return the factor by which clusters raise the variance of an AUROC, at least 1.
+
+    A sample's placement is the share of the other class that it beats. If the classes are
+    separated perfectly, all placements are alike and say nothing of clusters; then ranks within a
+    class stand for them.
+
+    Args:
+        scores: Scores that should be higher for positive samples.
+        positive: Whether each sample is positive.
+        clusters: Number of each sample's cluster, from 0 without gaps.
     """
     wins = win_matrix(scores, positive)
-    if not wins.size:
-        return AurocEstimate(float("nan"), float("nan"), float("nan"))
-    n_positive, n_negative = wins.shape
-    drawn_positive = rng.multinomial(n_positive, np.full(n_positive, 1 / n_positive), n_bootstrap)
-    drawn_negative = rng.multinomial(n_negative, np.full(n_negative, 1 / n_negative), n_bootstrap)
-    sums = ((drawn_positive @ wins) * drawn_negative).sum(axis=1)
-    resampled = sums / (n_positive * n_negative)
-    tail = (1 - level) / 2
-    lower, upper = np.quantile(resampled, [tail, 1 - tail])
-    return AurocEstimate(float(wins.mean()), float(lower), float(upper))
+    placements = [wins.mean(axis=1), 1 - wins.mean(axis=0)]
+    if wins.mean() in (0.0, 1.0):
+        placements = [stats.rankdata(scores[of]) / of.sum() for of in (positive, ~positive)]
+        placements[1] = 1 - placements[1]
+    n_clusters = int(clusters.max()) + 1
+    sums, independent = np.zeros(n_clusters), 0.0
+    for sign, of, values in zip((1, -1), (positive, ~positive), placements, strict=True):
+        residual = sign * (values - values.mean()) / len(values)
+        sums += np.bincount(clusters[of], residual, minlength=n_clusters)
+        independent += float((residual**2).sum()) * len(values) / (len(values) - 1)
+    together = float((sums**2).sum()) * n_clusters / (n_clusters - 1)
+    return max(1.0, together / independent) if independent > 0 else 1.0
 
 
 def win_matrix(

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
+from emotion_circuits.statistics.clusters import cluster_df
 from emotion_circuits.statistics.workers import map_blocks
 
 CIMethod = Literal["percentile", "bca"]
@@ -80,29 +81,32 @@ def bootstrap_paired(
             whole clusters.
         n_jobs: Number of threads; results do not depend on it.
 
-    Source: Efron 1987, doi:10.1080/01621459.1987.10478410; the mean's tails are those of
-    ``expanded_level``.
+    Source: Efron 1987, doi:10.1080/01621459.1987.10478410; tails as in ``expanded_level``.
     """
     mean = differences.mean(axis=1)
     std = differences.std(axis=1, ddof=1)
     z = (differences - mean[:, None]) / std[:, None]
     d, drawn, counts = mean / std, weights.sum(axis=1), np.ascontiguousarray(weights.T)
-    left, n_left = leave_one_out(differences.shape[1], clusters)
-    levels = (expanded_level(level, len(n_left) - 1), level)
+    wide = expanded_level(level, degrees_of_freedom(differences.shape[1], clusters))
+    if np.isnan(wide):
+        return unknown_intervals(len(d))
 
     def work(block: slice) -> np.ndarray:
         m, v = moments(z[block], counts, drawn)
         values = (m, effect_sizes(d[block, None] + m, v))
-        estimates = (np.zeros(len(m)), d[block])
         if method == "percentile":
-            parts = zip(values, levels, strict=True)
-            return np.concatenate([percentile_ends(value, aim) for value, aim in parts])
-        m, v = moments(z[block], left, n_left)
+            return np.concatenate([percentile_ends(value, wide) for value in values])
+        m, v = left_out_moments(z[block], clusters)
         knives = (m, effect_sizes(d[block, None] + m, v))
-        quads = zip(values, estimates, knives, levels, strict=True)
-        return np.concatenate([bca_ends(a, b, [knife], aim) for a, b, knife, aim in quads])
+        trios = zip(values, (np.zeros(len(m)), d[block]), knives, strict=True)
+        return np.concatenate([bca_ends(a, b, [knife], wide) for a, b, knife in trios])
 
     return intervals(map_blocks(work, len(z), n_jobs=n_jobs), mean, std)
+
+
+def unknown_intervals(n_rows: int) -> BootstrapIntervals:
+    """Return intervals without ends, for samples that are all of one cluster."""
+    return BootstrapIntervals(*np.full((4, n_rows), np.nan))
 
 
 def moments(
@@ -140,30 +144,72 @@ def effect_sizes(
     return effects
 
 
-def expanded_level(level: float, df: int) -> float:
-    """Return the nominal level at which a mean's percentile interval covers ``level``.
+def expanded_level(level: float, df: float | int) -> float:
+    """Return the nominal level at which a percentile interval covers ``level``.
 
     Resampled means scatter too little by the factor √((n-1)/n) and lack the wider tails of t: at
     20 samples a plain 95 % interval covers 92 %. The corrected tail probability puts the end where
-    the t interval's end would be for normal resamples.
+    the t interval's end would be for normal resamples. Effect sizes need it as means do, the more
+    the larger they are and the fewer clusters there are.
 
     Args:
         level: Nominal coverage.
-        df: Degrees of freedom of the mean's error; n - 1 for one sample.
+        df: Degrees of freedom of the estimate's error; n - 1 for one sample. The level is NaN at 0.
 
     Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789.
     """
+    if df <= 0:
+        return float("nan")
     end = special.stdtrit(df, (1 - level) / 2) * np.sqrt((df + 1) / df)
     return float(1 - 2 * special.ndtr(end))
 
 
-def leave_one_out(
-    n: int, clusters: Int[np.ndarray, " sample"] | None = None
-) -> tuple[Float[np.ndarray, "sample unit"], Float[np.ndarray, " unit"]]:
-    """Return the jackknife's counts, each without one sample or cluster, and their sums."""
-    units = np.arange(n) if clusters is None else clusters
-    left = 1.0 - np.eye(int(units.max()) + 1)[units]
-    return left, left.sum(axis=0)
+def degrees_of_freedom(n: int, clusters: Int[np.ndarray, " sample"] | None) -> float:
+    """Return the degrees of freedom of a mean's error over samples or over clusters."""
+    return n - 1.0 if clusters is None else cluster_df(clusters)
+
+
+def left_out_moments(
+    z: Float[np.ndarray, "row sample"], clusters: Int[np.ndarray, " sample"] | None = None
+) -> tuple[Float[np.ndarray, "row unit"], Float[np.ndarray, "row unit"]]:
+    """Return mean and sample variance without each sample, or each cluster, in turn.
+
+    Both follow from the sums of all values and of those left out, without a second pass over the
+    values.
+
+    Args:
+        z: Values near 0 and of order 1, so that sums of squares keep their digits.
+        clusters: Number of each sample's cluster; None if each sample is its own.
+    """
+    sums, squares, size = cluster_sums(z, clusters)
+    left = z.shape[1] - size
+    mean = (z.sum(axis=1, keepdims=True) - sums) / left
+    rest = (z * z).sum(axis=1, keepdims=True) - squares
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = (rest - left * mean * mean) / (left - 1)
+    return mean, variance
+
+
+def cluster_sums(
+    z: Float[np.ndarray, "row sample"], clusters: Int[np.ndarray, " sample"] | None
+) -> tuple[
+    Float[np.ndarray, "row unit"], Float[np.ndarray, "row unit"], Float[np.ndarray, " unit"]
+]:
+    """Return sums, sums of squares and number of the samples of each cluster.
+
+    Args:
+        z: Values.
+        clusters: Number of each sample's cluster, from 0 without gaps; None if each sample is its
+            own.
+    """
+    if clusters is None:
+        return z, z * z, np.ones(z.shape[1])
+    # Sums of slices, whose last bit does not depend on the number of threads as a product's does.
+    order = np.argsort(clusters, kind="stable")
+    size = np.bincount(clusters)
+    starts = np.concatenate([[0], np.cumsum(size)[:-1]])
+    sums, squares = (np.add.reduceat(values[:, order], starts, axis=1) for values in (z, z * z))
+    return sums, squares, size.astype(np.float64)
 
 
 def percentile_ends(

@@ -29,6 +29,9 @@ class ComparisonKey(NamedTuple):
         metric_name: ``metric.label``.
         variant: Further description, for example the kind of ablation; mostly empty.
         control: Whether the intervention is a control, such as a random set of heads.
+        confirmatory: Whether this is a claim of the study: the effect on an emotion's own metric of
+            what was chosen on one half of the prompts, over the other half. All other comparisons
+            are exploratory.
     """
 
     profile: str
@@ -43,6 +46,7 @@ class ComparisonKey(NamedTuple):
     metric_name: str
     variant: str = ""
     control: bool = False
+    confirmatory: bool = False
 
     def order(self, labels: Sequence[str]) -> tuple[Any, ...]:
         """Return a sort key that fixes the comparison's position in a table.

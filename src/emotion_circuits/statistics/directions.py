@@ -23,6 +23,8 @@ class DirectionTest(NamedTuple):
 
     Attributes:
         n_random: Number of random directions.
+        standard_error: Standard error of the difference between a direction and the mean of the
+            random ones; NaN if undefined.
         t_statistic: t with n_random - 1 degrees of freedom; NaN if undefined.
         p_value: Two-sided p-value of that t.
         p_rank: Two-sided rank p-value, at least 1 / (1 + n_random).
@@ -30,6 +32,7 @@ class DirectionTest(NamedTuple):
     """
 
     n_random: int
+    standard_error: float
     t_statistic: float
     p_value: float
     p_rank: float
@@ -58,12 +61,13 @@ def compare_with_directions(pairs: Pairs, draws: Iterable[Sample]) -> DirectionT
     n = len(listed)
     if n < MIN_DIRECTIONS or not pairs.texts:
         reason = NO_SHARED_TEXTS if n >= MIN_DIRECTIONS else TOO_FEW_DIRECTIONS
-        return DirectionTest(n, nan, nan, nan, reason)
+        return DirectionTest(n, nan, nan, nan, nan, reason)
     means = np.array([np.mean([draw.values[text] for text in pairs.texts]) for draw in listed])
     own, spread = float(pairs.patched.mean()), float(means.std(ddof=1))
     resolution = RESOLUTION * float(max(np.abs(means).max(), np.abs(pairs.patched).max()))
     p_rank = float(two_sided_rank_p(own, means, slack=resolution))
     if spread <= resolution:
-        return DirectionTest(n, nan, nan, p_rank, FLAT_DIRECTIONS)
-    t = (own - float(means.mean())) / (spread * np.sqrt(1 + 1 / n))
-    return DirectionTest(n, float(t), float(2 * special.stdtr(n - 1, -abs(t))), p_rank, "")
+        return DirectionTest(n, nan, nan, nan, p_rank, FLAT_DIRECTIONS)
+    error = spread * float(np.sqrt(1 + 1 / n))
+    t = (own - float(means.mean())) / error
+    return DirectionTest(n, error, t, float(2 * special.stdtr(n - 1, -abs(t))), p_rank, "")

@@ -19,11 +19,13 @@ COLUMNS: Final = (
 )
 # Columns added after them.
 MORE_COLUMNS: Final = (
-    *("variant", "control", "hedges_g", "p_value_sign_flip", "p_value_max_t"),
+    *("variant", "control", "confirmatory", "hedges_g", "p_value_sign_flip", "p_value_max_t"),
     *("family", "family_size"),
     *("n_clusters", "n_nan_dropped", "n_repeats_averaged", "n_random"),
     *("t_statistic_prompts", "p_value_prompts", "p_value_rank"),
     *("ci_method", "ci_level", "reason"),
+    *("cohen_d_pooled", "test", "standard_error", "degrees_of_freedom", "few_clusters"),
+    *("minimal_detectable_diff", "equivalence_ci_lower", "equivalence_ci_upper"),
 )
 
 
@@ -43,6 +45,7 @@ class EffectOptions:
         labels: The study's emotions and neutral class, in the order of the table.
         n_jobs: Number of threads; results do not depend on it.
         clusters: The cluster of every text; None if each text is its own cluster.
+        power: Power at which an effect counts as detectable.
     """
 
     alpha: float
@@ -55,3 +58,4 @@ class EffectOptions:
     labels: tuple[str, ...] = ()
     n_jobs: int = 1
     clusters: Mapping[str, str] | None = None
+    power: float = 0.8

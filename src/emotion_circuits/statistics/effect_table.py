@@ -21,11 +21,11 @@ from emotion_circuits.statistics.comparisons import (
 )
 from emotion_circuits.statistics.directions import DirectionTest, compare_with_directions
 from emotion_circuits.statistics.effect_options import COLUMNS, MORE_COLUMNS, EffectOptions
-from emotion_circuits.statistics.effect_rows import EffectRows, cluster_codes
+from emotion_circuits.statistics.effect_rows import SIGN_FLIP, EffectRows, cluster_codes
 from emotion_circuits.statistics.multiplicity import correct_family
 from emotion_circuits.statistics.permutation import sign_flip_test, sign_flips
 
-_SIGN_FLIP: Final = ["p_value_sign_flip", "p_value_max_t"]
+_SIGN_FLIPS: Final = ["p_value_sign_flip", "p_value_max_t"]
 _INTEGERS: Final = (
     *("layer", "head", "n_baseline", "n_patched", "n_clusters", "n_nan_dropped"),
     *("n_repeats_averaged", "n_random", "family_size"),
@@ -72,9 +72,12 @@ def effect_table(
     effects.add_groups(unmatched)
     effects.add_summaries(summaries)
     effects.add_directions(directions)
+    effects.add_margins()
     keys = pd.DataFrame([item.key for item in ordered], columns=list(ComparisonKey._fields))
     table = pd.concat([keys, pd.DataFrame(effects.columns)], axis=1)
-    return _tidy(_with_corrections(table, pairs, options))
+    # Over texts, a sign-flip test finds nearly every direction different from random ones.
+    over_texts = {index: of for index, of in pairs.items() if index not in directions}
+    return _tidy(_with_corrections(table, over_texts, options))
 
 
 def _check_distinct(keys: list[ComparisonKey]) -> None:
@@ -112,18 +115,23 @@ def _with_corrections(
     family = pd.Series("all", index=table.index)
     if names is not None and len(table):
         family = names.agg("/".join, axis=1)
-    family = family.where(~table["control"].astype(bool), family + "/control")
+    claim = np.where(table["confirmatory"].astype(bool), "/confirmatory", "/exploratory")
+    family = family + np.where(table["control"].astype(bool), "/control", claim)
     table = table.assign(family=family, significant_bonferroni=False, significant_fdr=False)
     for name, members in table.groupby("family").groups.items():
-        corrected = correct_family(table.loc[members, "p_value"].to_numpy(), alpha=options.alpha)
-        for column, values in corrected._asdict().items():
-            table.loc[members, column] = values
-        table.loc[members, "family_size"] = len(members)
         known = np.isfinite(table.loc[members, "cohen_d"].to_numpy(dtype=np.float64))
         tested = [index for index in members[known] if index in pairs]
         if tested:
             family_pairs = {index: pairs[index] for index in tested}
-            table.loc[tested, _SIGN_FLIP] = _sign_flip_family(family_pairs, str(name), options)
+            table.loc[tested, _SIGN_FLIPS] = _sign_flip_family(family_pairs, str(name), options)
+            few = [index for index in tested if table.at[index, "test"] == "cluster_t"]
+            few = [index for index in few if table.at[index, "few_clusters"]]
+            table.loc[few, "p_value"] = table.loc[few, "p_value_sign_flip"]
+            table.loc[few, "test"] = SIGN_FLIP
+        corrected = correct_family(table.loc[members, "p_value"].to_numpy(), alpha=options.alpha)
+        for column, values in corrected._asdict().items():
+            table.loc[members, column] = values
+        table.loc[members, "family_size"] = len(members)
     return table
 
 

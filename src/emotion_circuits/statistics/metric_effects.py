@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.bootstrap import bootstrap_paired, resample_weights
@@ -26,6 +26,8 @@ class MetricEffects(NamedTuple):
         cohen_d: Mean difference over the standard deviation of the differences.
         d_lower: Lower end of d's 95 % interval.
         d_upper: Upper end of d's 95 % interval.
+        cohen_d_pooled: Mean difference over the root mean square of the deviations with and
+            without the patch.
     """
 
     mean_baseline: Float[np.ndarray, " metric"]
@@ -36,26 +38,40 @@ class MetricEffects(NamedTuple):
     cohen_d: Float[np.ndarray, " metric"]
     d_lower: Float[np.ndarray, " metric"]
     d_upper: Float[np.ndarray, " metric"]
+    cohen_d_pooled: Float[np.ndarray, " metric"]
 
 
-def resampled_counts(n: int, n_bootstrap: int, seed: int) -> Float[np.ndarray, "resample prompt"]:
-    """Draw how often each resample contains each prompt, equal for all conditions."""
-    return resample_weights(n, n_bootstrap=n_bootstrap, rng=rng_for(seed, "prompts"))
+def resampled_counts(
+    n: int, n_bootstrap: int, seed: int, clusters: Int[np.ndarray, " prompt"] | None = None
+) -> Float[np.ndarray, "resample prompt"]:
+    """Draw how often each resample contains each prompt, equal for all conditions.
+
+    Args:
+        n: Number of prompts.
+        n_bootstrap: Number of resamples.
+        seed: Seed of the draw.
+        clusters: Number of each prompt's cluster; if given, whole clusters are drawn.
+    """
+    rng = rng_for(seed, "prompts")
+    return resample_weights(n, n_bootstrap=n_bootstrap, rng=rng, clusters=clusters)
 
 
 def metric_effects(
     baseline: Float[np.ndarray, "prompt metric"],
     patched: Float[np.ndarray, "prompt metric"],
     counts: Float[np.ndarray, "resample prompt"],
+    clusters: Int[np.ndarray, " prompt"] | None = None,
 ) -> MetricEffects:
     """Estimate the effect on each metric.
 
-    A resample draws prompts with all their metrics. Intervals are percentile intervals.
+    A resample draws prompts with all their metrics. Intervals are those of ``bootstrap_paired``,
+    corrected for bias and skew (BCa).
 
     Args:
         baseline: Scores without the patch.
         patched: Scores of the same prompts with the patch.
         counts: How often each resample contains each prompt.
+        clusters: Number of each prompt's cluster, as for ``counts``.
 
     Returns:
         The estimates. If no prompt changes, mean difference, d and their intervals are 0. If all
@@ -68,7 +84,9 @@ def metric_effects(
     ends[:, unchanged] = 0.0
     if varies.any():
         differences = np.ascontiguousarray((patched - baseline).T[varies])
-        ends[:, varies] = bootstrap_paired(differences, counts, level=_LEVEL, method="percentile")
+        ends[:, varies] = bootstrap_paired(
+            differences, counts, level=_LEVEL, method="bca", clusters=clusters
+        )
     return MetricEffects(
         baseline.mean(axis=0),
         patched.mean(axis=0),
@@ -78,4 +96,5 @@ def metric_effects(
         np.where(unchanged, 0.0, effects.cohen_d),
         ends[2],
         ends[3],
+        np.where(unchanged, 0.0, effects.cohen_d_pooled),
     )

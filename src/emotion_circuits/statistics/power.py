@@ -124,7 +124,7 @@ def detectable_effect(n: int, *, alpha: float, power: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def detectable_shift(df: int, *, alpha: float, power: float) -> float:
+def detectable_shift(df: float | int, *, alpha: float, power: float) -> float:
     """Return the smallest effect, in standard errors, that a t-test detects; NaN below df 1.
 
     Args:
@@ -136,7 +136,8 @@ def detectable_shift(df: int, *, alpha: float, power: float) -> float:
         return math.nan
 
     def missing(shift: float) -> float:
-        return float(t_power(np.array([shift]), np.array([float(df)]), alpha=alpha)[0]) - power
+        powers = t_power(np.array([shift]), np.array([df], dtype=np.float64), alpha=alpha)
+        return float(powers[0]) - power
 
     upper = 1.0
     while missing(upper) < 0:

@@ -62,7 +62,7 @@ def power_table(effects: pd.DataFrame, *, alpha: float, power_target: float) -> 
     for index in np.flatnonzero(few).tolist():
         # The standard error in units of d.
         unit = abs(d[index] / t[index]) if t[index] else np.nan
-        least[index] = detectable_shift(int(df[index]), **settings) * unit
+        least[index] = detectable_shift(float(df[index]), **settings) * unit
     table = effects.copy()
     table.insert(len(COLUMNS), "power", power)
     return table.assign(minimal_detectable_effect=least)
@@ -73,7 +73,7 @@ def power_requirements(
 ) -> list[dict[str, Any]]:
     """Return for each kind of comparison the numbers of samples that planned effects require.
 
-    With clusters, the number of pairs is multiplied by the design effect: the factor by which
+    With clusters, the number of texts is multiplied by the design effect: the factor by which
     clusters increase the variance of the mean, as the median over comparisons, at least 1. The few
     degrees of freedom of few clusters are not taken into account. If random directions are the
     samples, the numbers are for the test over texts.
@@ -93,17 +93,18 @@ def power_requirements(
                 "alpha": alpha,
             }
             requirement["paired"] = bool(requirement["paired"])
+            factor = _design_effect(lines)
             if requirement["paired"]:
-                factor = _design_effect(lines)
                 n = math.ceil(factor * required_pairs(d, alpha=alpha, power=power_target) - 1e-9)
                 requirements.append(
                     requirement | {"required_n_effective": n, "design_effect": factor}
                 )
                 continue
             ratio = _ratio(lines)
-            control, treatment = required_groups(d, alpha=alpha, power=power_target, ratio=ratio)
+            needed = required_groups(d, alpha=alpha, power=power_target, ratio=ratio)
+            control, treatment = (math.ceil(factor * n - 1e-9) for n in needed)
             sizes = {"required_n_control": control, "required_n_treatment": treatment}
-            requirements.append(requirement | {"ratio": ratio} | sizes)
+            requirements.append(requirement | {"ratio": ratio, "design_effect": factor} | sizes)
     return requirements
 
 
@@ -115,7 +116,8 @@ def _numbers(effects: pd.DataFrame, name: str) -> Float[np.ndarray, " row"]:
 def _degrees_of_freedom(effects: pd.DataFrame) -> Float[np.ndarray, " row"]:
     """Return degrees of freedom of tests over clusters or directions; NaN for tests over texts."""
     directions, clusters = (_numbers(effects, name) for name in ("n_random", "n_clusters"))
-    return np.where(np.isfinite(directions), directions, clusters) - 1
+    over_others = np.isfinite(directions) | np.isfinite(clusters)
+    return np.where(over_others, _numbers(effects, "degrees_of_freedom"), np.nan)
 
 
 def _design_effect(lines: pd.DataFrame) -> float:

@@ -286,7 +286,10 @@ def _heads(heads: dict[str, Any]) -> str:
         "absolute mean change of the situation's own label. The most important head, chosen on "
         f"other prompts, is layer {heads['layer']} head {heads['head']}: {heads['change']:.3f}, "
         f"against {heads['median']:.4f} for the median head; ratio {_value(heads['ratio'], 1)} "
-        f"({heads['n_prompts']} prompts, on which others may do more).\n\n"
+        f"({heads['n_prompts']} prompts, on which others may do more). Its ablation costs "
+        f"{_value(heads['cost'], 3)} nats per token under the unpatched model. The reaction to the "
+        f"neutral situation of the set costs {_value(heads['cost_reference'], 3)} there: so much "
+        "does the lost emotion cost by itself.\n\n"
         f"| Layer | {' | '.join(f'head {n}' for n in names)} |\n"
         f"|{'---|' * (len(names) + 1)}\n{lines}\n"
     )

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from effect_estimates import estimate, own_metric
+from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.comparisons import Source, comparisons_of
 from emotion_circuits.experiments.contract import (
     read_head_result,
@@ -136,6 +138,39 @@ def test_the_table_that_a_file_is_read_into_gives_the_same_comparisons(kind):
     assert {repr(item.key) for item in read(kind, mixed)} == {
         repr(item.key) for item in read(kind, FILES[kind])
     }
+
+
+# What tells how deviations were computed: nothing in older files, in which they divide by n; the
+# ablation in this program's files from before the key; and the key.
+DEVIATIONS = {
+    "older file": ({}, 0),
+    "earlier file of ours": ({"ablation": "mean"}, 1),
+    "n": ({"ablation": "mean", "delta_std_ddof": 0}, 0),
+    "n - 1": ({"delta_std_ddof": 1}, 1),
+}
+
+
+@pytest.mark.parametrize("n", [3, 60])
+@pytest.mark.parametrize("made", DEVIATIONS)
+def test_a_screenings_d_is_over_n_minus_1_whatever_its_file_divides_by(made, n):
+    """Read as n - 1, a deviation over n would enlarge d by 22 % at 3 texts."""
+    keys, ddof = DEVIATIONS[made]
+    deltas = np.random.default_rng(0).normal(0.1, 0.2, n)
+    score = {"layer": 1, "head": 2, "metric": "goemotions/anger", "n_samples": n}
+    score |= {"delta_mean": deltas.mean(), "delta_std": deltas.std(ddof=ddof)}
+    result = head_scores("m", n=n) | {"head_scores": [score], **keys}
+    (found,) = read("head_scores", result)
+    assert found.delta_std == pytest.approx(deltas.std(ddof=1), rel=1e-12)
+    (row,) = estimate(**{"head_scores m": result}).to_dict("records")
+    t = ttest_1samp(deltas, 0)
+    assert row["cohen_d"] == pytest.approx(t.statistic / np.sqrt(n), rel=1e-9)
+    assert row["p_value"] == pytest.approx(t.pvalue, rel=1e-6)
+
+
+def test_a_deviation_over_something_else_is_one_line():
+    result = FILES["head_scores"] | {"delta_std_ddof": 2}
+    with pytest.raises(InputError, match=r"delta_std_ddof of the screening is 2; allowed are 0"):
+        read("head_scores", result)
 
 
 def test_a_table_of_samples_with_scores_is_compared_like_their_file():

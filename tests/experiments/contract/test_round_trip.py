@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from emotion_circuits.datasets import ResultJSONDataset, ResultPickleDataset
-from emotion_circuits.experiments import Outcomes
+from emotion_circuits.experiments import FLUENCY, Outcomes
 from emotion_circuits.experiments.contract import (
     nest_head_records,
     nest_head_result,
@@ -218,9 +218,9 @@ def test_a_screening_is_read_as_it_was(tmp_path):
         for layer, head in heads
     ]
     outcomes = outcomes_of(lines)
-    target, listed = METRICS[1], METRICS[:2]
+    target, listed = METRICS[1], [*METRICS[:2], FLUENCY]
     result = nest_head_scores(
-        outcomes, targets=[target], metrics=listed, labels=("joy", "fear", "calm")
+        outcomes, targets=[target, FLUENCY], metrics=listed, labels=("joy", "fear", "calm")
     )
     assert result["ablation"] == "mean"
     assert result["layers"] == [0, 2]
@@ -236,9 +236,9 @@ def test_a_screening_is_read_as_it_was(tmp_path):
         for line in of_head[of_head["head"] == head].to_dict("records"):
             variant = f"{ablation} {line['label']}"
             for kind, each in (("baseline", before.loc[line["prompt"]]), ("changed", line)):
-                score = round(each[target], 6)
-                wanted.append((layer, head, variant, kind, line["prompt"], each["text"], score))
-    names = ["layer", "head", "variant", "kind", "prompt", "text", target]
+                scores = [round(each[name], 6) for name in (target, "fluency")]
+                wanted.append((layer, head, variant, kind, line["prompt"], each["text"], *scores))
+    names = ["layer", "head", "variant", "kind", "prompt", "text", target, "fluency"]
     assert list(map(tuple, seen.table[names].to_numpy().tolist())) == wanted
     assert seen.metrics == (target,)
 
@@ -248,7 +248,8 @@ def test_a_screening_is_read_as_it_was(tmp_path):
         ablation, label = variant.split()
         of_head = table[(table["ablation"] == ablation) & (table["label"] == label)]
         of_head = of_head[(of_head["layer"] == layer) & (of_head["head"] == head)]
-        deltas = of_head[metric].to_numpy() - before.loc[of_head["prompt"], metric].to_numpy()
+        name = "fluency" if metric == FLUENCY else metric
+        deltas = of_head[name].to_numpy() - before.loc[of_head["prompt"], name].to_numpy()
         assert found.n_samples == len(deltas)
         assert found.delta_mean == pytest.approx(deltas.mean(), rel=1e-12)
         deviation = deltas.std(ddof=1) if len(deltas) > 1 else np.nan

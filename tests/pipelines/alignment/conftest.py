@@ -16,7 +16,6 @@ from study_emotions import FOUR
 FAST = {
     "n_resamples": 4,
     "n_permutations": 100,
-    "n_bootstrap": 20,
     "n_random": 20,
     "n_splits": 3,
     "k_max": 4,

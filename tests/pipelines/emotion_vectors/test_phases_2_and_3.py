@@ -105,7 +105,7 @@ def test_held_out_prompts_do_not_touch_vectors_or_subspaces(captured):
 
 
 def test_probes_are_scored_on_every_layer_beside_their_controls(captured, prompts):
-    settings = EmotionVectorSettings(n_bootstrap=20, n_shuffles=2)
+    settings = EmotionVectorSettings(n_shuffles=2)
     table, figure = score_probes(captured, prompts, FOUR, settings)
     assert set(table["probe"]) >= {"residual", "residual_shuffled_labels", "bag_of_words"}
     residual = table[table["probe"] == "residual"]

@@ -23,7 +23,14 @@ from recomputation import reference_generate
 from study_emotions import FOUR
 
 SETTINGS = HeadPatchingSettings(
-    sequence_length=8, n_bootstrap=50, top_k=3, num_random=2, score="drop_mean"
+    sequence_length=8,
+    n_bootstrap=50,
+    top_k=3,
+    num_random=2,
+    num_other=1,
+    rank_random=4,
+    rank_pairs=2,
+    score="drop_mean",
 )
 RECORD = {"model", "baseline_texts", "patched_texts", "baseline_metrics", "patched_metrics"}
 RECORD |= {"heads", "profile", "prompts"}
@@ -49,15 +56,31 @@ def changed(model, evaluator, prompts):
     return change_heads(model, evaluator, prompts, score_table(model), FOUR, SETTINGS, "test")
 
 
-def test_random_sets_hold_none_of_the_heads_they_stand_beside(model):
-    sets = head_sets(model, score_table(model), SETTINGS)
+def test_sets_of_other_heads_hold_no_chosen_ones_and_random_sets_may(model):
+    many = SETTINGS.model_copy(update={"num_random": 60, "num_other": 20})
+    sets = head_sets(model, score_table(model), many)
     chosen = sets[0]
-    random = [item for item in sets if item.kind == "random"]
-    assert len(random) == 2
-    for item in random:
-        for half, heads in item.of_half.items():
-            assert len(heads) == 3
-            assert not set(heads) & set(chosen.of_half[half])
+    drawn = {kind: [item for item in sets if item.kind == kind] for kind in ("random", "other")}
+    assert {kind: len(items) for kind, items in drawn.items()} == {"random": 60, "other": 20}
+    shared = {
+        kind: [
+            len(set(heads) & set(chosen.of_half[half]))
+            for item in items
+            for half, heads in item.of_half.items()
+        ]
+        for kind, items in drawn.items()
+    }
+    assert set(shared["other"]) == {0}
+    assert set(shared["random"]) >= {0, 1}
+    n_shared = len(set(chosen.of_half["A"]) & set(chosen.of_half["B"]))
+    for item in drawn["random"]:
+        assert len(set(item.of_half["A"]) & set(item.of_half["B"])) == n_shared
+    assert all(
+        len(heads) == 3
+        for item in sets[1:]
+        for heads in item.of_half.values()
+        if item.kind != "single"
+    )
     singles = [item for item in sets if item.kind == "single"]
     assert [item.heads[0] for item in singles] == chosen.heads
     for item in singles:
@@ -68,11 +91,12 @@ def test_too_large_a_set_has_no_random_control(model, caplog):
     every = SETTINGS.model_copy(update={"heads": "all", "single_heads": False})
     sets = head_sets(model, score_table(model), every)
     assert [item.name for item in sets] == ["chosen"]
-    assert "only 0 random set(s)" in caplog.text
+    assert "have only 0 random set(s) beside themselves, not 2" in caplog.text
+    assert "only 0 set(s) of other heads are to be had, not 1" in caplog.text
 
 
 def test_records_are_what_the_file_format_says(changed, model):
-    ablation, patching, tidy, summary = changed
+    ablation, patching, tidy, summary, _ = changed
     assert set(ablation) >= RECORD
     assert set(patching) >= RECORD
     assert ablation["ablation"] == "mean"
@@ -84,17 +108,18 @@ def test_records_are_what_the_file_format_says(changed, model):
         assert len(lengths) == 1
         assert all(isinstance(head, tuple) for head in item["heads"])
     keys = {(r["direction"], r["mode"], r["emotion"], r["head_set"]) for r in patching["records"]}
-    n_sets = 1 + len(ablation["heads"]) + 2
+    n_sets = 1 + len(ablation["heads"]) + 2 + 1
     assert len(keys) == len(patching["records"]) == 2 * 2 * 3 * n_sets
     assert {"gratitude", "anger", "apology", "pooled"} == set(summary["emotion"])
     of_ablation = ["neutral_patched_value", "neutral_shift", "contrast_drop"]
+    of_ablation += ["neutral_fluency_loss"]
     assert not tidy.drop(columns=of_ablation).isna().any().any()
     assert (tidy[of_ablation].notna().all(axis=1) == (tidy["what"] == "ablation")).all()
     assert tidy[of_ablation].isna().all(axis=1).equals(tidy["what"] == "patching")
 
 
 def test_a_patched_text_is_the_recomputed_one(changed, model, prompts):
-    _, patching, _, _ = changed
+    _, patching, *_ = changed
     record = next(
         item
         for item in patching["records"]
@@ -125,8 +150,9 @@ def test_a_patched_text_is_the_recomputed_one(changed, model, prompts):
 
 
 def test_a_head_that_writes_nothing_recovers_nothing(model, evaluator, prompts):
-    silent = SETTINGS.model_copy(update={"heads": f"{SILENT[0]}:{SILENT[1]}", "num_random": 0})
-    ablation, patching, tidy, summary = change_heads(
+    alone = {"heads": f"{SILENT[0]}:{SILENT[1]}", "num_random": 0, "num_other": 0}
+    silent = SETTINGS.model_copy(update=alone)
+    ablation, patching, tidy, summary, ranks = change_heads(
         model, evaluator, prompts, score_table(model), FOUR, silent, "test"
     )
     for record in (*ablation["records"], *patching["records"]):
@@ -136,6 +162,8 @@ def test_a_head_that_writes_nothing_recovers_nothing(model, evaluator, prompts):
     assert np.nanmax(np.abs(summary["fraction"])) < 1e-4
     assert np.nanmax(np.abs(summary["contrast_lost"])) < 1e-4
     assert (tidy["fluency_loss"] == 0).all()
+    assert np.abs(ranks["moved"]).max() < 1e-5
+    assert (ranks["effect"] > 0.01).all()
 
 
 @pytest.mark.parametrize(
@@ -143,12 +171,13 @@ def test_a_head_that_writes_nothing_recovers_nothing(model, evaluator, prompts):
     [({"ablations": []}, "patching"), ({"directions": []}, "ablation")],
 )
 def test_ablation_and_patching_can_be_left_out(change, what, model, evaluator, prompts):
-    few = SETTINGS.model_copy(update={"num_random": 1, "single_heads": False, **change})
+    small = {"num_random": 1, "num_other": 0, "rank_random": 1, "single_heads": False}
+    few = SETTINGS.model_copy(update=small | change)
     files = change_heads(model, evaluator, prompts, score_table(model), FOUR, few, "test")
     assert [bool(result["records"]) for result in files[:2]] == [
         *(what == "ablation", what == "patching")
     ]
-    assert set(files[2]["what"]) == {what}
+    assert set(files[2]["what"]) == set(files[4]["what"]) == {what}
     names = ("head_ablation", "head_patching")
     results = {f"{name} m": result for name, result in zip(names, files[:2], strict=True)}
     assert len(estimate(**results))
@@ -164,10 +193,11 @@ def test_changing_heads_twice_or_in_another_order_gives_the_same(
     assert again[1] == changed[1]
     pd.testing.assert_frame_equal(again[2], changed[2])
     pd.testing.assert_frame_equal(again[3], changed[3])
+    pd.testing.assert_frame_equal(again[4], changed[4], rtol=1e-5)  # batches differ: last bits
 
 
 def test_recovered_means_towards_the_other_prompt(changed):
-    _, _, tidy, _ = changed
+    _, _, tidy, *_ = changed
     for _, row in tidy.iterrows():
         own = (
             row["neutral_value"]
@@ -181,7 +211,7 @@ def test_recovered_means_towards_the_other_prompt(changed):
 
 def test_a_prompt_is_resampled_from_another_label_of_the_other_half(changed, prompts):
     """A prompt of its own label would bring the emotion along that ablation is to take away."""
-    ablation, _, _, _ = changed
+    ablation, *_ = changed
     (record,) = (
         item
         for item in ablation["records"]
@@ -197,7 +227,7 @@ def test_a_prompt_is_resampled_from_another_label_of_the_other_half(changed, pro
 
 def test_what_ablation_does_to_neutral_prompts_is_beside_what_it_does_to_emotions(changed):
     """The numbers of the tidy table are those of the records, pair by pair."""
-    ablation, _, tidy, _ = changed
+    ablation, _, tidy, *_ = changed
     record = ablation["records"][0]
     metric = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
     rows = tidy[(tidy["ablation"] == "mean") & (tidy["head_set"] == "chosen")]
@@ -229,7 +259,7 @@ def test_what_ablation_does_to_neutral_prompts_is_beside_what_it_does_to_emotion
 
 def test_fluency_is_that_of_each_text_under_the_model_as_it_is(changed, model):
     """Recomputed token by token from the text's own tokens, where they tokenise as generated."""
-    ablation, _, _, _ = changed
+    ablation, *_ = changed
     record = ablation["records"][0]
     checked = 0
     for prompt, text, seen in zip(

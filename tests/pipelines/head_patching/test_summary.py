@@ -10,11 +10,14 @@ from emotion_circuits.pipelines.head_patching.summary import summarize
 SETTINGS = HeadPatchingSettings(n_bootstrap=1000)
 
 
-def planted(share, random_shares, n=80, *, ablation="", shift=0.0, fluency=0.0, seed=0):
-    """Pairs of which the chosen set recovers one share, and each random set its own."""
-    rng = np.random.default_rng(seed)
+def planted(
+    share, random_shares, n=80, *, other=(), ablation="", shift=0.0, fluency=0.0, reference=0.0
+):
+    """Pairs of which the chosen set recovers one share, and each other set its own."""
+    rng = np.random.default_rng(0)
     rows = []
     sets = [("chosen", share), *((f"random {i}", one) for i, one in enumerate(random_shares))]
+    sets += [(f"other {i}", one) for i, one in enumerate(other)]
     effects = rng.normal(1, 0.2, n)
     for name, part in sets:
         for pair, effect in enumerate(effects):
@@ -37,6 +40,8 @@ def planted(share, random_shares, n=80, *, ablation="", shift=0.0, fluency=0.0, 
                     "neutral_shift": moved if ablation else np.nan,
                     "contrast_drop": recovered + moved if ablation else np.nan,
                     "fluency_loss": fluency if name == "chosen" else 0.0,
+                    "neutral_fluency_loss": fluency / 2 if ablation and name == "chosen" else 0.0,
+                    "fluency_loss_reference": reference,
                 }
             )
     return pd.DataFrame(rows)
@@ -111,6 +116,32 @@ def test_contrast_lost_is_one_minus_what_is_left():
     assert row["contrast_lost"] == pytest.approx(1 - (emotion - neutral).mean() / before)
 
 
+def test_the_cost_stands_beside_what_the_lost_emotion_alone_costs():
+    row = summarize(
+        planted(0.3, (0.1,), other=(0.0,), ablation="zero", fluency=1.4, reference=1.1), SETTINGS
+    ).iloc[0]
+    assert row["fluency_loss_reference"] == pytest.approx(1.1)
+    assert row["fluency_loss_excess"] == pytest.approx(0.3)
+    assert row["fluency_loss_excess_lower"] <= 0.3 + 1e-9
+    assert row["neutral_fluency_loss"] == pytest.approx(0.7)
+    for name in ("fluency_loss", "neutral_fluency_loss"):
+        assert row[f"random_{name}"] == row[f"other_{name}"] == 0
+
+
+def test_sets_of_other_heads_are_described_and_change_no_p():
+    """With random sets at 0.6 and other heads at 0, the chosen set at 0.4 is not special."""
+    without = summarize(planted(0.4, (0.6,) * 3), SETTINGS).iloc[0]
+    row = summarize(planted(0.4, (0.6,) * 3, other=(0.0, 0.1)), SETTINGS).iloc[0]
+    assert row["p_rank"] == without["p_rank"] == 1
+    assert row["p_smallest"] == pytest.approx(1 / 4)
+    assert row["random_fraction"] == pytest.approx(0.6, abs=0.03)
+    assert row["n_other"] == 2
+    assert row["other_fraction"] == pytest.approx(0.05, abs=0.03)
+    assert row["other_largest"] == pytest.approx(0.1, abs=0.03)
+    assert (without["n_other"], row["n_random"]) == (0, 3)
+    assert np.isnan(without["other_fraction"])
+
+
 def test_a_text_without_fluency_is_left_out_of_its_mean():
     tidy = planted(0.3, (), fluency=1.0)
     tidy.loc[0, "fluency_loss"] = np.nan
@@ -119,3 +150,4 @@ def test_a_text_without_fluency_is_left_out_of_its_mean():
     assert np.isnan(row["random_fluency_loss"])
     assert np.isnan(row["excess"])
     assert row["n_random"] == 0
+    assert np.isnan(row["p_smallest"])

@@ -66,7 +66,9 @@ def test_the_json_is_what_the_file_format_says(screened, model, evaluator):
     assert scores["layers"] == list(range(model.n_layers))
     rows = scores["head_scores_by_label"]
     n_heads = model.n_layers * model.n_heads
-    assert len(rows) == n_heads * 2 * len(FOUR.labels) * len(evaluator.keys)
+    n_scores = len(evaluator.keys) + 1  # and fluency
+    assert len(rows) == n_heads * 2 * len(FOUR.labels) * n_scores
+    assert scores["delta_std_ddof"] == 1
     keys = {"layer", "head", "metric", "delta_mean", "delta_std", "n_samples"}
     assert all(keys <= set(row) for row in (*rows, *scores["head_scores"]))
     distinct = {(r["layer"], r["head"], r["metric"], r["ablation"], r["label"]) for r in rows}
@@ -82,7 +84,7 @@ def test_the_keys_that_readers_know_are_unique(screened, model, evaluator):
     scores, _, _ = screened
     n_heads = model.n_layers * model.n_heads
     rows = {(row["layer"], row["head"], row["metric"]): row for row in scores["head_scores"]}
-    assert len(rows) == len(scores["head_scores"]) == n_heads * len(evaluator.keys)
+    assert len(rows) == len(scores["head_scores"]) == n_heads * (len(evaluator.keys) + 1)
     assert {(row["ablation"], row["label"]) for row in rows.values()} == {("mean", "all")}
     samples = {(item["layer"], item["head"]): item for item in scores["head_samples"]}
     assert len(samples) == len(scores["head_samples"]) == n_heads
@@ -104,7 +106,7 @@ def test_scores_are_means_of_the_samples(screened):
     }
     checked = set()
     for row in (*scores["head_scores"], *scores["head_scores_by_label"]):
-        if row["metric"] not in FOUR.target_metrics.values():
+        if row["metric"] not in (*FOUR.target_metrics.values(), "fluency/nll"):
             continue
         metric, label = row["metric"].split("/")
         deltas = [
@@ -170,7 +172,10 @@ def test_intervals_resample_scenarios_and_not_pairs(screened):
 
 
 def test_a_reaction_drop_is_what_recomputing_two_texts_gives(screened, model):
-    """The own reaction and the neutral one, read by the model with the head taken out by hand."""
+    """The own reaction and the neutral one, read by the model with the head taken out by hand.
+
+    Without the ablation, their difference is what the lost emotion alone costs.
+    """
     scores, table, _ = screened
     layer, head = 2, 3
     (entry,) = (
@@ -204,7 +209,7 @@ def test_a_reaction_drop_is_what_recomputing_two_texts_gives(screened, model):
         log_probs = logits.log_softmax(-1)[len(ids) - 1 : -1]
         return float(log_probs[range(len(forced)), forced].mean())
 
-    drops = []
+    drops, references = [], []
     for (pair, label), prompt in place.items():
         if label == "anger":
             own, other = said[prompt], said[place[pair, "neutral"]]
@@ -213,6 +218,7 @@ def test_a_reaction_drop_is_what_recomputing_two_texts_gives(screened, model):
                 for is_ablated in (False, True)
             )
             drops.append(before - after)
+            references.append(before)
     row = table[
         (table["layer"] == layer)
         & (table["head"] == head)
@@ -221,6 +227,35 @@ def test_a_reaction_drop_is_what_recomputing_two_texts_gives(screened, model):
     ].iloc[0]
     # At eight new tokens no text ends, and each tokenises as it was generated.
     assert row["reaction_drop_zero"] == pytest.approx(np.mean(drops), abs=1e-4)
+    assert row["fluency_loss_reference"] == pytest.approx(np.mean(references), abs=1e-4)
+    assert scores["fluency_loss_reference"]["anger"] == row["fluency_loss_reference"]
+    assert list(scores["fluency_loss_reference"]) == list(FOUR.names)
+
+
+def test_costs_are_those_of_the_samples_on_both_kinds_of_prompts(screened):
+    scores, table, _ = screened
+    chosen = table[(table["emotion"] == "apology") & (table["half"] == "both")]
+    costs = {
+        (item["layer"], item["head"]): {
+            label: np.mean(
+                [
+                    sample["patched"]["fluency"]["nll"] - sample["baseline"]["fluency"]["nll"]
+                    for sample in item["samples"]
+                    if sample["label"] == label
+                ]
+            )
+            for label in ("apology", "neutral")
+        }
+        for item in scores["head_samples"]
+    }
+    for row in chosen.to_dict("records"):
+        own = costs[row["layer"], row["head"]]
+        # Samples are kept to six digits.
+        assert row["fluency_loss_mean"] == pytest.approx(own["apology"], abs=2e-6)
+        assert row["neutral_fluency_loss_mean"] == pytest.approx(own["neutral"], abs=2e-6)
+        assert row["fluency_loss_mean_lower"] <= row["fluency_loss_mean"] + 1e-12
+    assert chosen["fluency_loss_reference"].nunique() == 1
+    assert chosen["fluency_loss_mean"].nunique() > 5
 
 
 def test_a_prompt_has_no_part_in_its_own_mean(model, prompts):
@@ -242,7 +277,8 @@ def test_a_head_that_writes_nothing_scores_nothing(screened):
     names = [
         name
         for name in table
-        if name.startswith(("drop", "reaction", "logit", "neutral_shift", "direct"))
+        if name.startswith(("drop", "reaction", "logit", "neutral_", "direct", "fluency_loss_"))
+        and "reference" not in name
     ]
     assert len(names) > 8
     # The gradient with respect to what no weight reads is zero as well.

@@ -63,7 +63,11 @@ def clustered(before, after):
     count = mpf(len(groups))
     error = sqrt(count / (count - 1) * sum(s * s for s in sums)) / n
     t = center / error
-    return {"t_statistic": t, "p_value": two_sided(t, count - 1)}
+    # Degrees of freedom of Bell and McCaffrey, from the shares of the samples in each cluster.
+    shares = [mpf(CLUSTERS.count(group)) / n for group in groups]
+    ratios = [h * h / (1 - h) for h in shares]
+    df = 1 / (sum(h * h for h in shares) + sum(ratios) ** 2 - sum(r * r for r in ratios))
+    return {"t_statistic": t, "p_value": two_sided(t, df)}
 
 
 def unpaired(before, after):

@@ -132,9 +132,11 @@ def _lines_of_record(
     own = str(record.get("emotion") or "")
     labels = record.get("labels") or [""] * len(prompts)
     texts = record.get(f"{name}_texts") or [""] * len(prompts)
-    for prompt, label, text, metrics in zip(prompts, labels, texts, scores, strict=True):
-        emotion = own or str(label)
-        yield {"prompt": prompt, **where, "emotion": emotion, "text": text, **flat(metrics)}
+    fluency = record.get(f"{name}_fluency") or [float("nan")] * len(prompts)
+    columns = zip(prompts, labels, texts, fluency, scores, strict=True)
+    for prompt, label, text, nll, metrics in columns:
+        line = {"prompt": prompt, **where, "emotion": own or str(label), "text": text}
+        yield line | {"fluency": nll} | flat(metrics)
 
 
 def _changed_heads(record: Mapping[str, Any]) -> dict[str, Any]:

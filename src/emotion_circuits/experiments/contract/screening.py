@@ -8,11 +8,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.contract.heads import nested_scores
 from emotion_circuits.experiments.contract.nesting import Line, flat, outcomes_of
-from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
+from emotion_circuits.experiments.outcomes import BASELINE_KIND, FLUENCY, Outcomes
 
 ALL: Final = "all"
+# Key of what n is reduced by where deviations divide by it. The older implementation divides by n
+# and has no such key; nor have earlier files of this program, which name the ablation.
+DDOF: Final = "delta_std_ddof"
 # Keys of a score; strings under other keys distinguish scores of one head.
 _KNOWN: Final = {"layer", "head", "metric", "prompt", "text"}
 
@@ -36,8 +40,9 @@ def nest_head_scores(
         ``head_scores``: the mean change, its standard deviation over prompts (None for one
         prompt) and the number of prompts; ``head_scores_by_label``: the same for each ablation
         and label of the prompts; ``head_samples``: each prompt's label, target metrics and texts;
-        ``other_head_samples``: the same under the other ablations; and the layers, ablation and
-        prompts with their labels, pairs and halves.
+        ``other_head_samples``: the same under the other ablations; ``delta_std_ddof``, which is 1:
+        deviations divide by n - 1; and the layers, ablation and prompts with their labels, pairs
+        and halves.
     """
     baseline = outcomes.baseline
     by_ablation = {
@@ -52,6 +57,7 @@ def nest_head_scores(
         "layers": sorted(set(map(int, by_ablation[main].table["layer"]))),
         "prompts": baseline.table["prompt"].tolist(),
         "ablation": main,
+        DDOF: 1,
         "labels": of_prompt.tolist(),
         "pair_ids": baseline.table["pair_id"].tolist(),
         "halves": baseline.table["half"].tolist(),
@@ -152,10 +158,12 @@ def read_head_scores(result: Mapping[str, Any]) -> tuple[Outcomes, list[ScoreSum
 
     Returns:
         For samples with scores, lines of kind ``baseline`` and ``changed``, numbered by
-        ``record`` for each head and label; and every score's mean and deviation.
+        ``record`` for each head and label; and every score's mean and deviation, which divides by
+        n - 1 whatever the file's divides by.
 
     Raises:
         KeyError: If the result does not have the form of the file.
+        InputError: If ``delta_std_ddof`` is neither 0 nor 1.
     """
     entries = [*(result.get("head_samples") or []), *(result.get("other_head_samples") or [])]
 
@@ -165,8 +173,20 @@ def read_head_scores(result: Mapping[str, Any]) -> tuple[Outcomes, list[ScoreSum
 
     # Scores over all labels would repeat those of each label.
     scores = result.get("head_scores_by_label") or result["head_scores"]
-    prompts = result.get("prompts") or []
-    return outcomes_of(lines()), [_summary(score, prompts) for score in scores]
+    prompts, ddof = result.get("prompts") or [], _ddof(result, scores)
+    return outcomes_of(lines()), [_summary(score, prompts, ddof) for score in scores]
+
+
+def _ddof(result: Mapping[str, Any], scores: Sequence[Mapping[str, Any]]) -> int:
+    """Return 1 if the file's deviations divide by n - 1, and 0 if by n."""
+    if DDOF in result:
+        if result[DDOF] not in (0, 1):
+            raise InputError(
+                f"{DDOF} of the screening is {result[DDOF]!r}; allowed are 0 (deviations divide "
+                "by n) and 1 (by n - 1)"
+            )
+        return int(result[DDOF])
+    return int(any("ablation" in part for part in (result, *scores)))
 
 
 def _lines_of_entry(entry: Mapping[str, Any], number: int) -> Iterator[Line]:
@@ -181,12 +201,17 @@ def _lines_of_entry(entry: Mapping[str, Any], number: int) -> Iterator[Line]:
             "variant": _variant({"label": label, **entry}),
         }
         for side, kind in (("baseline", BASELINE_KIND), ("patched", "changed")):
-            text = item.get(f"{side}_text", "")
-            yield {"prompt": item["prompt"], "kind": kind, **where, "text": text} | flat(item[side])
+            line = {"prompt": item["prompt"], "kind": kind, **where}
+            yield line | {"text": item.get(f"{side}_text", "")} | _flat_scores(item[side])
 
 
-def _summary(score: Mapping[str, Any], prompts: Sequence[str]) -> ScoreSummary:
-    n, factor = _distinct(int(score["n_samples"]), prompts)
+def _flat_scores(nested_side: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores of one text; fluency is a column of its own in ``Outcomes``."""
+    return {"fluency" if key == FLUENCY else key: score for key, score in flat(nested_side).items()}
+
+
+def _summary(score: Mapping[str, Any], prompts: Sequence[str], ddof: int) -> ScoreSummary:
+    n, factor = _distinct(int(score["n_samples"]), prompts, ddof)
     mean, std = (_number(score[name]) for name in ("delta_mean", "delta_std"))
     return ScoreSummary(
         int(score["layer"]),
@@ -209,15 +234,20 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _distinct(n_samples: int, prompts: Sequence[str]) -> tuple[int, float]:
+def _distinct(n_samples: int, prompts: Sequence[str], ddof: int) -> tuple[int, float]:
     """Return the number of distinct texts and a factor for the standard deviation.
 
-    If each of n texts is repeated r times, the deviation over n r values is √((n-1) r / (n r - 1))
-    times that over the n texts. The factor undoes this.
+    The factor makes the deviation divide by n - 1 for n distinct texts. If each of them is repeated
+    r times, the deviation that divides by the number of values is the same over all n r values,
+    and √(n r / (n r - 1)) times it is the one that divides by n r - 1.
     """
     counts = Counter(prompts)
     n = min(n_samples, len(counts)) if counts else n_samples
     times = set(counts.values())
-    if n == n_samples or n < 2 or times != {n_samples // n}:
-        return n, 1.0
-    return n, float(np.sqrt((n_samples - 1) / n_samples * n / (n - 1)))
+    if n < 2:
+        return n, float("nan")  # one text has no deviation
+    widen = float(np.sqrt(n / (n - 1)))
+    if not ddof:
+        return n, widen
+    is_repeated = n != n_samples and times == {n_samples // n}
+    return n, widen * float(np.sqrt((n_samples - 1) / n_samples)) if is_repeated else 1.0

@@ -1,4 +1,4 @@
-"""Checkpoint of a sweep: a file with its finished rows, kept until the results are saved."""
+"""Checkpoint of a sweep: a file with its finished work, kept until the results are saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from emotion_circuits.interventions.engine.rows import Generated, Row
+from emotion_circuits.interventions.engine.rows import Row
 from emotion_circuits.interventions.engine.sampling import Sampling
 from emotion_circuits.language_models import LanguageModel
 
@@ -25,9 +25,9 @@ _BITS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 class Checkpoint:
     """A file with finished rows, which a killed run leaves and the next run reads.
 
-    The first line holds a digest of the model. Each other line holds the tokens of a row and a
-    digest of everything else that its text depends on, so rows may be in any order. A row whose
-    line was cut off is computed again.
+    The first line holds a digest of the model. Each other line holds numbers and a digest of
+    everything else that they depend on, so lines may be in any order: the tokens of a row, or
+    values that a phase reads. What a line that was cut off held is computed again.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every_seconds: float = 20.0) -> None:
@@ -41,11 +41,11 @@ class Checkpoint:
         self.path = Path(path)
         self.every_seconds = every_seconds
 
-    def open(self, model: LanguageModel) -> dict[str, tuple[int, ...]]:
+    def open(self, model: LanguageModel) -> dict[str, tuple[Any, ...]]:
         """Read the file, or start a new one if it is of another model.
 
         Returns:
-            Tokens by row digest.
+            Numbers by digest; whole numbers are of type ``int``.
         """
         manifest = json.dumps({"model": model_digest(model)})
         lines = self.path.read_text("utf-8").split("\n") if self.path.is_file() else []
@@ -55,20 +55,22 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(manifest + "\n", encoding="utf-8")
             return {}
-        done: dict[str, tuple[int, ...]] = {}
+        done: dict[str, tuple[Any, ...]] = {}
         whole = [manifest]
         for line in lines[1:-1]:  # the last line is empty or was cut off
-            digest, ids = json.loads(line)
-            done[digest] = tuple(ids)
+            digest, numbers = json.loads(line)
+            done[digest] = tuple(numbers)
             whole.append(line)
         self.path.write_text("\n".join(whole) + "\n", encoding="utf-8")
         return done
 
-    def add(self, digests: Sequence[str], results: Sequence[Generated]) -> None:
-        """Append finished rows and wait until they are on disk."""
+    def add(
+        self, digests: Sequence[str], numbers: Sequence[Sequence[int]] | Sequence[Sequence[float]]
+    ) -> None:
+        """Append finished work and wait until it is on disk."""
         with self.path.open("a", encoding="utf-8") as file:
-            for digest, result in zip(digests, results, strict=True):
-                file.write(json.dumps([digest, list(result.token_ids)]) + "\n")
+            for digest, line in zip(digests, numbers, strict=True):
+                file.write(json.dumps([digest, list(line)]) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -124,6 +124,25 @@ class Decoder:
         self._cache.keep(self._known)
         return logits
 
+    def read(
+        self, rows: Int[Tensor, " read"], tokens: Int[Tensor, "read new"]
+    ) -> Float[Tensor, "read new vocab"]:
+        """Return the logits at given tokens after the prompt, which stays as it is in the cache.
+
+        Args:
+            rows: Index of each sequence's row in the batch; rows may repeat.
+            tokens: New tokens of each sequence, at most one fewer than steps were planned.
+        """
+        n_new = tokens.shape[1]
+        cache = self._cache.spread(rows, self.n_prompt + n_new, self.n_prompt)
+        patches = self.patches.select(rows.tolist())
+        patches.at(Span(n_new, self.n_prompt, self.n_prompt + n_new))
+        with patched(self.model, patches):
+            logits: Tensor = self.model.plain_model(
+                input_ids=tokens, past_key_values=cache, use_cache=True
+            ).logits
+        return logits
+
     def append(self, chosen: Int[Tensor, " row"]) -> None:
         """Append the tokens that the next step reads."""
         self._ids = torch.cat([self._ids, chosen[:, None]], dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -85,16 +86,24 @@ class Group:
         total: np.ndarray = self.fixed[:, span.first : span.end] + moving
         return total
 
-    def keep(self, new_row_of: dict[int, int]) -> Group | None:
-        """Return the group of the rows left in the batch; ``None`` if it has no entries."""
-        old = self.rows.tolist()
-        kept = [entry for entry, row in enumerate(old) if row in new_row_of]
-        if not kept:
+    def select(self, new_rows_of: dict[int, list[int]]) -> Group | None:
+        """Return the group of a batch with some of the rows; ``None`` if it has no entries.
+
+        Args:
+            new_rows_of: For each old row, the rows of the new batch that repeat it.
+        """
+        pairs = [
+            (entry, new)
+            for entry, row in enumerate(self.rows.tolist())
+            for new in new_rows_of.get(row, ())
+        ]
+        if not pairs:
             return None
+        kept, new_rows = map(list, zip(*pairs, strict=True))
         entries = torch.tensor(kept)
         return Group(
             self.operator,
-            torch.tensor([new_row_of[old[entry]] for entry in kept], device=self.rows.device),
+            torch.tensor(new_rows, device=self.rows.device),
             None if self.heads is None else _select(self.heads, entries),
             tuple(_select(parameter, entries) for parameter in self.parameters),
             self.fixed[kept],
@@ -131,11 +140,25 @@ class Patches:
             group = _compile(entries, n_prompt, n_steps, model.device, model.dtype)
             self.groups.setdefault(Site(point, layer), []).append(group)
 
+    def select(self, rows: Sequence[int]) -> Patches:
+        """Return the interventions of some rows, which may repeat and are numbered by their order.
+
+        ``Patches.at`` must be called on the result before a pass.
+        """
+        new_rows_of: dict[int, list[int]] = {}
+        for new, row in enumerate(rows):
+            new_rows_of.setdefault(row, []).append(new)
+        chosen = copy(self)
+        chosen.groups = {
+            site: [group for old in groups if (group := old.select(new_rows_of))]
+            for site, groups in self.groups.items()
+        }
+        chosen._strengths, chosen._attention = {}, {}
+        return chosen
+
     def keep(self, rows: Sequence[int]) -> None:
         """Keep the entries of some rows, and number these rows by their order."""
-        new_row_of = {row: new for new, row in enumerate(rows)}
-        for site, groups in self.groups.items():
-            self.groups[site] = [group for old in groups if (group := old.keep(new_row_of))]
+        self.groups = self.select(rows).groups
 
     def at(self, span: Span) -> None:
         """Prepare a forward pass that reads some positions."""

@@ -228,7 +228,8 @@ class _Store:
         """Save results that are not yet saved."""
         if self._checkpoint is not None and self._unsaved:
             digests = [self._digests[index] for index in self._unsaved]
-            self._checkpoint.add(digests, [self._results[index] for index in self._unsaved])
+            tokens = [self._results[index].token_ids for index in self._unsaved]
+            self._checkpoint.add(digests, tokens)
         self._unsaved = []
         self._saved_at = monotonic()
 

@@ -42,7 +42,6 @@ class AlignmentSettings(PhaseSettings):
         description="exchanges of two emotions within clusters, the null of specificity",
     )
     n_random: int = Field(100, ge=1, description="random vectors to map")
-    n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals of AUROCs")
     backend: Literal["torch", "numpy"] = "torch"
     device: str = Field("cpu", description="device for torch")
     seed: NonNegativeInt = 0

@@ -91,8 +91,6 @@ def transfer_vectors(
                 own=vectors.b,
                 random=random[emotion][-1],
                 shuffled=shuffled[:, index],
-                n_bootstrap=settings.n_bootstrap,
-                rng=_resamples(settings, layers, emotion, emotion, neutral),
             )
             where = {"layer_a": layers[0], "layer_b": layers[1], "emotion": emotion}
             reliable = [float(each[emotion].reliability[0]) for each in reliability]
@@ -108,7 +106,6 @@ def transfer_vectors(
                 layers,
                 emotion,
                 {"mapped": mapped[emotion][-1], "own": vectors.b, "shuffled": shuffled[:, index]},
-                settings,
             )
     matrix = _matrix(readings)
     diagonal = (matrix["vector"] == matrix["emotion"]) & (matrix["against"] == neutral)
@@ -144,7 +141,6 @@ def _read_all(
     layers: tuple[int, int],
     vector: str,
     vectors: Mapping[str, np.ndarray],
-    settings: AlignmentSettings,
 ) -> list[tuple[dict[str, Any], Reading]]:
     """Read each emotion by one emotion's vector, against neutral and the other emotions."""
     readings = []
@@ -159,8 +155,6 @@ def _read_all(
                 mapped=vectors["mapped"],
                 own=vectors["own"],
                 shuffled=vectors["shuffled"],
-                n_bootstrap=settings.n_bootstrap,
-                rng=_resamples(settings, layers, vector, emotion, against),
             )
             where = {"layer_a": layers[0], "layer_b": layers[1], "vector": vector}
             readings.append(({**where, "emotion": emotion, "against": against}, reading))
@@ -189,13 +183,6 @@ def _matrix(readings: list[tuple[dict[str, Any], Reading]]) -> pd.DataFrame:
             for index, (where, reading) in enumerate(readings)
         ]
     )
-
-
-def _resamples(
-    settings: AlignmentSettings, layers: tuple[int, int], vector: str, emotion: str, against: str
-) -> np.random.Generator:
-    """Return the random stream of a reading's resamples, which both tables share."""
-    return rng_for(settings.seed, "readings", *layers, vector, emotion, against)
 
 
 def _draw(

@@ -110,13 +110,7 @@ def score_probes(
     named = pairs_named_outright(
         pooled.pair_ids, pooled.labels, explicit.to_numpy(dtype=bool), neutral=emotions.neutral
     )
-    table = probe_table(
-        pooled,
-        named,
-        n_bootstrap=settings.n_bootstrap,
-        n_shuffles=settings.n_shuffles,
-        seed=settings.seed,
-    )
+    table = probe_table(pooled, named, n_shuffles=settings.n_shuffles, seed=settings.seed)
     table.insert(0, "model_name", activations["model_name"])
     return table, draw_probes(table)
 

@@ -21,6 +21,5 @@ class EmotionVectorSettings(PhaseSettings):
     center: bool = Field(False, description="subtract the mean difference before the SVD")
     backend: Literal["torch", "sklearn"] = "torch"
     device: str = Field("cpu", description="device for torch")
-    n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")
     n_shuffles: int = Field(20, ge=2, description="label shuffles for the null control")
     seed: int = 0

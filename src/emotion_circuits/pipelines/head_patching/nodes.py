@@ -10,16 +10,20 @@ from emotion_circuits.experiments import Plan, run
 from emotion_circuits.experiments.contract import nest_head_records, nest_head_result
 from emotion_circuits.experiments.head_plans import HeadPlanner, baseline_lines
 from emotion_circuits.experiments.head_sets import (
+    OTHER,
     HeadSet,
     heads_by_hand,
+    other_sets,
     random_sets,
     single_heads,
     top_heads,
 )
-from emotion_circuits.experiments.paired_prompts import PairedPrompts
+from emotion_circuits.experiments.reactions import Reactions
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
+from emotion_circuits.pipelines.head_patching.ranks import rank_table
+from emotion_circuits.pipelines.head_patching.readings import read_sets
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.pipelines.head_patching.summary import summarize
 from emotion_circuits.pipelines.head_patching.tidy import pair_table
@@ -36,7 +40,7 @@ def change_heads(
     settings: HeadPatchingSettings,
     profile: str,
     checkpoint: Checkpoint | None = None,
-) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, pd.DataFrame]:
+) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Ablate a set of heads, and patch it between neutral and emotional prompts.
 
     Args:
@@ -52,8 +56,8 @@ def change_heads(
 
     Returns:
         The file of ablation, with the chosen set under the first ablation at the top and every
-        combination under ``records``; the file of patching, likewise; a tidy table of both; and
-        the summary.
+        combination under ``records``; the file of patching, likewise; a tidy table of both; the
+        summary; and the chosen set's ranks among random sets.
 
     Raises:
         InputError: If a head or metric does not exist, or a pair is incomplete.
@@ -63,29 +67,37 @@ def change_heads(
         raise InputError("ablations and directions are both empty; there is nothing to do")
     sets = head_sets(language_model, head_score_table, settings)
     data = settings.paired_prompts(language_model, prompts, emotions)
+    planner = HeadPlanner(
+        data,
+        needs_v="v_only" in settings.modes and bool(settings.directions),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+    )
     outcomes = run(
         data.model,
         text_evaluator,
-        _plan(data, sets, settings),
+        _plan(planner, sets, settings),
         settings.decoding(),
         checkpoint=checkpoint,
         progress=f"{data.model.name} head sets",
     )
     records = nest_head_records(outcomes, {heads.name: heads for heads in sets}, data.model.name)
     common = {"profile": profile, "model": data.model.name}
-    tidy = pair_table(data, outcomes)
+    reactions = Reactions.of(data, outcomes)
+    tidy = pair_table(reactions, outcomes)
     return (
         nest_head_result([item for item in records if "ablation" in item], common),
         nest_head_result([item for item in records if "ablation" not in item], common),
         tidy,
         summarize(tidy, settings),
+        _ranks(planner, reactions, sets, settings, checkpoint),
     )
 
 
 def head_sets(
     model: LanguageModel, table: pd.DataFrame, settings: HeadPatchingSettings
 ) -> list[HeadSet]:
-    """Return the chosen set, its single heads if asked for, and random sets of its size.
+    """Return the chosen set, its single heads if asked for, random sets and sets of other heads.
 
     Args:
         model: The model.
@@ -99,28 +111,57 @@ def head_sets(
         chosen = top_heads(model, table, score=settings.score, top_k=settings.top_k)
     else:
         chosen = heads_by_hand(model, settings.heads)
-    random = random_sets(
-        model,
-        chosen,
-        n_draws=settings.num_random,
-        same_layers=settings.random_layers == "same",
-        seed=settings.seed,
-    )
-    return [chosen, *(single_heads(chosen) if settings.single_heads else []), *random]
+    controls = [
+        draw_sets(
+            model,
+            chosen,
+            n_draws=n_draws,
+            same_layers=settings.random_layers == "same",
+            seed=settings.seed,
+        )
+        for draw_sets, n_draws in (
+            (random_sets, settings.num_random),
+            (other_sets, settings.num_other),
+        )
+    ]
+    singles = single_heads(chosen) if settings.single_heads else []
+    return [chosen, *singles, *controls[0], *controls[1]]
 
 
-def _plan(data: PairedPrompts, sets: list[HeadSet], settings: HeadPatchingSettings) -> Plan:
-    planner = HeadPlanner(
-        data,
-        needs_v="v_only" in settings.modes and bool(settings.directions),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-    )
+def _plan(planner: HeadPlanner, sets: list[HeadSet], settings: HeadPatchingSettings) -> Plan:
     whole = [heads for heads in sets if heads.kind != "single"]
     return Plan.of(
         [
-            *baseline_lines(data),
+            *baseline_lines(planner.prompts),
             *planner.ablations(whole, settings.ablations),
             *planner.patches(sets, settings.directions, settings.modes),
         ]
     )
+
+
+def _ranks(
+    planner: HeadPlanner,
+    reactions: Reactions,
+    sets: list[HeadSet],
+    settings: HeadPatchingSettings,
+    checkpoint: Checkpoint | None,
+) -> pd.DataFrame:
+    """Rank the chosen set, the first, among random sets of any layers and of its layers."""
+    model, chosen = reactions.prompts.model, sets[0]
+    others = [heads for heads in sets if heads.kind == OTHER]
+    read, random = [chosen, *others], dict[str, range]()
+    for layers in settings.rank_layers:
+        drawn = random_sets(
+            model,
+            chosen,
+            n_draws=settings.rank_random,
+            same_layers=layers == "same",
+            seed=settings.seed,
+        )
+        random[layers] = range(len(read), len(read) + len(drawn))
+        read += drawn
+    readings = read_sets(planner, reactions, read, settings, checkpoint)
+    table = rank_table(readings, random, range(1, 1 + len(others)), settings)
+    table.insert(0, "heads", chosen.spec)
+    table.insert(0, "model_name", model.name)
+    return table

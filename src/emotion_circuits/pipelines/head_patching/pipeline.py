@@ -26,6 +26,7 @@ def create_pipeline() -> Pipeline:
                     "head_patching",
                     "head_patching_metrics",
                     "head_patching_summary",
+                    "head_ranks",
                 ],
                 name="change_heads",
                 tags=["head_patching"],

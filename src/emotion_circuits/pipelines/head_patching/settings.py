@@ -30,9 +30,19 @@ class HeadPatchingSettings(HeadSettings):
         ["pattern_v", "v_only"], min_length=1, description="activations taken from the other prompt"
     )
     single_heads: bool = Field(True, description="also patch each head of the set alone")
-    num_random: int = Field(20, ge=0, description="random sets of other heads, of equal size")
+    num_random: int = Field(20, ge=0, description="random sets that texts are generated with")
+    num_other: int = Field(10, ge=0, description="sets without chosen heads, as a description")
     random_layers: Literal["any", "same"] = Field(
-        "any", description="same: as many heads per layer as the set has, if a layer has enough"
+        "any", description="same: as many heads from each layer as the set has, in these sets"
+    )
+    rank_random: int = Field(
+        200, ge=0, description="random sets for ranks by log-probabilities; 0: no such ranks"
+    )
+    rank_pairs: int | None = Field(
+        12, ge=2, description="largest number of scenarios for these ranks; null: all"
+    )
+    rank_layers: list[Literal["any", "same"]] = Field(
+        ["any"], min_length=1, description="layers that these random sets are drawn from"
     )
 
     @field_validator("heads", mode="before")
@@ -48,4 +58,6 @@ class HeadPatchingSettings(HeadSettings):
             raise ValueError(f"known are {', '.join(dict.fromkeys(_SCORES))}")
         return score
 
-    _are_distinct = field_validator("ablations", "directions", "modes")(refuse_repeats)
+    _are_distinct = field_validator("ablations", "directions", "modes", "rank_layers")(
+        refuse_repeats
+    )

@@ -11,28 +11,32 @@ import pandas as pd
 from emotion_circuits.experiments import Outcomes, metric_name
 from emotion_circuits.experiments.contract.heads import COMBINATION
 from emotion_circuits.experiments.outcomes import BASELINE_KIND
-from emotion_circuits.experiments.paired_prompts import PairedPrompts
+from emotion_circuits.experiments.reactions import Reactions
 
 # Columns that differ between the pairs of a combination.
 _OWN: Final = ("heads", "pair_id", "half", "prompt")
 
 
-def pair_table(prompts: PairedPrompts, outcomes: Outcomes) -> pd.DataFrame:
+def pair_table(reactions: Reactions, outcomes: Outcomes) -> pd.DataFrame:
     """Return the effect of each combination on each pair, in the target metric of the emotion.
 
     Args:
-        prompts: The prompts.
+        reactions: The unpatched reactions to the prompts.
         outcomes: The baseline of every prompt, and outcomes of the plans of ``HeadPlanner``.
 
     Returns:
         ``emotion_value`` and ``neutral_value``: the metric of the pair's unpatched texts;
         ``patched_value``: the metric of the patched text; ``recovered``: its change towards the
         value of the pair's other prompt, or for ablation the decrease on the emotional prompt;
-        ``fluency_loss``: nats per token under the unpatched model, patched minus unpatched. For
+        ``fluency_loss``: nats per token under the unpatched model, patched minus unpatched;
+        ``fluency_loss_reference``: the same for the unpatched reaction to the pair's other prompt,
+        which is the cost of the lost emotion alone, or of an emotion on the neutral prompt. For
         ablation only (else NaN), ``neutral_patched_value``: the metric on the neutral prompt under
         the same ablation; ``neutral_shift``: its increase by the ablation; ``contrast_drop``: the
-        decrease of the difference between the two prompts.
+        decrease of the difference between the two prompts; ``neutral_fluency_loss``: the loss on
+        the neutral prompt.
     """
+    prompts = reactions.prompts
     baseline = outcomes.baseline
     changed = Outcomes(outcomes.table[outcomes.table["kind"] != BASELINE_KIND])
     lines: list[dict[str, Any]] = []
@@ -46,14 +50,14 @@ def pair_table(prompts: PairedPrompts, outcomes: Outcomes) -> pd.DataFrame:
                 "emotion": emotion,
                 **{name: where[name] for name in ("direction", "mode", "ablation", "head_set")},
             }
-            for index, values in _pair_values(prompts, part, baseline, emotion, key, where):
+            for index, values in _pair_values(reactions, part, baseline, emotion, key, where):
                 own = {name: column[index] for name, column in columns.items()}
                 lines.append({**shared, **own, "metric": metric_name(key), **values})
     return pd.DataFrame(lines)
 
 
 def _pair_values(
-    prompts: PairedPrompts,
+    reactions: Reactions,
     part: Outcomes,
     baseline: Outcomes,
     emotion: str,
@@ -69,7 +73,7 @@ def _pair_values(
     line_of: dict[Any, int] = {name: line for line, name in enumerate(names)}
     before, after = baseline.values([key])[:, 0], part.values([key])[:, 0]
     costs = part.table["fluency"].to_numpy() - baseline.table["fluency"].to_numpy()[indices]
-    for emotional, neutral in prompts.pairs(emotion):
+    for emotional, neutral in reactions.prompts.pairs(emotion):
         index, source = (neutral, emotional) if to_neutral else (emotional, neutral)
         line = line_of.get(index if is_ablation else (index, source))
         if line is None:
@@ -77,6 +81,7 @@ def _pair_values(
         moved = float(after[line] - before[index])
         recovered = moved if to_neutral else -moved
         neutral_after = float(after[line_of[neutral]]) if is_ablation else np.nan
+        on_emotion, on_neutral = reactions.unpatched[emotional, neutral]
         shift = neutral_after - float(before[neutral])
         yield (
             line,
@@ -89,5 +94,7 @@ def _pair_values(
                 "neutral_shift": shift,
                 "contrast_drop": recovered + shift,
                 "fluency_loss": float(costs[line]),
+                "fluency_loss_reference": -on_neutral if to_neutral else on_emotion,
+                "neutral_fluency_loss": float(costs[line_of[neutral]]) if is_ablation else np.nan,
             },
         )

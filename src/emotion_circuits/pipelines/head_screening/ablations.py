@@ -18,7 +18,8 @@ from emotion_circuits.experiments.head_conditions import ablate_heads
 from emotion_circuits.experiments.head_plans import baseline_lines
 from emotion_circuits.experiments.heads import Head
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
-from emotion_circuits.interventions import Checkpoint, Row, continuation_log_probs, read_logits
+from emotion_circuits.experiments.reactions import Reactions
+from emotion_circuits.interventions import Checkpoint, Row, read_logits
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
 from emotion_circuits.prompts import PAIR_HALVES
 
@@ -34,7 +35,8 @@ class AblationEffects:
         outcomes: The baseline of every prompt, then for each ablation and prompt one line per
             head.
         odds: For each line, the log odds that the token after the prompt marks each emotion.
-        preference: For each line, the result of ``read_preferences``.
+        preference: For each line on an emotional prompt, the result of ``Reactions.preferences``
+            for its pair. That of the baseline is also the cost of the lost emotion alone.
     """
 
     heads: list[Head]
@@ -100,12 +102,11 @@ def ablate_each_head(
         checkpoint=checkpoint,
         progress=f"{prompts.model.name} head ablations",
     )
-    tokens = outcomes.baseline.table["token_ids"].tolist()
     return AblationEffects(
         heads,
         outcomes,
         _read_odds(prompts, plan.rows, marking),
-        read_preferences(prompts, plan, tokens),
+        _preferences(Reactions.of(prompts, outcomes), plan),
     )
 
 
@@ -135,33 +136,14 @@ def _read_odds(
     return read_logits(prompts.model, rows, read).double().numpy()
 
 
-def read_preferences(
-    prompts: PairedPrompts, plan: Plan, reactions: Sequence[tuple[int, ...]]
-) -> Float[np.ndarray, " row"]:
-    """Return how much the model prefers its reaction to the emotional over the neutral prompt.
-
-    The preference is the log-probability of the unpatched model's reaction to the emotional prompt
-    minus that of its reaction to the neutral prompt, both after the emotional prompt and under the
-    row's condition. It shows effects that do not change the greedy choice of a token.
-
-    Args:
-        prompts: The prompts.
-        plan: Prompts under conditions that act everywhere, with ``prompt_index``.
-        reactions: The unpatched model's continuation of each prompt, as tokens.
-
-    Returns:
-        Difference of the mean log-probabilities per token, in nats; NaN for neutral prompts.
-
-    Source: effects of heads on log-probability differences, Wang et al. 2022, arXiv:2211.00593.
-    """
+def _preferences(reactions: Reactions, plan: Plan) -> Float[np.ndarray, " line"]:
+    """Return each line's preference for its emotion's own reaction; NaN for neutral prompts."""
+    prompts = reactions.prompts
     partner = dict(pair for name in prompts.emotions.names for pair in prompts.pairs(name))
     owners = plan.coordinates["prompt_index"].tolist()
-    kept = [index for index, owner in enumerate(owners) if owner in partner]
+    read = [line for line, owner in enumerate(owners) if owner in partner]
     preferences = np.full(len(owners), np.nan)
-    if kept:
-        rows = [plan.rows[index] for index in kept]
-        own = [reactions[owners[index]] for index in kept]
-        neutral = [reactions[partner[owners[index]]] for index in kept]
-        values = continuation_log_probs(prompts.model, [*rows, *rows], [*own, *neutral])
-        preferences[kept] = values[: len(kept)] - values[len(kept) :]
+    if read:
+        pairs = [(owners[line], partner[owners[line]]) for line in read]
+        preferences[read] = reactions.preferences([plan.rows[line] for line in read], pairs)
     return preferences

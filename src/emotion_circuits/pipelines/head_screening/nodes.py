@@ -6,7 +6,9 @@ import pandas as pd
 
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.experiments import FLUENCY
 from emotion_circuits.experiments.contract import nest_head_scores
+from emotion_circuits.experiments.head_sets import POOLED
 from emotion_circuits.experiments.heads import Head
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
@@ -24,7 +26,7 @@ from emotion_circuits.pipelines.head_screening.readings import (
     vector_site,
 )
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
-from emotion_circuits.pipelines.head_screening.tables import agreement_table, score_table
+from emotion_circuits.pipelines.head_screening.tables import BOTH, agreement_table, score_table
 from emotion_circuits.prompts import EmotionSet
 
 
@@ -83,8 +85,16 @@ def screen_heads(
         "model": data.model.name,
         "sequence_length": settings.sequence_length,
         **_effects_file(effects, emotions, settings),
+        "fluency_loss_reference": _references(table),
     }
     return scores, table, agreement_table(table, settings)
+
+
+def _references(table: pd.DataFrame) -> dict[str, float]:
+    """Give what the lost emotion alone costs, in nats per token, by label."""
+    both = table[(table["half"] == BOTH) & (table["emotion"] != POOLED)]
+    costs = both.groupby("emotion", sort=False)["fluency_loss_reference"].first()
+    return {str(emotion): float(cost) for emotion, cost in costs.items()}
 
 
 def _effects_file(
@@ -97,7 +107,10 @@ def _effects_file(
         if settings.metrics is None or metric in (*settings.metrics, *targets)
     ]
     return nest_head_scores(
-        effects.outcomes, targets=targets, metrics=listed, labels=emotions.labels
+        effects.outcomes,
+        targets=[*targets, FLUENCY],
+        metrics=[*listed, FLUENCY],
+        labels=emotions.labels,
     )
 
 

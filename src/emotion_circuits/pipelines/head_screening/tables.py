@@ -10,6 +10,7 @@ import pandas as pd
 
 from emotion_circuits.circuits import rank_agreement
 from emotion_circuits.experiments.head_sets import HEAD_SCORES, POOLED
+from emotion_circuits.experiments.outcomes import FLUENCY
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.pipelines.head_screening.ablations import AblationEffects
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
@@ -19,7 +20,7 @@ from emotion_circuits.statistics.ratios import mean_interval
 BOTH: Final = "both"
 _WITH_INTERVAL: Final = tuple(
     f"{name}_{ablation}"
-    for name in ("drop", "reaction_drop", "logit_drop")
+    for name in ("drop", "reaction_drop", "logit_drop", "fluency_loss", "neutral_fluency_loss")
     for ablation in ("zero", "mean")
 )
 # Columns that name a pair's half, and the group of pairs that share its neutral prompt.
@@ -42,6 +43,10 @@ def pair_scores(
         ablation; ``neutral_shift_<ablation>``: increase of the same metric on the neutral prompt;
         ``reaction_drop_<ablation>``: decrease of ``AblationEffects.preference``;
         ``logit_drop_<ablation>``: decrease of the log odds that the next token marks the emotion;
+        ``fluency_loss_<ablation>`` and ``neutral_fluency_loss_<ablation>``: nats per token that the
+        continuations of the emotional and of the neutral prompt lose under the unpatched model;
+        ``fluency_loss_reference``: the same for the unpatched reaction to the neutral prompt after
+        the emotional prompt, which is the cost of the lost emotion alone, whatever the head;
         ``direct_write``: direct write on the emotional prompt minus that on the neutral prompt;
         ``cue_attention_last`` and ``cue_attention_after``, with ``_neutral`` for the neutral
         prompt; attributions; and each pair's ``half`` and ``pair_id``.
@@ -52,13 +57,21 @@ def pair_scores(
     columns: Columns = {name: prompts.table[name].to_numpy()[emotional] for name in _GROUPS}
     scores = effects.outcomes.values([target])[:, 0]
     odds, preference = effects.odds[:, column], effects.preference
-    before = [effects.baseline(values) for values in (scores, odds, preference)]
+    fluency = effects.outcomes.values([FLUENCY])[:, 0]
+    measures = (scores, odds, preference, fluency)
+    before = [effects.baseline(values) for values in measures]
     for ablation in settings.ablations:
-        after = [effects.ablated(values, ablation) for values in (scores, odds, preference)]
+        after = [effects.ablated(values, ablation) for values in measures]
         columns[f"drop_{ablation}"] = before[0][emotional, None] - after[0][emotional]
         columns[f"neutral_shift_{ablation}"] = after[0][neutral] - before[0][neutral, None]
         columns[f"logit_drop_{ablation}"] = before[1][emotional, None] - after[1][emotional]
         columns[f"reaction_drop_{ablation}"] = before[2][emotional, None] - after[2][emotional]
+        columns[f"fluency_loss_{ablation}"] = after[3][emotional] - before[3][emotional, None]
+        columns[f"neutral_fluency_loss_{ablation}"] = after[3][neutral] - before[3][neutral, None]
+    # The preference before ablation is the cost of the neutral reaction beyond the model's own.
+    columns["fluency_loss_reference"] = np.repeat(
+        before[2][emotional, None], len(effects.heads), axis=1
+    )
     writes = readings["writes"][emotion]
     columns["direct_write"] = writes[emotional] - writes[neutral]
     for name in ("cue_attention_last", "cue_attention_after"):
@@ -115,7 +128,7 @@ def _averages(part: Columns, settings: HeadScreeningSettings) -> Columns:
     for name, values in part.items():
         if name in _GROUPS:
             continue
-        if name in (*_WITH_INTERVAL, "direct_write"):
+        if name in (*_WITH_INTERVAL, "direct_write", "fluency_loss_reference"):
             mean, lower, upper = mean_interval(
                 values.T,
                 n_bootstrap=settings.n_bootstrap,

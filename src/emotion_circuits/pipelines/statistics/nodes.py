@@ -41,6 +41,9 @@ RESULTS: Final = {
     "head_scores": "head_screening",
 }
 
+# Phase 5's choices, which tell the study's claims from exploration.
+SELECTION: Final = "residual_selection"
+
 
 @takes_what_is_there
 def estimate_effects(
@@ -77,6 +80,7 @@ def estimate_effects(
         labels=emotions.labels,
         n_jobs=settings.n_jobs,
         clusters=_clusters(prompts, fresh_prompts, emotions, settings),
+        power=settings.power_target,
     )
     return effect_table(comparisons, options)
 
@@ -158,12 +162,16 @@ def summarize_k_sweeps(
 def _read_all(results: Mapping[str, Any], profile: str) -> Iterator[Comparison | Summary]:
     for name, result in results.items():
         kind, _, model = name.partition(" ")
-        if result is None:
+        if result is None or kind == SELECTION:
             continue
         emotion_sweep = results.get(f"residual_sweep {model}")
         try:
             yield from comparisons_of(
-                kind, result, Source(profile, model), residual_sweep=emotion_sweep
+                kind,
+                result,
+                Source(profile, model),
+                residual_sweep=emotion_sweep,
+                selection=results.get(f"{SELECTION} {model}"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
@@ -176,7 +184,13 @@ def _say_what_is_missing(results: Mapping[str, Any]) -> None:
     missing: dict[str, list[str]] = {}
     for name, result in results.items():
         kind, _, model = name.partition(" ")
-        if result is None and kind not in _ADDITIONS:
+        if kind == SELECTION:
+            if result is None and results.get(f"residual_sweep {model}") is not None:
+                logger.info(
+                    "Statistics of %s are without confirmatory claims: there is no %s.%s",
+                    *(model, model, kind),
+                )
+        elif result is None and kind not in _ADDITIONS:
             missing.setdefault(RESULTS[kind], []).append(model)
     if missing:
         phases = (f"{phase} ({', '.join(models)})" for phase, models in missing.items())

@@ -7,6 +7,7 @@ from kedro.pipeline import Node, Pipeline
 
 from emotion_circuits.pipelines.statistics.nodes import (
     RESULTS,
+    SELECTION,
     analyze_power,
     estimate_effects,
     summarize_k_sweeps,
@@ -62,7 +63,9 @@ def create_pipeline(
 
 
 def _effect_node(models: Sequence[str]) -> Node:
-    results = {f"{kind} {model}": f"{model}.{kind}" for kind in RESULTS for model in models}
+    results = {
+        f"{kind} {model}": f"{model}.{kind}" for kind in (*RESULTS, SELECTION) for model in models
+    }
     shared = _SHARED | {name: name for name in ("prompts", "fresh_prompts")}
     return Node(
         estimate_effects,

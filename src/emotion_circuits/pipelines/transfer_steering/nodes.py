@@ -24,7 +24,7 @@ from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Condition
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
-from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.prompts import CLUSTER, EmotionSet
 from emotion_circuits.statistics import rank_p
 
 # Steering vectors: the model's own, the other model's mapped one, and mapped random ones.
@@ -98,8 +98,10 @@ def steer_with_mapped_vectors(
         known=outcomes,
         progress=f"{model.name} transfer",
     )
+    cluster_of = dict(zip(outcomes.table["prompt"], outcomes.table[CLUSTER], strict=True))
+    clusters = steered.table["prompt"].map(cluster_of)
     effects = effect_table(
-        Outcomes(steered.table.assign(half="confirm")),
+        Outcomes(steered.table.assign(half="confirm", cluster=clusters)),
         _BY,
         n_bootstrap=settings.n_bootstrap,
         seed=settings.seed,

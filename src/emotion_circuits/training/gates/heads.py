@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from emotion_circuits.embedded_world import WorldSettings, emotion_prompts
-from emotion_circuits.embedded_world.emotions import EMOTIONS
-from emotion_circuits.evaluation import TextEvaluator
+from emotion_circuits.embedded_world.emotions import EMOTIONS, NEUTRAL
+from emotion_circuits.evaluation import TextEvaluator, continuation_nll
+from emotion_circuits.experiments import FLUENCY
 from emotion_circuits.interventions import (
     Condition,
     Intervention,
@@ -18,8 +21,27 @@ from emotion_circuits.interventions import (
     ablate_zero,
 )
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.prompts import clusters_of, halve_clusters
+from emotion_circuits.seeds import rng_for
+from emotion_circuits.statistics.bootstrap import resample_weights
+from emotion_circuits.statistics.clusters import number_clusters
 from emotion_circuits.training.gates.continuations import AS_IT_IS, OWN_METRIC, continue_greedily
 from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
+
+
+class Ablations(NamedTuple):
+    """What ablation of each head does to the continuation of each prompt.
+
+    Attributes:
+        changes: Change of the prompt's target metric.
+        losses: Loss of fluency: nats per token under the unpatched model, beyond those of the
+            unpatched continuation.
+        reactions: Tokens of each prompt's unpatched continuation.
+    """
+
+    changes: Float[np.ndarray, "head prompt"]
+    losses: Float[np.ndarray, "head prompt"]
+    reactions: list[tuple[int, ...]]
 
 
 def heads_gate(
@@ -34,7 +56,8 @@ def heads_gate(
 
     A head's change is the absolute value of the mean change in the situation's target metric, over
     prompts that imply an emotion without naming it. The most important head is chosen on one half
-    of the prompts; its change and the median head's are measured on the other half.
+    of the prompts; its change and the median head's are measured on the other half, which shares
+    no sentence template with it. Resamples draw whole templates.
 
     Args:
         model: The language model.
@@ -44,32 +67,62 @@ def heads_gate(
         seed: Seed for drawing prompts and resamples.
 
     Returns:
-        ``layer`` and ``head`` of the most important head, its ``change``, the ``median`` change,
-        their ``ratio`` with a 95 % bootstrap interval, and all ``changes`` (layer by head).
+        ``layer`` and ``head`` of the most important head, ``n_prompts`` and ``n_templates`` of the
+        measuring half, the head's ``change``, the ``median`` change, their ``ratio``, and all
+        ``changes`` (layer by head). ``cost`` of the head's ablation, in nats per token under the
+        unpatched model; ``cost_reference``: the same of the reaction to the neutral prompt of the
+        set, which is what the lost emotion alone costs. Ratio and costs have 95 % bootstrap
+        intervals.
     """
-    prompts = emotion_prompts(world, split="test", n_per_emotion=n_prompts, seed=seed + 2000)
-    prompts = prompts[prompts["emotion"].isin(EMOTIONS) & ~prompts["explicit"]]
-    pairs = prompts["pair_id"].drop_duplicates()
-    choosing = prompts["pair_id"].isin(pairs[::2]).to_numpy()
+    every = emotion_prompts(world, split="test", n_per_emotion=n_prompts, seed=seed + 2000)
+    prompts = every[every["emotion"].isin(EMOTIONS) & ~every["explicit"]]
+    choosing, clusters = halve_prompts(prompts, seed)
     own = [OWN_METRIC[emotion] for emotion in prompts["emotion"]]
-    changes = _changes(model, goemotions, prompts["text"].tolist(), own)
-    best = int(np.abs(changes[:, choosing].mean(axis=1)).argmax())
-    measured = changes[:, ~choosing]
-    rng = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(N_BOOTSTRAP):
-        drawn = rng.integers(0, measured.shape[1], measured.shape[1])
-        resampled.append(_ratio(np.abs(measured[:, drawn].mean(axis=1)), best))
+    found = _ablate_each(model, goemotions, prompts["text"].tolist(), own)
+    neutral = every[every["emotion"] == NEUTRAL].set_index("pair_id")["text"]
+    references = reference_costs(
+        *(model, goemotions, prompts["text"].tolist(), found.reactions),
+        neutral[prompts["pair_id"]].tolist(),
+    )
+    best = int(np.abs(found.changes[:, choosing].mean(axis=1)).argmax())
+    measured, units = found.changes[:, ~choosing], clusters[~choosing]
+    costs = np.stack([found.losses[best], references])[:, ~choosing]
+    weights = resample_weights(
+        len(units),
+        n_bootstrap=N_BOOTSTRAP,
+        rng=rng_for(seed, "heads_gate"),
+        clusters=number_clusters(units.tolist()),
+    )
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    means = np.abs(measured @ shares.T)
+    resampled = [_ratio(of_resample, best) for of_resample in means.T]
+    cost, reference = (
+        interval(float(values.mean()), (shares @ values).tolist()) for values in costs
+    )
     by_head = np.abs(measured.mean(axis=1))
     return {
         "layer": best // model.n_heads,
         "head": best % model.n_heads,
         "n_prompts": int((~choosing).sum()),
+        "n_templates": len(set(units.tolist())),
         "change": round(float(by_head[best]), 4),
         "median": round(float(np.median(by_head)), 4),
         "ratio": interval(_ratio(by_head, best), resampled),
+        "cost": cost,
+        "cost_reference": reference,
         "changes": by_head.reshape(-1, model.n_heads).astype(float).round(4).tolist(),
     }
+
+
+def halve_prompts(prompts: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each prompt is of the choosing half, and its cluster: its template.
+
+    Args:
+        prompts: Texts with ``emotion``, ``pair_id`` and ``template_id``.
+        seed: Seed of the halves.
+    """
+    clusters = clusters_of(prompts).to_numpy(dtype=str)
+    return halve_clusters(prompts["emotion"].tolist(), clusters.tolist(), seed=seed), clusters
 
 
 def _ratio(by_head: Float[np.ndarray, " head"], best: int) -> float:
@@ -77,10 +130,38 @@ def _ratio(by_head: Float[np.ndarray, " head"], best: int) -> float:
     return float(by_head[best] / max(np.median(by_head), 1e-4))
 
 
-def _changes(
+def reference_costs(
+    model: LanguageModel,
+    goemotions: TextEvaluator,
+    prompts: Sequence[str],
+    reactions: Sequence[tuple[int, ...]],
+    neutral: Sequence[str],
+) -> Float[np.ndarray, " prompt"]:
+    """Return what the reaction to the neutral prompt costs beyond the own one, after each prompt.
+
+    Args:
+        model: The language model.
+        goemotions: The evaluator of the gates.
+        prompts: Emotional prompts.
+        reactions: Tokens of the model's own greedy reaction to each of them.
+        neutral: The neutral prompt beside each of them.
+
+    Returns:
+        Nats per token under the unpatched model.
+    """
+    distinct = list(dict.fromkeys(neutral))
+    outcomes = continue_greedily(model, goemotions, distinct)
+    of_text = dict(zip(outcomes.table["prompt"], outcomes.table["token_ids"], strict=True))
+    ids = [model.encode(text) for text in prompts]
+    other = continuation_nll(model, ids, [of_text[text] for text in neutral])
+    costs: np.ndarray = other - continuation_nll(model, ids, reactions)
+    return costs
+
+
+def _ablate_each(
     model: LanguageModel, goemotions: TextEvaluator, prompts: list[str], own: list[str]
-) -> Float[np.ndarray, "head prompt"]:
-    """Return the change in each prompt's target metric under each head's ablation."""
+) -> Ablations:
+    """Ablate each head on each prompt, whose target metric is in ``own``."""
     zero = ablate_zero(model.d_head)
     conditions = [
         (
@@ -93,7 +174,12 @@ def _changes(
     outcomes = continue_greedily(model, goemotions, prompts, [AS_IT_IS, *conditions])
     columns = [goemotions.keys.index(key) for key in own]
     # Outcomes are ordered by prompt, then by condition.
-    scores = outcomes.values(goemotions.keys).reshape(len(prompts), 1 + len(conditions), -1)
+    shape = (len(prompts), 1 + len(conditions), -1)
+    scores = outcomes.values(goemotions.keys).reshape(shape)
     own_scores = scores[np.arange(len(prompts)), :, columns].T
-    changes: np.ndarray = own_scores[1:] - own_scores[0]
-    return changes
+    fluency = outcomes.values([FLUENCY]).reshape(shape)[:, :, 0].T
+    return Ablations(
+        own_scores[1:] - own_scores[0],
+        fluency[1:] - fluency[0],
+        outcomes.baseline.table["token_ids"].tolist(),
+    )

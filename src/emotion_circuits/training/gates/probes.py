@@ -13,7 +13,7 @@ from emotion_circuits.embedded_world.emotions import NEUTRAL
 from emotion_circuits.geometry import PooledActivations
 from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
 from emotion_circuits.language_models import LanguageModel
-from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, cell
+from emotion_circuits.training.gates.intervals import cell
 from emotion_circuits.training.gates.pooling import pool_prompts
 
 
@@ -75,7 +75,6 @@ def _table(
     table = probe_table(
         joined,
         np.concatenate([fit_named, scored_named]),
-        n_bootstrap=N_BOOTSTRAP,
         n_shuffles=1,
         seed=seed,
     )
