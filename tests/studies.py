@@ -141,7 +141,7 @@ def files_of_study():
             f"statistics/{name}"
             for name in (
                 *("effect_sizes.csv", "power_analysis.csv", "power_analysis.json"),
-                *("k_sweep_raw.csv", "k_selection.csv"),
+                *("k_sweep_raw.csv", "k_selection.csv", "overlap_places.csv"),
             )
         ),
         "timing/phase_timings.jsonl",

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from emotion_circuits.geometry import cosine_table, emotion_vectors, pool_positions
 from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
+from emotion_circuits.prompts import pair_texts
 from study_emotions import FOUR
 
 
@@ -90,6 +91,22 @@ def test_a_neutral_text_counts_as_explicit_with_its_pair():
         neutral=FOUR.neutral,
     )
     assert named.tolist() == [True, True, False, False]
+
+
+def test_of_pairs_made_by_length_not_all_are_explicit():
+    """Eight texts of each emotion share two neutral ones; a third of them name their emotion."""
+    lines = [("calm", "neutral", False, "train"), ("still", "neutral", False, "train")]
+    lines += [
+        (f"{emotion} {number}", emotion, number % 3 == 0, "train")
+        for emotion in FOUR.names
+        for number in range(8)
+    ]
+    table = pair_texts(pd.DataFrame(lines, columns=["text", "emotion", "explicit", "split"]), FOUR)
+    columns = (table[name].to_numpy() for name in ("pair_id", "emotion", "explicit"))
+    named = pairs_named_outright(*columns, neutral=FOUR.neutral)
+    emotional = (table["emotion"] != "neutral").to_numpy()
+    assert named[emotional].tolist() == table.loc[emotional, "explicit"].tolist()
+    assert not named[~emotional].any()
 
 
 def test_cosines_are_symmetric_and_one_on_the_diagonal(activations):

@@ -174,6 +174,26 @@ def test_a_model_in_memory_needs_no_folder_and_keeps_its_modules(tmp_path):
     assert wrapped.bridge.to_tokens("Thank you").tolist() == ids.tolist()
 
 
+def test_an_untrained_copy_has_the_architecture_and_weights_of_its_seed(folder):
+    trained = load_language_model(ModelSpec(name="m", source=str(folder), device="cpu"))
+    spec = ModelSpec(name="m_untrained", source=str(folder), device="cpu", untrained_seed=3)
+    one, again = load_language_model(spec), load_language_model(spec)
+    other = load_language_model(spec.model_copy(update={"untrained_seed": 4}))
+    weights = [dict(each.plain_model.named_parameters()) for each in (trained, one, again, other)]
+    assert len({tuple((name, each.shape) for name, each in one.items()) for one in weights}) == 1
+    random = [name for name, each in weights[1].items() if each.ndim > 1 and each.std() > 0]
+    assert random
+    for name in random:
+        assert torch.equal(weights[1][name], weights[2][name])
+        assert not torch.equal(weights[1][name], weights[0][name])
+        assert not torch.equal(weights[1][name], weights[3][name])
+    torch.manual_seed(3)
+    config = trained.plain_model.config
+    drawn = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    for name, weight in drawn.named_parameters():
+        assert torch.equal(weight, weights[1][name]), "the architecture's own initialisation"
+
+
 def test_a_misspelt_field_of_a_spec_is_one_line():
     with pytest.raises(InputError, match=r"'sorce' is unknown; .* nearest: source"):
         ModelSpec(name="m", sorce="gpt2")

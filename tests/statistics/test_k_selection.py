@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emotion_circuits.statistics import k_sweep_table, select_k
+from emotion_circuits.statistics import k_sweep_table, max_t_p, overlap_places, select_k
 from emotion_circuits.statistics.k_selection import NO_NULL
 from emotion_circuits.statistics.k_specificity import (
     NO_OTHER,
@@ -42,6 +42,16 @@ def test_the_raw_table_lists_every_overlap_in_order():
     assert len(raw) == 3 * 2 * 2
     assert raw["emotion"].head(4).tolist() == ["gratitude"] * 2 + ["anger"] * 2
     assert raw.loc[1, ["k", "overlap"]].tolist() == [2, 0.3]
+
+
+def test_sweeps_of_earlier_files_name_their_models_otherwise():
+    now = sweep([0.4, 0.3])
+    then = {"model1": "a", "model2": "b", "sweep_results": now["sweep_results"]}
+    for table in (choose, lambda one: k_sweep_table([one], "p", FOUR.labels)):
+        assert table(then).to_csv() == table(now).to_csv()
+    assert overlap_places([then], {}, "p", FOUR.labels)["model_b"].unique().tolist() == ["b"]
+    with pytest.raises(KeyError, match="model_a"):
+        choose({"sweep_results": now["sweep_results"]})
 
 
 def test_means_are_over_layers_and_the_interval_over_prompts():
@@ -137,15 +147,28 @@ def test_where_layers_give_only_their_p_values_the_least_counts_times_their_numb
     np.testing.assert_allclose(chosen.loc[chosen["k"] == 2, "p_value"], 1)
 
 
-def with_others(given, other, *, noise=0.02, seed=1):
-    """The sweep with overlaps with other emotions, of k one by one."""
+def with_others(given, other, *, noise=0.02, seed=1, shift=0.0, n_clusters=12):
+    """The sweep with comparisons on disjoint halves, of k one by one.
+
+    Shares are twice the overlaps; the draws of exchanges scatter about 0.
+    """
     rng = np.random.default_rng(seed)
     for emotions in given["sweep_results"].values():
         for leaves in emotions.values():
             for k, leaf in leaves.items():
                 leaf["overlap_other"] = other[k - 1]
-                draws = len(leaf["overlap_bootstrap"])
-                leaf["overlap_other_bootstrap"] = other[k - 1] + rng.normal(0, noise, draws)
+                own = leaf["overlap_cos_squared"] + shift
+                difference = 2 * (own - other[k - 1])
+                comparison = {
+                    "own": own,
+                    "other": other[k - 1],
+                    "own_share": 2 * own,
+                    "other_share": 2 * other[k - 1],
+                    "swapped": rng.normal(0, noise, 200),
+                    "left_out": difference + rng.normal(0, noise / 10, n_clusters),
+                }
+                further = comparison | {"other": 0.0, "other_share": 0.0}
+                leaf["specificity"] = {"apology": comparison, "gratitude": further}
     return given
 
 
@@ -153,33 +176,57 @@ def of_anger(chosen):
     return chosen[chosen["emotion"] == "anger"].set_index("k")
 
 
-def test_an_overlap_that_other_emotions_have_too_is_above_the_null_and_not_specific():
-    """The review's finding: at k = 2 after mapping .342, with the other emotions .334."""
+def test_an_overlap_that_another_emotion_has_too_is_above_the_null_and_not_specific():
+    """At k = 2 after mapping .342, with one other emotion .334 and with the second nothing."""
     given = with_others(sweep([0.1, 0.342], layers=(0,)), [0.1, 0.334])
     found = of_anger(choose(given))
     assert found["selected"].tolist() == [False, True]
-    assert found.loc[2, "specificity"] == pytest.approx(0.008)
-    assert not found["specificity_excludes_0"].any()
+    assert found.loc[2, "specificity"] == pytest.approx(0.016)
+    assert found.loc[2, "closest_emotion"] == "apology"
+    assert not found["specificity_excludes_0"].all()
     assert not found["selected_specific"].any()
     assert set(found["specific_reason"]) == {NOT_SPECIFIC}
 
 
-def test_specificity_is_overlap_minus_others_in_the_same_resamples():
+def test_specificity_is_the_difference_of_shares_averaged_over_layers():
     given = with_others(sweep([0.5, 0.4]), [0.1, 0.3])
     found = of_anger(choose(given))
-    leaves = [given["sweep_results"][layer]["anger"][2] for layer in range(3)]
-    draws = np.mean(
-        [leaf["overlap_bootstrap"] - leaf["overlap_other_bootstrap"] for leaf in leaves], axis=0
-    )
-    distance = np.sqrt(np.mean((draws - 0.11) ** 2))
-    wanted = stats.norm.interval(0.95, loc=0.11, scale=distance)
+    leaves = [given["sweep_results"][layer]["anger"] for layer in range(3)]
+    own = np.mean([leaf[2]["specificity"]["apology"]["own_share"] for leaf in leaves])
     row = found.loc[2]
-    assert row["specificity"] == pytest.approx(0.11)
+    assert row["specificity"] == pytest.approx(own - 0.6)
+    assert row["own_share"] == pytest.approx(own)
+    assert row["overlap_halves"] == pytest.approx(own / 2)
+    assert row["overlap_halves_closest"] == pytest.approx(0.3)
     assert row["mean_overlap_other"] == pytest.approx(0.3)
+    left_out = np.mean([leaf[2]["specificity"]["apology"]["left_out"] for leaf in leaves], axis=0)
+    # The jackknife in its pseudo-values, which are independent samples of the estimate.
+    pseudo = 12 * row["specificity"] - 11 * left_out
+    wanted = stats.t.interval(0.95, 11, loc=row["specificity"], scale=stats.sem(pseudo))
     ends = row["specificity_ci_lower"], row["specificity_ci_upper"]
     assert ends == pytest.approx(wanted, abs=1e-12)
     assert found["specificity_excludes_0"].all()
     assert found["selected_specific"].tolist() == [True, False]
+    assert found["n_clusters"].tolist() == [12, 12]
+    for k in (1, 2):
+        p_values = []
+        for other in ("apology", "gratitude"):
+            means = [
+                np.mean([leaf[j]["specificity"][other]["swapped"] for leaf in leaves], axis=0)
+                for j in (1, 2)
+            ]
+            observed = [
+                np.mean(
+                    [
+                        leaf[j]["specificity"][other]["own_share"]
+                        - leaf[j]["specificity"][other]["other_share"]
+                        for leaf in leaves
+                    ]
+                )
+                for j in (1, 2)
+            ]
+            p_values.append(max_t_p(np.array(observed), np.stack(means, axis=1))[k - 1])
+        assert found.loc[k, "specificity_p_corrected"] == pytest.approx(max(p_values))
 
 
 def test_specific_is_what_is_above_the_null_too():
@@ -188,28 +235,35 @@ def test_specific_is_what_is_above_the_null_too():
     assert not found["selected_specific"].any()
 
 
-def test_without_other_emotions_nothing_is_specific_and_the_table_says_why():
+def test_without_comparisons_on_halves_nothing_is_specific_and_the_table_says_why():
     found = choose(sweep([0.4, 0.3]))
     assert set(found["specific_reason"]) == {NO_OTHER}
     assert found["specificity"].isna().all()
     assert found.groupby("emotion")["selected"].sum().tolist() == [1, 1]
+    given = sweep([0.4, 0.3])
+    for emotions in given["sweep_results"].values():
+        for leaves in emotions.values():
+            for leaf in leaves.values():
+                leaf.update(overlap_other=0.1, overlap_other_bootstrap=np.full(400, 0.1))
+    assert set(choose(given)["specific_reason"]) == {NO_OTHER}, "a sweep of the earlier form"
 
 
-def test_where_nothing_is_specific_some_k_is_chosen_at_the_rate_of_alpha_at_most():
-    rng = np.random.default_rng(0)
-    found = []
-    for study in range(400):
-        # One study's overlaps deviate from the truth as its resamples do from them.
-        differ = rng.normal(0, 0.03, 4)
-        given = with_others(
-            sweep([0.4] * 4, layers=(0,), draws=200, seed=study),
-            0.4 - differ,
-            noise=np.sqrt(0.03**2 - 0.02**2),
-            seed=study + 1000,
-        )
-        found.append(of_anger(choose(given))["selected_specific"].any())
-    # Half of two-sided alarms at 5 % are of the kind that counts: 2.5 %, ± three deviations.
-    assert 0.002 <= np.mean(found) <= 0.05
+def test_one_layer_may_be_specific_where_the_average_is_not():
+    given = with_others(sweep([0.4], layers=(0, 1, 2, 3)), [0.4])
+    for layer, emotions in given["sweep_results"].items():
+        for comparison in emotions["anger"][1]["specificity"].values():
+            comparison["own_share"] = 0.9 if layer == 3 else 0.67
+            comparison["other_share"] = 0.75
+    row = of_anger(choose(given)).loc[1]
+    assert row["specificity_p_corrected"] > 0.1
+    assert (row["specific_layer"], row["specific_layer_value"]) == (3, pytest.approx(0.15))
+    leaves = [given["sweep_results"][layer]["anger"][1]["specificity"] for layer in range(4)]
+    p_values = []
+    for other in ("apology", "gratitude"):
+        null = np.stack([leaf[other]["swapped"] for leaf in leaves], axis=1)
+        p_values.append(max_t_p(np.array([-0.08, -0.08, -0.08, 0.15]), null)[3])
+    assert row["specific_layer_p_corrected"] == pytest.approx(max(p_values))
+    assert row["specific_layer_p_corrected"] <= 0.05
 
 
 def test_an_interval_holds_its_own_estimate_though_all_resamples_are_below_it():
@@ -231,7 +285,7 @@ WORLDS = [(0, 0.5, 0.6), (1, 0.2, 0.8)]
     [(60, WORLDS[0]), *(pytest.param(1000, world, marks=pytest.mark.slow) for world in WORLDS)],
 )
 def test_intervals_cover_the_mean_of_studies_of_as_many_pairs(n_studies, world):
-    """Both for overlap and for specificity, with directions refitted in every draw."""
+    """With directions refitted in every draw; the second overlap is that with another emotion."""
     seed, noise, share = world
     planted = Planted(seed=seed, noise=noise, share=share)
     rng = np.random.default_rng(0)

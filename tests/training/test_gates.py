@@ -248,7 +248,8 @@ def cell(value):
 
 def gates(**changes):
     values = {"share": 0.9, "ratio": 1.0, "d": 1.0, "cost": 0.2, "below": 1.0, "heads": 9.0}
-    values |= {"auroc": 0.99, "bag": 0.6, "p": 0.01, "off_diagonal": 0.1} | changes
+    values |= {"auroc": 0.99, "bag": 0.6, "p": 0.01, "p_steering": 0.01}
+    values |= {"off_diagonal": 0.1} | changes
     emotions = ("gratitude", "anger", "apology")
     labels = ("gratitude", "anger", "remorse")
     effect = {
@@ -286,11 +287,15 @@ def gates(**changes):
             }
         },
         "overlap": {
-            "best": {
+            key: {
                 name: {"overlap": 0.5, "null_95": 0.3, "k": values.get("k", 4)}
-                | {"p_value": values["p"] if name == "anger" else 0.01}
+                | {column: values[p] if name == "anger" else 0.01}
                 for name in emotions
             }
+            for key, column, p in (
+                ("at_steering", "p_value_layer", "p_steering"),
+                ("best", "p_value", "p"),
+            )
         },
     }
 
@@ -305,6 +310,7 @@ BROKEN = {
     "auroc": 0.89,
     "bag": 0.76,
     "p": 0.05,
+    "p_steering": 0.05,
     "off_diagonal": 0.6,
 }
 
@@ -322,8 +328,16 @@ def test_a_card_says_of_each_gate_by_itself_whether_it_is_reached():
 
 
 def test_overlap_at_too_many_dimensions_does_not_count():
-    found = [verdict for verdict in verdicts(gates(k=5)) if not verdict.reached]
-    assert [verdict.gate for verdict in found if "k ≤ 4" in verdict.gate] == [found[0].gate]
+    found = [verdict.gate for verdict in verdicts(gates(k=5)) if not verdict.reached]
+    assert len(found) == 2
+    assert all("k ≤ 4" in gate for gate in found)
+    assert "layer of steering" in found[0], "where the emotion acts comes first"
+
+
+def test_gates_of_an_earlier_form_have_no_overlap_at_the_layer_of_steering():
+    earlier = gates()
+    del earlier["overlap"]["at_steering"]
+    assert len(verdicts(earlier)) == len(verdicts(gates())) - 1
 
 
 def test_a_card_says_where_an_interval_does_not_reach_what_the_estimate_reaches():
@@ -369,19 +383,23 @@ def overlaps_like_their_null(rng, *, n_layers=6, n_k=4, n_shuffles=100, shift=0.
 
 def test_the_best_of_many_layers_and_ks_passes_a_null_at_the_stated_rate():
     rng = np.random.default_rng(0)
-    corrected, pointwise = [], []
+    corrected, pointwise, chosen = [], [], []
     for _ in range(1000):
-        best = rate_overlaps(overlaps_like_their_null(rng))["best"].values()
+        rated = rate_overlaps(overlaps_like_their_null(rng), 4)
+        chosen += [row["p_value_layer"] < 0.05 for row in rated["at_steering"].values()]
+        best = rated["best"].values()
         corrected += [row["p_value"] < 0.05 for row in best]
         pointwise += [row["overlap"] > row["null_95"] for row in best]
     # 3,000 tests at 5 %, give or take three standard deviations of 0.5 % (an emotion's tests go
     # together). Scaled by the null alone, without the observed draw, it was 6.3 %.
     assert 0.035 <= np.mean(corrected) <= 0.06
+    assert 0.035 <= np.mean(chosen) <= 0.06
     assert np.mean(pointwise) > 0.4
 
 
 def test_an_overlap_far_above_its_null_passes():
-    found = rate_overlaps(overlaps_like_their_null(np.random.default_rng(0), shift=0.3))
+    found = rate_overlaps(overlaps_like_their_null(np.random.default_rng(0), shift=0.3), 4)
+    assert {row["layer"] for row in found["at_steering"].values()} == {4}
     assert [row["p_value"] for row in found["best"].values()] == [round(1 / 101, 4)] * 3
     assert len(found["rows"]) == 3 * 6 * 4
     excess = [row["overlap"] - row["null_95"] for row in found["rows"] if row["emotion"] == "anger"]

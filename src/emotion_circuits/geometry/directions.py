@@ -34,6 +34,7 @@ class PooledActivations:
         prompts: The texts.
         layer_indices: Layer numbers of the second axis.
         emotions: The study's emotions and neutral class.
+        clusters: Cluster of each prompt (see ``prompts.clusters_of``); None: its scenario.
     """
 
     values: Float[np.ndarray, "prompt layer d_model"]
@@ -43,6 +44,13 @@ class PooledActivations:
     prompts: np.ndarray
     layer_indices: tuple[int, ...]
     emotions: EmotionSet
+    clusters: np.ndarray | None = None
+
+    def clusters_at(self, indices: np.ndarray) -> np.ndarray:
+        """Return the clusters of some prompts."""
+        known = self.pair_ids if self.clusters is None else self.clusters
+        names: np.ndarray = known[indices].astype(str)
+        return names
 
     def rows(self, label: str, split: str) -> np.ndarray:
         """Return the indices of the prompts of one label and split."""
@@ -100,6 +108,7 @@ def pool_positions(
         prompts=np.array(activations["prompts"], dtype=object),
         layer_indices=tuple(kept),
         emotions=emotions,
+        clusters=np.array(activations["clusters"]) if "clusters" in activations else None,
     )
 
 

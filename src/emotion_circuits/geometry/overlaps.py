@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,9 @@ from jaxtyping import Float, Int
 from emotion_circuits.geometry import angles, angles_oracle, maps_torch
 from emotion_circuits.geometry.canonical import principal_basis
 from emotion_circuits.geometry.maps import LinearMap, MapOptions, turn_with_shuffled_pairs
+from emotion_circuits.geometry.resampling import resampled_overlaps
 from emotion_circuits.geometry.subspaces import fit_subspace
+from emotion_circuits.prompts import halve_clusters
 from emotion_circuits.seeds import rng_for
 
 
@@ -36,16 +38,24 @@ class LayerPair:
     Attributes:
         neutral: Training activations of neutral prompts, ``[prompt, position, d_model]``.
         differences: For each label, the held-out paired differences, ``[pair, d_model]``, with
-            pairs in the same order for both models. Labels with equally many pairs share the draws
-            of resamples, so their pairs should have the same order of scenarios.
+            pairs in the same order for both models.
         trained: For each label, the subspaces that phase 3 fitted on training prompts.
         emotions: The labels that are emotions; each emotion is also compared with the others.
+        clusters: For each label, the cluster of each pair. A label that is missing has pairs that
+            are clusters of their own, and share them with the same pairs of other labels.
     """
 
     neutral: Both
     differences: Mapping[str, Both]
     trained: Mapping[str, Both]
     emotions: tuple[str, ...]
+    clusters: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def clusters_of(self, label: str) -> np.ndarray:
+        """Return the name of each pair's cluster."""
+        if label in self.clusters:
+            return self.clusters[label].astype(str)
+        return np.array([f"{index:06d}" for index in range(len(self.differences[label].b))])
 
 
 class Overlaps(NamedTuple):
@@ -57,12 +67,11 @@ class Overlaps(NamedTuple):
         after: Overlap of A's subspace, mapped into B, with B's.
         mean_angle: Mean principal angle after mapping, in radians.
         null: ``after`` under maps of shuffled pairs.
-        resampled: ``after`` with both subspaces fitted to held-out pairs drawn with replacement;
-            NaN if a draw spans fewer directions.
-        resampled_other: ``other`` under the same draws.
-        split: Overlap of A's subspace (first half of the pairs, mapped into B) with B's (second
+        resampled: ``after`` with both subspaces fitted to clusters of held-out pairs drawn with
+            replacement; NaN if a draw spans fewer directions.
+        split: Overlap of A's subspace (first half of the clusters, mapped into B) with B's (second
             half).
-        ceiling: Overlap of B's subspaces from the two halves of the pairs.
+        ceiling: Overlap of B's subspaces from the two halves of the clusters.
         other: Mean overlap of A's mapped subspace with B's subspaces of the other emotions.
         trained: ``after`` for the subspaces of phase 3.
         chance: Mean overlap of random subspaces in B.
@@ -74,7 +83,6 @@ class Overlaps(NamedTuple):
     mean_angle: Float[np.ndarray, " k"]
     null: Float[np.ndarray, "shuffle k"]
     resampled: Float[np.ndarray, "resample k"]
-    resampled_other: Float[np.ndarray, "resample k"]
     split: Float[np.ndarray, " k"]
     ceiling: Float[np.ndarray, " k"]
     other: Float[np.ndarray, " k"]
@@ -103,8 +111,8 @@ def measure_overlaps(
         shuffles: For each shuffle, the index of B's neutral prompt that is paired with each of A.
         k_max: Largest k; it is smaller for a label whose pairs span fewer directions.
         center: Whether to subtract the mean difference before subspaces are fitted.
-        n_splits: Number of random halvings of the pairs.
-        n_resamples: Number of bootstrap draws of the pairs, shared by all layers and labels.
+        n_splits: Number of random halvings of the pairs; halves share no cluster.
+        n_resamples: Number of bootstrap draws of the clusters, shared by all layers and labels.
         seed: Seed of halvings and draws.
         options: Options that the map was learned with.
 
@@ -122,15 +130,6 @@ def measure_overlaps(
     shuffled = turn_with_shuffled_pairs(
         *layer.neutral, stacked, shuffles, fitted=fitted, options=options
     )
-    resampled = _resample(
-        layer,
-        fitted,
-        sizes={label: len(span.a) for label, span in spans.items()},
-        center=center,
-        n_resamples=n_resamples,
-        seed=seed,
-        options=options,
-    )
     overlaps, start = {}, 0
     for label, span in spans.items():
         stop = start + len(span.a)
@@ -138,6 +137,7 @@ def measure_overlaps(
         before, room = _before(span, layer.neutral, options)
         split, ceiling = _split_halves(
             layer.differences[label],
+            layer.clusters_of(label),
             fitted,
             size=len(span.a),
             center=center,
@@ -151,8 +151,17 @@ def measure_overlaps(
             after=overlaps_of(turned, span.b, options),
             mean_angle=mean_angles_of(turned, span.b, options),
             null=overlaps_of(shuffled[:, start:stop], span.b, options),
-            resampled=resampled[label][0],
-            resampled_other=resampled[label][1],
+            resampled=resampled_overlaps(
+                layer.differences[label],
+                layer.clusters_of(label),
+                fitted,
+                size=len(span.a),
+                center=center,
+                n_resamples=n_resamples,
+                # Labels with equally many clusters share the draws.
+                rng=rng_for(seed, "resampled_pairs"),
+                device=options.device,
+            ),
             split=split,
             ceiling=ceiling,
             other=_with_others(label, turned, spans, layer.emotions, options),
@@ -230,6 +239,7 @@ def _before(span: Both, neutral: Both, options: MapOptions) -> tuple[np.ndarray,
 
 def _split_halves(
     differences: Both,
+    clusters: np.ndarray,
     fitted: LinearMap,
     *,
     size: int,
@@ -239,11 +249,10 @@ def _split_halves(
     options: MapOptions,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ``Overlaps.split`` and ``Overlaps.ceiling``, averaged over random halvings."""
-    n_pairs = len(differences.b)
     split, ceiling = np.full((2, n_splits, size), np.nan)
-    for draw in range(n_splits):
-        order = rng.permutation(n_pairs)
-        half_1, half_2 = np.sort(order[: n_pairs // 2]), np.sort(order[n_pairs // 2 :])
+    for draw, seed in enumerate(rng.integers(0, 2**31, n_splits).tolist()):
+        first_half = halve_clusters([""] * len(clusters), clusters.tolist(), seed=seed)
+        half_1, half_2 = np.flatnonzero(first_half), np.flatnonzero(~first_half)
         halves = [differences.a[half_1], differences.b[half_1], differences.b[half_2]]
         if not len(half_1):
             continue
@@ -254,39 +263,6 @@ def _split_halves(
         split[draw, :kept] = overlaps_of(fitted.turn(first), second, options)
         ceiling[draw, :kept] = overlaps_of(own, second, options)
     return _column_means(split), _column_means(ceiling)
-
-
-def _resample(
-    layer: LayerPair,
-    fitted: LinearMap,
-    *,
-    sizes: Mapping[str, int],
-    center: bool,
-    n_resamples: int,
-    seed: int,
-    options: MapOptions,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return ``Overlaps.resampled`` and ``Overlaps.resampled_other`` of each label.
-
-    Both models, and all labels with equally many pairs, share the draws.
-    """
-    rngs = {label: rng_for(seed, "resampled_pairs") for label in sizes}
-    overlaps = {label: np.full((2, n_resamples, size), np.nan) for label, size in sizes.items()}
-    for draw in range(n_resamples):
-        spans, turned = {}, {}
-        for label, size in sizes.items():
-            n_pairs = len(layer.differences[label].b)
-            chosen = np.sort(rngs[label].integers(0, n_pairs, n_pairs))
-            drawn = [side[chosen] for side in layer.differences[label]]
-            kept = min(size, *(_rank(side, center) for side in drawn))
-            if kept:
-                spans[label] = Both(*(_span(side, kept, center, options) for side in drawn))
-                turned[label] = fitted.turn(spans[label].a)
-        for label, span in spans.items():
-            own, other = overlaps[label][:, draw, : len(span.b)]
-            own[:] = overlaps_of(turned[label], span.b, options)
-            other[:] = _with_others(label, turned[label], spans, layer.emotions, options)
-    return {label: (own, other) for label, (own, other) in overlaps.items()}
 
 
 def _column_means(values: np.ndarray) -> np.ndarray:

@@ -185,9 +185,14 @@ def _record(n_test: int, estimate: tuple[float, float, float], reason: str) -> d
 def pairs_named_outright(
     pair_ids: np.ndarray, labels: np.ndarray, explicit: np.ndarray, *, neutral: str
 ) -> Bool[np.ndarray, " prompt"]:
-    """Return for each prompt whether an emotion text of its pair names the emotion.
+    """Return for each prompt whether it counts as explicit.
 
-    Neutral texts name no emotion, so a subset by each text's own flag would have none of them.
+    An emotion text counts by its own flag. A neutral text names no emotion and counts with the
+    majority of the emotion texts of its pair, at a tie as implicit. All texts of a scenario have
+    one flag; pairs that were made by length join texts of both kinds.
     """
-    named = set(pair_ids[explicit & (labels != neutral)].tolist())
-    return np.array([pair in named for pair in pair_ids.tolist()])
+    emotional = labels != neutral
+    texts = pd.DataFrame({"pair": pair_ids, "explicit": explicit.astype(bool)})
+    share = texts["pair"].map(texts[emotional].groupby("pair")["explicit"].mean()).fillna(0.0)
+    named: np.ndarray = np.where(emotional, texts["explicit"], share > 0.5)
+    return named

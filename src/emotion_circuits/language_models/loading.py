@@ -6,14 +6,16 @@ import copy
 import logging
 from typing import Any
 
+import torch
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.device import resolve_device
 from emotion_circuits.language_models.model import LanguageModel
 from emotion_circuits.language_models.pretrained import (
     check_folder,
+    from_pretrained,
     load_tokenizer,
     load_weights,
 )
@@ -124,6 +126,8 @@ def _load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerFast:
 
 
 def _load_weights(spec: ModelSpec) -> Any:
+    if spec.untrained_seed is not None:
+        return _draw_weights(spec, spec.untrained_seed)
     return load_weights(
         AutoModelForCausalLM,
         f"model {spec.name!r}",
@@ -133,6 +137,22 @@ def _load_weights(spec: ModelSpec) -> Any:
         dtype=spec.torch_dtype,
         use_safetensors=True,
     )
+
+
+def _draw_weights(spec: ModelSpec, seed: int) -> Any:
+    """Make the model with random weights, drawn by its architecture's own initialisation.
+
+    What such a model holds of an emotion comes from the tokens and the architecture, not from
+    training. The global random state stays as it was.
+    """
+    config = from_pretrained(
+        AutoConfig, f"model {spec.name!r}", source=spec.source, revision=spec.revision
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config, dtype=spec.torch_dtype)
+    logger.info("%s has random weights (untrained_seed %d)", spec.name, seed)
+    return model
 
 
 def bos_convention(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int | None, bool]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.phase_settings import PhaseSettings
@@ -28,6 +28,11 @@ class ModelSpec(PhaseSettings):
     prepend_bos: Literal["auto"] | bool = Field(
         "auto",
         description="whether texts begin with BOS; auto: if the tokenizer has a BOS token",
+    )
+
+    untrained_seed: NonNegativeInt | None = Field(
+        None,
+        description="seed of random weights in place of the trained ones, for a control",
     )
 
     @classmethod

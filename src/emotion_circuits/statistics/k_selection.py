@@ -13,8 +13,9 @@ from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.comparisons import place_among
 from emotion_circuits.statistics.k_specificity import (
     OTHER,
-    OTHER_RESAMPLES,
     SPECIFICITY_COLUMNS,
+    add_best_layers,
+    average_over_layers,
     choose_specific,
     interval_of,
     specificity_row,
@@ -45,13 +46,21 @@ NO_NULL: Final = "the sweep holds no overlaps of shuffled pairs"
 NOT_ABOVE: Final = "no k is above the null"
 
 
+def named_models(sweep: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Name the models ``model_a`` and ``model_b``; older files have ``model1`` and ``model2``."""
+    if "model_a" in sweep or "model1" not in sweep:
+        return sweep
+    return {**sweep, "model_a": sweep["model1"], "model_b": sweep["model2"]}
+
+
 def k_sweep_table(
     sweeps: Iterable[Mapping[str, Any]], profile: str, labels: Sequence[str]
 ) -> pd.DataFrame:
     """List every overlap of every sweep.
 
     Args:
-        sweeps: One for each pair of models, as phase 4 writes them.
+        sweeps: One for each pair of models, as phase 4 writes them; older files may name the
+            models ``model1`` and ``model2``.
         profile: Name of the profile.
         labels: The study's labels, in the order of the table.
 
@@ -70,7 +79,7 @@ def k_sweep_table(
             "mean_principal_angle": float(leaf["mean_principal_angle"]),
             "overlap_other": float(leaf.get(OTHER, float("nan"))),
         }
-        for sweep in sweeps
+        for sweep in map(named_models, sweeps)
         for layer, emotions in sweep["sweep_results"].items()
         for emotion, values in emotions.items()
         for k, leaf in values.items()
@@ -101,16 +110,17 @@ def select_k(
 
     The chosen k is the number of directions in which A's mapped emotion subspace overlaps with
     B's more than under maps of shuffled pairs. These directions may be common to all emotions.
-    Therefore ``specificity`` is the overlap minus that with B's other emotions, and
-    ``selected_specific`` marks the smallest k at which specificity is above 0 too, if there is
-    any.
+    Therefore ``specificity`` is the overlap minus that with B's closest other emotion, both between
+    disjoint halves of the scenarios, and ``selected_specific`` marks the smallest k at which
+    specificity is above 0 too, if there is any. Averages over layers hide what one layer holds:
+    ``specific_layer`` is the layer where k is most specific, with a p for all layers and k.
 
     Args:
         sweeps: One sweep per pair of models, as phase 4 writes it. A leaf may hold
             ``overlap_bootstrap`` and ``overlap_null``, with the same draws in every layer, or
             ``null_mean``, ``null_p95`` and ``p_value`` of its layer; the mean's p-value is then
             the least of the layers' p-values times their number (Bonferroni). It may also hold
-            ``overlap_other`` and ``overlap_other_bootstrap``, under the same resamples.
+            ``overlap_other``, and ``specificity`` with the comparisons on disjoint halves.
         profile: Name of the profile.
         labels: The study's labels, in the order of the table.
         n_bootstrap: Number of resamples of layers, if they are needed.
@@ -123,24 +133,35 @@ def select_k(
     Source: one-standard-error rule, Hastie, Tibshirani and Friedman 2009, 7.10.
     """
     lines: list[dict[str, Any]] = []
-    for sweep in sorted(sweeps, key=lambda sweep: (sweep["model_a"], sweep["model_b"])):
+    for sweep in sorted(
+        map(named_models, sweeps), key=lambda sweep: (sweep["model_a"], sweep["model_b"])
+    ):
         names = {"profile": profile, "model_a": sweep["model_a"], "model_b": sweep["model_b"]}
         results = sweep["sweep_results"]
-        by_layer = [results[layer] for layer in sorted(results)]
-        emotions = {emotion for layer in by_layer for emotion in layer}
+        layers = sorted(results)
+        emotions = {emotion for layer in layers for emotion in results[layer]}
         for emotion in sorted(emotions, key=partial(place_among, labels)):
-            ks = sorted({int(k) for layer in by_layer for k in layer.get(emotion, {})})
+            ks = sorted({int(k) for layer in layers for k in results[layer].get(emotion, {})})
+            leaves = [
+                {
+                    layer: results[layer][emotion][k]
+                    for layer in layers
+                    if k in results[layer].get(emotion, {})
+                }
+                for k in ks
+            ]
             by_k = [
                 _average_layers(
-                    [layer[emotion][k] for layer in by_layer if k in layer.get(emotion, {})],
+                    list(of_k.values()),
                     n_bootstrap=n_bootstrap,
                     alpha=alpha,
                     rng=rng_for(seed, "layers", *names.values(), emotion, k),
                 )
-                for k in ks
+                for k, of_k in zip(ks, leaves, strict=True)
             ]
             _choose(by_k, alpha)
             choose_specific(by_k, alpha)
+            add_best_layers(by_k, leaves)
             for k, line in zip(ks, by_k, strict=True):
                 lines.append(names | {"emotion": emotion, "k": k} | line)
     return pd.DataFrame(lines, columns=[*COLUMNS, *MORE_COLUMNS])
@@ -160,13 +181,7 @@ def _average_layers(
     if resampled is not None:
         lower, upper, error = interval_of(mean, resampled, alpha, least=0.0)
     others = [float(leaf.get(OTHER, float("nan"))) for leaf in leaves]
-    specificity = specificity_row(
-        mean,
-        float(np.mean(others)),
-        _draws(leaves, RESAMPLES),
-        _draws(leaves, OTHER_RESAMPLES),
-        alpha,
-    )
+    specificity = specificity_row(float(np.mean(others)), average_over_layers(leaves), alpha)
     line = {
         "n_layers": n,
         "mean_overlap": mean,

@@ -1,27 +1,61 @@
-"""Specificity of shared directions: overlap with the same emotion minus that with others."""
+"""Specificity of shared directions: overlap with the same emotion minus that with each other one.
+
+Both overlaps are between disjoint halves of the scenarios. A shared direction is an emotion's own
+only if it overlaps more with the same emotion than with *each* other emotion.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
+from scipy.stats import t as student
 
-from emotion_circuits.statistics.null_tests import bootstrap_max_p
+from emotion_circuits.statistics.null_tests import max_t_p, rank_p
 
 SPECIFICITY_COLUMNS: Final = (
     *("mean_overlap_other", "specificity", "specificity_ci_lower", "specificity_ci_upper"),
     *("specificity_excludes_0", "specificity_p_corrected", "selected_specific", "specific_reason"),
+    *("closest_emotion", "overlap_halves", "overlap_halves_closest", "own_share", "closest_share"),
+    *("n_clusters", "specific_layer", "specific_layer_value", "specific_layer_p_corrected"),
 )
 
-# Optional keys of a k sweep: overlap with other emotions, and that under the same resamples.
+# Optional keys of a k sweep: overlap with other emotions on all held-out pairs, and by other
+# emotion the comparison on disjoint halves, with the keys of ``geometry.specificity.Against``.
 OTHER: Final = "overlap_other"
-OTHER_RESAMPLES: Final = "overlap_other_bootstrap"
+AGAINST: Final = "specificity"
 
-NO_OTHER: Final = "the sweep holds no resampled overlaps with other emotions"
+NO_OTHER: Final = "the sweep holds no overlaps with other emotions on disjoint halves"
 NOT_SPECIFIC: Final = "no k is above the null and specific"
+
+
+class Specificity(NamedTuple):
+    """One emotion's comparison with another, for several tests (k, or layer and k).
+
+    Attributes:
+        own: Overlap with the same emotion.
+        other: Overlap with the other emotion.
+        own_share: ``own`` as a share of what two halves of B agree on.
+        other_share: ``other`` likewise.
+        swapped: Difference of the shares with the two emotions exchanged at random.
+        left_out: Difference of the shares without each cluster.
+    """
+
+    own: Float[np.ndarray, " test"]
+    other: Float[np.ndarray, " test"]
+    own_share: Float[np.ndarray, " test"]
+    other_share: Float[np.ndarray, " test"]
+    swapped: Float[np.ndarray, "swap test"]
+    left_out: Float[np.ndarray, "cluster test"]
+
+    @property
+    def difference(self) -> Float[np.ndarray, " test"]:
+        """Difference of the shares."""
+        difference: np.ndarray = self.own_share - self.other_share
+        return difference
 
 
 def interval_of(
@@ -38,7 +72,7 @@ def interval_of(
     noisy pairs this is below the value for unlimited pairs.
 
     Args:
-        estimate: An overlap, or a difference of two overlaps.
+        estimate: An overlap.
         resampled: The same quantity, refitted to pairs drawn with replacement.
         alpha: The interval covers 1 - alpha.
         least: Smallest possible value of the estimate.
@@ -54,33 +88,103 @@ def interval_of(
     return max(estimate - reach, least), min(estimate + reach, 1.0), error
 
 
+def jackknife_error(left_out: Float[np.ndarray, "cluster test"]) -> Float[np.ndarray, " test"]:
+    """Return the standard error of an estimate from its values without each cluster in turn.
+
+    Source: delete-one jackknife, Efron and Tibshirani 1993, 11.5.
+    """
+    n = len(left_out)
+    error: np.ndarray = np.sqrt((n - 1) / n * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    return error
+
+
+def specific_p(against: Sequence[Specificity], *, corrected: bool) -> Float[np.ndarray, " test"]:
+    """Return for each test the largest of the p-values against the other emotions.
+
+    Each p is one-sided and ranks the observed difference among those with the two emotions
+    exchanged. The largest p tests that some other emotion is as close, at the same level
+    (intersection-union test).
+
+    Args:
+        against: The comparisons with each other emotion, all of the same tests.
+        corrected: Whether each comparison's p-values are corrected for all tests, by max-T.
+
+    Source: intersection-union test, Berger 1982, doi:10.1080/00401706.1982.10487790.
+    """
+    p_of = max_t_p if corrected else rank_p
+    p: np.ndarray = np.max([p_of(each.difference, each.swapped) for each in against], axis=0)
+    return p
+
+
+def average_over_layers(
+    leaves: Sequence[Mapping[str, Any]],
+) -> dict[str, Specificity] | None:
+    """Average one k's comparisons over layers, by other emotion; None if a layer lacks them."""
+    others = [set(leaf.get(AGAINST, {})) for leaf in leaves]
+    shared = set.intersection(*others)
+    if not shared or any(other != shared for other in others):
+        return None
+    try:
+        return {
+            other: Specificity(
+                *(
+                    np.mean([np.asarray(leaf[AGAINST][other][name]) for leaf in leaves], axis=0)[
+                        ..., None
+                    ]
+                    for name in Specificity._fields
+                )
+            )
+            for other in sorted(shared)
+        }
+    except ValueError:  # layers with different numbers of exchanges or clusters
+        return None
+
+
+def join(parts: Sequence[Specificity]) -> Specificity:
+    """Put the tests of several comparisons with the same other emotion side by side."""
+    return Specificity(*(np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)))
+
+
 def specificity_row(
-    overlap: float,
-    other: float,
-    draws: Float[np.ndarray, " resample"] | None,
-    draws_other: Float[np.ndarray, " resample"] | None,
-    alpha: float,
+    other: float, against: Mapping[str, Specificity] | None, alpha: float
 ) -> dict[str, Any]:
-    """Compare one k's mean overlap with that for other emotions, under the same resamples."""
+    """Describe one k's mean comparison with the closest other emotion.
+
+    The interval is the difference of shares ± Student's t times the jackknife's standard error
+    over clusters.
+    """
     line: dict[str, Any] = {
+        **dict.fromkeys(SPECIFICITY_COLUMNS, float("nan")),
         "mean_overlap_other": other,
-        "specificity": overlap - other,
-        "specificity_ci_lower": float("nan"),
-        "specificity_ci_upper": float("nan"),
         "specificity_excludes_0": False,
-        "specificity_p_corrected": float("nan"),
         "selected_specific": False,
         "specific_reason": "",
+        "closest_emotion": "",
+        "n_clusters": 0,
     }
-    if draws is None or draws_other is None or len(draws) != len(draws_other):
+    if not against:
         return line | {"specific_reason": NO_OTHER}
-    differences = draws - draws_other
-    lower, upper, error = interval_of(overlap - other, differences, alpha, least=-1.0)
+    closest = min(
+        against, key=lambda name: float(np.nan_to_num(against[name].difference[0], nan=9))
+    )
+    nearest = against[closest]
+    n = len(nearest.left_out)
+    error = float(jackknife_error(nearest.left_out)[0]) if n > 1 else float("nan")
+    value = float(nearest.difference[0])
+    reach = float(student.ppf(1 - alpha / 2, n - 1)) * error if n > 1 else float("nan")
     return line | {
-        "specificity_ci_lower": lower,
-        "specificity_ci_upper": upper,
-        "specificity_excludes_0": bool(error > 0 and (lower > 0 or upper < 0)),
-        "specificity_draws": differences,
+        "specificity": value,
+        "specificity_ci_lower": value - reach,
+        "specificity_ci_upper": value + reach,
+        "specificity_excludes_0": bool(error > 0 and abs(value) > reach),
+        "closest_emotion": closest,
+        "overlap_halves": float(nearest.own[0]),
+        "overlap_halves_closest": float(nearest.other[0]),
+        "own_share": float(nearest.own_share[0]),
+        "closest_share": float(nearest.other_share[0]),
+        "n_clusters": n,
+        "against": against,
+        "specificity_error": error,
     }
 
 
@@ -91,26 +195,63 @@ def choose_specific(lines: list[dict[str, Any]], alpha: float) -> None:
     corrected for the number of k. The marked k is the smallest candidate within one standard
     error of the largest specificity.
     """
-    draws = [line.pop("specificity_draws", None) for line in lines]
-    tested = [index for index, of_k in enumerate(draws) if of_k is not None]
-    if not tested or len({len(draws[index]) for index in tested}) > 1:
+    against = [line.pop("against", None) for line in lines]
+    errors = [line.pop("specificity_error", float("nan")) for line in lines]
+    tested = [index for index, of_k in enumerate(against) if of_k]
+    names = set(against[tested[0]]) if tested else set()
+    if not tested or any(set(against[index]) != names for index in tested):
         for line in lines:
             line["specific_reason"] = NO_OTHER
         return
-    stacked = np.stack([draws[index] for index in tested], axis=1)
-    values = np.array([lines[index]["specificity"] for index in tested])
-    corrected = bootstrap_max_p(values, stacked).tolist()
-    for index, p_value in zip(tested, corrected, strict=True):
-        lines[index]["specificity_p_corrected"] = p_value
+    families = [join([against[index][name] for index in tested]) for name in sorted(names)]
+    for index, p_value in zip(tested, specific_p(families, corrected=True), strict=True):
+        lines[index]["specificity_p_corrected"] = float(p_value)
     candidates = [index for index in tested if _is_candidate(lines[index], alpha)]
     if not candidates:
         for line in lines:
             line["specific_reason"] = NOT_SPECIFIC
         return
     best = max(candidates, key=lambda index: lines[index]["specificity"])
-    least = lines[best]["specificity"] - float(draws[best].std(ddof=1))
+    slack = errors[best] if np.isfinite(errors[best]) else 0.0
+    least = lines[best]["specificity"] - slack
     chosen = next(index for index in candidates if lines[index]["specificity"] >= least)
     lines[chosen]["selected_specific"] = True
+
+
+def add_best_layers(
+    lines: list[dict[str, Any]], by_k: Sequence[Mapping[int, Mapping[str, Any]]]
+) -> None:
+    """Note for each k the layer where it is most specific, corrected for all layers and k.
+
+    Averages over layers hide what a single layer holds.
+
+    Args:
+        lines: One line per k, to which ``specific_layer``, ``specific_layer_value`` and
+            ``specific_layer_p_corrected`` are added.
+        by_k: For each k, the leaf of each layer.
+    """
+    cells = [
+        (line, layer, average_over_layers([leaf]))
+        for line, leaves in zip(lines, by_k, strict=True)
+        for layer, leaf in leaves.items()
+    ]
+    known = [(line, layer, against) for line, layer, against in cells if against]
+    if not known or any(set(against) != set(known[0][2]) for _, _, against in known):
+        return
+    try:
+        families = [join([against[name] for _, _, against in known]) for name in known[0][2]]
+    except ValueError:  # layers with different numbers of exchanges
+        return
+    p_values = specific_p(families, corrected=True)
+    for (line, layer, against), p_value in zip(known, p_values.tolist(), strict=True):
+        value = float(min(each.difference[0] for each in against.values()))
+        best = line["specific_layer_p_corrected"], -line["specific_layer_value"]
+        if np.isfinite(p_value) and not best <= (p_value, -value):
+            line |= {
+                "specific_layer": layer,
+                "specific_layer_value": value,
+                "specific_layer_p_corrected": p_value,
+            }
 
 
 def _is_candidate(line: Mapping[str, Any], alpha: float) -> bool:

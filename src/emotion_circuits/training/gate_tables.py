@@ -93,7 +93,7 @@ def verdicts(gates: dict[str, Any]) -> list[Verdict]:
             {"": contrasts["anger_vs_apology"]["bag_of_words"]},
             0.75,
         ),
-        _shared(overlap["best"]),
+        *_shared(overlap),
     ]
 
 
@@ -123,13 +123,27 @@ def _named(value: float, name: str, digits: int) -> str:
     return f"{value:.{digits}f} ({name})" if name else f"{value:.{digits}f}"
 
 
-def _shared(best: Mapping[str, Mapping[str, Any]]) -> Verdict:
-    name = max(EMOTIONS, key=lambda emotion: best[emotion]["p_value"])
-    return Verdict(
-        f"mapped overlap above broken pairs, corrected p < {ALPHA:g} at k ≤ {K_MAX}, each emotion",
-        f"p = {_named(best[name]['p_value'], name, 3)}",
-        all(line["p_value"] < ALPHA and line["k"] <= K_MAX for line in best.values()),
-    )
+def _shared(overlap: Mapping[str, Any]) -> list[Verdict]:
+    """Judge overlaps at the layer of steering, if it was measured there, and at the best layer."""
+    found = []
+    places = [("best", "p_value", "at the best layer, corrected for it")]
+    if "at_steering" in overlap:
+        places.insert(0, ("at_steering", "p_value_layer", "at the layer of steering"))
+    for key, column, where in places:
+        lines = overlap[key]
+        missing = [emotion for emotion in EMOTIONS if emotion not in lines]
+        p_values = {emotion: lines[emotion][column] for emotion in lines}
+        name = max(p_values, key=lambda emotion: p_values[emotion], default="")
+        found.append(
+            Verdict(
+                f"mapped overlap above broken pairs {where}, p < {ALPHA:g} at k ≤ {K_MAX}, "
+                "each emotion",
+                f"p = {_named(p_values[name], name, 3)}" if name else "no overlap",
+                not missing
+                and all(lines[e][column] < ALPHA and lines[e]["k"] <= K_MAX for e in lines),
+            )
+        )
+    return found
 
 
 def _is_specific(steering: dict[str, Any], emotion: str) -> bool:
@@ -258,20 +272,26 @@ def _probes(probes: dict[str, Any]) -> str:
 
 
 def _overlap(overlap: dict[str, Any]) -> str:
+    where = [("best", "p_value", "best layer")]
+    if "at_steering" in overlap:
+        where.insert(0, ("at_steering", "p_value_layer", "layer of steering"))
     lines = "\n".join(
-        f"| {emotion} | {line['layer']} | {line['other_layer']} | {line['k']} | "
-        f"{line['overlap']:.3f} | {line['null_95']:.3f} | {line['p_value']:.3f} |"
-        for emotion, line in overlap["best"].items()
+        f"| {place} | {emotion} | {line['layer']} | {line['other_layer']} | {line['k']} | "
+        f"{line['overlap']:.3f} | {line['null_95']:.3f} | {line[p_value]:.3f} |"
+        for key, p_value, place in where
+        for emotion, line in overlap[key].items()
     )
     return (
         f"### Overlap with {overlap['other']}\n\nEmotion subspaces, mapped by a ridge regression "
         "on paired neutral prompts: mean squared cosine of the principal angles, against "
-        f"{overlap['n_permutations']} maps with broken pairs. The best depth and k of each "
-        "emotion; all are in gates.json. The percentile is of this depth and k alone, p is "
-        "corrected for the choice of the best (max-T over all depths and k). It says that the "
-        "map carries something of what is there, not that it carries this emotion and no other."
-        "\n\n| Emotion | layer | its layer | k | overlap | null, 95th percentile | corrected p |"
-        f"\n|---|---|---|---|---|---|---|\n{lines}\n"
+        f"{overlap['n_permutations']} maps with broken pairs. First at the layer that was chosen "
+        "for steering, where the emotion acts, then at the depth where the overlap is clearest, "
+        "which may be one where steering moves little; all are in gates.json. The percentile is "
+        "of this depth and k alone. p is corrected by max-T: for the choice of k at the layer of "
+        "steering, for the choice of depth and k at the best layer. It says that the map carries "
+        "something of what is there, not that it carries this emotion and no other."
+        "\n\n| Where | Emotion | layer | its layer | k | overlap | null, 95th percentile | "
+        f"corrected p |\n|---|---|---|---|---|---|---|---|\n{lines}\n"
     )
 
 

@@ -19,6 +19,8 @@ FAST = {
     "n_random": 20,
     "n_splits": 3,
     "k_max": 4,
+    "n_halvings": 2,
+    "n_swaps": 100,
 }
 
 

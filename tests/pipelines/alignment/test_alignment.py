@@ -347,43 +347,32 @@ def test_resampled_overlaps_are_those_of_subspaces_refitted_to_the_drawn_pairs()
             np.testing.assert_allclose(seen[k - 1], (cosines**2).mean(), atol=1e-8)
 
 
-def test_overlaps_with_other_emotions_are_of_the_same_resamples():
+def test_resamples_draw_whole_clusters():
     rng = np.random.default_rng(4)
-    pairs = {
-        label: Both(rng.normal(size=(12, 6)), rng.normal(size=(12, 5)))
-        for label in ("anger", "apology", "gratitude")
-    }
+    pairs = Both(rng.normal(size=(12, 6)), rng.normal(size=(12, 5)))
     neutral = Both(rng.normal(size=(20, 1, 6)), rng.normal(size=(20, 1, 5)))
     fitted = fit_map(*neutral, MapOptions())
-    found = measure_overlaps(
-        LayerPair(neutral, pairs, {}, FOUR.names),
+    clusters = np.array([f"t{index % 5}" for index in range(12)])
+    seen = measure_overlaps(
+        LayerPair(neutral, {"anger": pairs}, {}, FOUR.names, {"anger": clusters}),
         fitted,
         np.arange(20)[None],
         k_max=2,
-        center=False,
+        center=True,
         n_splits=1,
-        n_resamples=3,
+        n_resamples=4,
         seed=9,
         options=MapOptions(),
-    )
-    draws = rng_for(9, "resampled_pairs")
-    for draw in range(3):
-        chosen = draws.integers(0, 12, 12)
-        spans = {
-            label: [np.linalg.svd(side[chosen], full_matrices=False)[2][:2] for side in both]
-            for label, both in pairs.items()
-        }
-        for label in pairs:
-            turned_rows = spans[label][0] @ fitted.matrix.T
-            for k in (1, 2):
-                left = np.linalg.qr(turned_rows[:k].T)[0]
-                wanted = [
-                    (np.linalg.svd(left.T @ spans[other][1][:k].T, compute_uv=False) ** 2).mean()
-                    for other in pairs
-                    if other != label
-                ]
-                seen = found[label].resampled_other[draw, k - 1]
-                np.testing.assert_allclose(seen, np.mean(wanted), atol=1e-8)
+    )["anger"].resampled
+    draws = rng_for(9, "resampled_pairs").integers(0, 5, (4, 5))
+    for draw, wanted in zip(draws, seen, strict=True):
+        chosen = np.concatenate([np.flatnonzero(clusters == f"t{one}") for one in draw])
+        data = [side[chosen] - side[chosen].mean(axis=0) for side in pairs]
+        spans = [np.linalg.svd(side, full_matrices=False)[2][:2] for side in data]
+        for k in (1, 2):
+            left = np.linalg.qr((spans[0][:k] @ fitted.matrix.T).T)[0]
+            cosines = np.linalg.svd(left.T @ spans[1][:k].T, compute_uv=False)
+            np.testing.assert_allclose(wanted[k - 1], (cosines**2).mean(), atol=1e-8)
 
 
 def test_pairs_of_different_emotions_are_of_the_same_scenarios_row_by_row(two_models, align):
@@ -393,11 +382,11 @@ def test_pairs_of_different_emotions_are_of_the_same_scenarios_row_by_row(two_mo
     a, b = (one | {"prompts": [f"text {name}" for name in names]} for one in two_models)
     plain, mixed = align(*two_models), align(a, b)
     for emotion in FOUR.names:
-        for key in ("overlap_bootstrap", "overlap_other_bootstrap"):
-            one, two = (
-                found.k_sweep["sweep_results"][1][emotion][2][key] for found in (plain, mixed)
-            )
-            np.testing.assert_allclose(one, two, atol=1e-9)
+        one, two = (found.k_sweep["sweep_results"][1][emotion][2] for found in (plain, mixed))
+        np.testing.assert_allclose(one["overlap_bootstrap"], two["overlap_bootstrap"], atol=1e-9)
+        for other, comparison in one["specificity"].items():
+            for name, values in comparison.items():
+                np.testing.assert_allclose(values, two["specificity"][other][name], atol=1e-9)
 
 
 def test_planted_emotions_are_specific_and_one_emotion_under_three_names_is_not(make_model, align):
@@ -439,6 +428,13 @@ def test_the_matrix_of_readings_equals_a_loop_and_holds_for_all_rows_together(tw
     shared = "layer_a emotion auroc_mapped ci_lower ci_upper p_value p_value_max"
     for column in shared.split():
         assert own[column].tolist() == pytest.approx(aligned.transfer[column].tolist())
+
+
+def test_the_cosine_of_a_mapped_vector_is_corrected_for_both_reliabilities(aligned):
+    table = aligned.transfer
+    product = table["reliability_mapped"] * table["reliability_own"]
+    np.testing.assert_allclose(table["cosine_own_corrected"], table["cosine_own"] / product**0.5)
+    assert ((product > 0.8) & (product <= 1)).all()
 
 
 def test_a_planted_vector_reads_its_own_emotion_among_the_others_and_no_other(aligned):

@@ -108,8 +108,9 @@ def test_templates_are_never_in_both_splits_and_labels_are_in_both(tmp_path):
     assert statistics["split_assigned"]
 
 
-def test_each_emotion_text_gets_one_neutral_partner_of_its_split(tmp_path):
+def test_each_emotion_text_gets_one_neutral_partner_of_its_split(tmp_path, caplog):
     table, _ = build(write_jsonl(tmp_path / "a.jsonl", ROWS))
+    assert "a.jsonl has texts without pair_id" in caplog.text
     neutral = table[table["emotion"] == "neutral"].set_index("pair_id")["split"]
     assert neutral.index.is_unique
     for row in table.itertuples():

@@ -79,6 +79,16 @@ def test_vectors_are_differences_of_means_of_single_prompts(captured, source, mo
     assert {"layer", "emotion"} <= set(norms.columns)
 
 
+def test_cosines_are_corrected_for_the_reliability_of_both_vectors(captured):
+    _, norms, cosines = fit_emotion_vectors(captured, FOUR, EmotionVectorSettings())
+    reliability = norms.set_index(["layer", "emotion"])["reliability"]
+    assert (reliability <= 1).all()
+    for line in cosines.to_dict("records"):
+        a, b = (line["layer_a"], line["emotion_a"]), (line["layer_b"], line["emotion_b"])
+        wanted = line["cosine"] / np.sqrt(reliability[a] * reliability[b]) if a != b else 1.0
+        assert line["cosine_corrected"] == pytest.approx(wanted, nan_ok=True)
+
+
 def test_held_out_prompts_do_not_touch_vectors_or_subspaces(captured):
     spoiled = dict(captured)
     spoiled["resid_post"] = captured["resid_post"].clone()

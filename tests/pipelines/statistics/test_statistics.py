@@ -3,6 +3,7 @@
 import json
 
 import click
+import numpy as np
 import pandas as pd
 import pytest
 from kedro.framework.startup import bootstrap_project
@@ -32,6 +33,7 @@ FILES = {
     "power_analysis.json",
     "k_sweep_raw.csv",
     "k_selection.csv",
+    "overlap_places.csv",
 }
 
 
@@ -219,7 +221,7 @@ def test_missing_phases_are_said_once_and_nothing_is_computed_for_them(project, 
     [
         ("effect", {"effect_sizes.csv"}),
         ("power", {"effect_sizes.csv", "power_analysis.csv", "power_analysis.json"}),
-        ("k", {"k_sweep_raw.csv", "k_selection.csv"}),
+        ("k", {"k_sweep_raw.csv", "k_selection.csv", "overlap_places.csv"}),
     ],
 )
 def test_each_mode_writes_its_files_even_where_no_phase_has_run(project, tmp_path, mode, files):
@@ -299,8 +301,25 @@ def test_nodes_take_nothing_for_an_answer():
     power, report = analyze_power(empty, "p", StatisticsSettings())
     assert len(empty) == len(power) == 0
     assert report["requirements"] == []
-    raw, chosen = summarize_k_sweeps("p", FOUR, StatisticsSettings(), pair=None)
-    assert len(raw) == len(chosen) == 0
+    nothing = {"a and b": None, "selection a": None}
+    tables = summarize_k_sweeps("p", FOUR, StatisticsSettings(), **nothing)
+    assert [len(table) for table in tables] == [0, 0, 0]
+
+
+def test_overlaps_are_placed_at_the_layer_that_phase_5_chose():
+    given = k_sweep(*MODELS)
+    for emotions in given["sweep_results"].values():
+        for leaves in emotions.values():
+            for leaf in leaves.values():
+                leaf["overlap_null"] = np.linspace(0, 0.3, 50)
+    layer = max(given["sweep_results"])
+    # A second choice of an emotion, of the last layers, stands after the headline.
+    selection = pd.DataFrame({"emotion": ["anger", "anger"], "layer": [layer, 0]})
+    results = {"a and b": given, f"selection {MODELS[0]}": selection}
+    *_, places = summarize_k_sweeps("p", FOUR, StatisticsSettings(), **results)
+    first = places[places["emotion"] == "anger"].iloc[0]
+    assert (first["where"], first["layer"]) == ("layer_of_steering", layer)
+    assert (places["where"] == "best_layer").sum() == 3
 
 
 def test_unpaired_requirements_name_both_groups():

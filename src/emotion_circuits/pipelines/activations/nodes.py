@@ -8,7 +8,7 @@ import torch
 from emotion_circuits.interventions import HOOK_POINTS, capture_residual
 from emotion_circuits.language_models import LanguageModel, encode_prompts, resolve_device
 from emotion_circuits.pipelines.activations.settings import ActivationSettings
-from emotion_circuits.prompts import limit_samples
+from emotion_circuits.prompts import CLUSTER, clusters_of, limit_samples
 
 
 def capture_activations(
@@ -22,9 +22,10 @@ def capture_activations(
         settings: Parameters of phase 2.
 
     Returns:
-        ``model_name``; ``prompts``, ``labels``, ``pair_ids`` and ``splits`` (one entry per
-        prompt); ``layer_indices``; ``token_ids`` ``[prompt, pos]``; ``token_strings`` (without
-        padding); ``attention_mask``, ``content_mask`` (without BOS and padding) and ``cue_mask``
+        ``model_name``; ``prompts``, ``labels``, ``pair_ids``, ``splits`` and ``clusters`` (see
+        ``prompts.clusters_of``), one entry per prompt; ``layer_indices``; ``token_ids``
+        ``[prompt, pos]``; ``token_strings`` (without padding); ``attention_mask``,
+        ``content_mask`` (without BOS and padding) and ``cue_mask``
         ``[prompt, pos]``; ``resid_pre`` and ``resid_post`` ``[prompt, layer, pos, d_model]`` or
         None; ``metadata``. With ``pooling: mean``, streams have one position, the mean over the
         content, and ``<hook point>_last`` and ``<hook point>_cue`` are added.
@@ -32,6 +33,7 @@ def capture_activations(
     Raises:
         InputError: If a layer does not exist or a prompt cannot be encoded.
     """
+    prompts = prompts.assign(**{CLUSTER: clusters_of(prompts).to_numpy()})
     chosen = limit_samples(prompts, settings.max_samples_per_emotion).reset_index(drop=True)
     model = language_model
     if settings.device is not None:
@@ -53,6 +55,7 @@ def capture_activations(
         "labels": chosen["emotion"].tolist(),
         "pair_ids": chosen["pair_id"].tolist(),
         "splits": chosen["split"].tolist(),
+        "clusters": chosen[CLUSTER].tolist(),
         "layer_indices": list(layers),
         "token_ids": encoded.token_ids,
         "token_strings": encoded.token_strings,

@@ -11,6 +11,7 @@ import pandas as pd
 from emotion_circuits.geometry.canonical import canonical_correlations
 from emotion_circuits.geometry.maps import LinearMap, fit_map
 from emotion_circuits.geometry.overlaps import Both, Overlaps, measure_overlaps
+from emotion_circuits.geometry.specificity import measure_specificity
 from emotion_circuits.pipelines.alignment.pairing import ModelPair, pair_models
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
 from emotion_circuits.pipelines.alignment.tables import full_result, k_sweep, overlap_table
@@ -79,9 +80,10 @@ def align_models(
     rng = rng_for(settings.seed, "shuffled_pairs")
     n_train = len(pair.pooled[0].rows(emotions.neutral, "train"))
     shuffles = np.stack([rng.permutation(n_train) for _ in range(settings.n_permutations)])
+    held_out = {layers: pair.held_out(layers) for layers in pair.layers}
     overlaps = {
         layers: measure_overlaps(
-            pair.held_out(layers),
+            held_out[layers],
             maps[layers],
             shuffles,
             k_max=settings.k_max,
@@ -93,7 +95,20 @@ def align_models(
         )
         for layers in pair.layers
     }
-    table = overlap_table(overlaps, settings.method)
+    compared = {
+        layers: measure_specificity(
+            held_out[layers],
+            maps[layers],
+            k_max=settings.k_max,
+            center=subspaces_b["metadata"]["center"],
+            n_halvings=settings.n_halvings,
+            n_swaps=settings.n_swaps,
+            seed=settings.seed,
+            device=options.device,
+        )
+        for layers in pair.layers
+    }
+    table = overlap_table(overlaps, compared, settings.method)
     emotional = table[table["emotion"].isin(emotions.names)]
     names = activations_a["model_name"], activations_b["model_name"]
     metadata = {"profile": profile, "model_a": names[0], "model_b": names[1]} | _metadata(
@@ -102,7 +117,7 @@ def align_models(
     transferred = transfer_vectors(pair, maps, shuffles, settings)
     return Alignment(
         alignment=full_result(emotional, metadata),
-        k_sweep=k_sweep(emotional, overlaps, *names),
+        k_sweep=k_sweep(emotional, overlaps, compared, *names),
         overlaps=table.assign(model_a=names[0], model_b=names[1]),
         maps=_map_quality(pair, maps, settings),
         mapped_vectors=transferred.vectors

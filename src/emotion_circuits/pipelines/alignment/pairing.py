@@ -49,13 +49,14 @@ class ModelPair:
 
     def held_out(self, layers: tuple[int, int]) -> LayerPair:
         """Return the data to compare at a pair of matched layers."""
-        differences, trained = {}, {}
+        differences, trained, clusters = {}, {}, {}
         for label in self.emotions.labels:
             if not len(self.pooled[0].rows(label, "test")):
                 continue
-            # Sorted by scenario, so that a resample draws the same scenarios for every label.
+            # Sorted by scenario, so that results do not depend on the order of prompts.
             indices = self.pooled[0].rows(label, "test")
             order = np.argsort(self.pooled[0].pair_ids[indices], kind="stable")
+            clusters[label] = self.pooled[0].clusters_at(indices[order])
             differences[label] = Both(
                 *(
                     paired_differences(pooled, label, "test")[
@@ -70,7 +71,9 @@ class ModelPair:
                     for phase, layer in zip(self.subspaces, layers, strict=True)
                 )
             )
-        return LayerPair(self.neutral(layers, "train"), differences, trained, self.emotions.names)
+        return LayerPair(
+            self.neutral(layers, "train"), differences, trained, self.emotions.names, clusters
+        )
 
     def emotion_vectors(self, layers: tuple[int, int], emotion: str) -> Both:
         """Return phase 3's vectors of an emotion at a pair of matched layers."""
@@ -168,6 +171,7 @@ def _in_order(pooled: PooledActivations) -> PooledActivations:
         pair_ids=pooled.pair_ids[order],
         splits=pooled.splits[order],
         prompts=pooled.prompts[order],
+        clusters=None if pooled.clusters is None else pooled.clusters[order],
     )
 
 

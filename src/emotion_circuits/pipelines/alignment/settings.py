@@ -28,10 +28,18 @@ class AlignmentSettings(PhaseSettings):
         "relative_depth", description="relative_depth, or pairs [layer of A, layer of B]"
     )
     k_max: int = Field(10, ge=1, description="largest number of directions of a subspace")
-    n_permutations: int = Field(200, ge=100, description="shuffles of pairs for the null")
+    n_permutations: int = Field(1000, ge=100, description="shuffles of pairs for the null")
     n_splits: int = Field(20, ge=1, description="halvings of the held-out pairs")
     n_resamples: int = Field(
-        200, ge=1, description="bootstrap draws of the held-out pairs, for the choice of k"
+        200, ge=1, description="bootstrap draws of the held-out clusters, for the choice of k"
+    )
+    n_halvings: int = Field(
+        4, ge=1, description="halvings of the held-out clusters for the specificity"
+    )
+    n_swaps: int = Field(
+        200,
+        ge=100,
+        description="exchanges of two emotions within clusters, the null of specificity",
     )
     n_random: int = Field(100, ge=1, description="random vectors to map")
     backend: Literal["torch", "numpy"] = "torch"

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from emotion_circuits.geometry.overlaps import Overlaps
+from emotion_circuits.geometry.specificity import Against
 from emotion_circuits.statistics import max_t_p, rank_p
+from emotion_circuits.statistics.k_specificity import AGAINST, Specificity, join, specific_p
+
+SPECIFICITY: Final = (
+    *("closest_emotion", "overlap_halves", "overlap_halves_closest", "own_share", "closest_share"),
+    *("specificity", "specificity_p", "specificity_p_max"),
+)
+
+
+Compared = Mapping[tuple[int, int], Mapping[str, Mapping[str, Against]]]
 
 
 def overlap_table(
-    by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]], method: str
+    by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]], compared: Compared, method: str
 ) -> pd.DataFrame:
     """Make a table of overlaps with one line per pair of layers, label and k.
 
     Args:
         by_layers: For each pair of layers, the overlaps of each label.
+        compared: For each pair of layers and emotion, the comparison with each other emotion.
         method: Name of the map's method.
 
     Returns:
         ``layer_a``, ``layer_b``, ``method``, ``emotion``, ``k``, the overlaps, the mean and the
         95th percentile of the null, ``p_value``, and ``p_value_max``, corrected for all layers and
-        k of the label.
+        k of the label; then the columns of ``SPECIFICITY``, of which ``specificity_p_max`` is
+        corrected likewise.
     """
     lines: list[dict[str, Any]] = []
     for (layer_a, layer_b), labels in by_layers.items():
@@ -56,6 +68,45 @@ def overlap_table(
     table = pd.DataFrame(lines)
     after = list(table.columns).index("p_value") + 1
     table.insert(after, "p_value_max", _max_p_values(by_layers, table))
+    return _add_specificity(table, compared)
+
+
+def _add_specificity(table: pd.DataFrame, compared: Compared) -> pd.DataFrame:
+    """Add each line's comparison with the closest other emotion, on disjoint halves."""
+    table = table.assign(**dict.fromkeys(SPECIFICITY, np.nan))
+    table["closest_emotion"] = table["closest_emotion"].astype(object)
+    for emotion in table["emotion"].unique():
+        # The order of the table's lines of an emotion: by layers, then by k.
+        lines = table.index[table["emotion"] == emotion]
+        cells = [table.loc[line, ["layer_a", "layer_b", "k"]].tolist() for line in lines]
+        by_cell = [compared.get((a, b), {}).get(emotion, {}) for a, b, _ in cells]
+        others = [set(each) for each in by_cell]
+        if not others[0] or any(each != others[0] for each in others):
+            continue
+        families = {
+            other: join(
+                [
+                    Specificity(*(part[..., k - 1 : k] for part in each[other]))
+                    for each, (_, _, k) in zip(by_cell, cells, strict=True)
+                ]
+            )
+            for other in sorted(others[0])
+        }
+        differences = np.stack([family.difference for family in families.values()])
+        closest = np.nan_to_num(differences, nan=np.inf).argmin(axis=0)
+        for name, part in (
+            ("overlap_halves", "own"),
+            ("overlap_halves_closest", "other"),
+            ("own_share", "own_share"),
+            ("closest_share", "other_share"),
+        ):
+            values = np.stack([getattr(family, part) for family in families.values()])
+            table.loc[lines, name] = np.take_along_axis(values, closest[None], axis=0)[0]
+        table.loc[lines, "closest_emotion"] = np.array(list(families), dtype=object)[closest]
+        table.loc[lines, "specificity"] = np.take_along_axis(differences, closest[None], axis=0)[0]
+        tests = list(families.values())
+        table.loc[lines, "specificity_p"] = specific_p(tests, corrected=False)
+        table.loc[lines, "specificity_p_max"] = specific_p(tests, corrected=True)
     return table
 
 
@@ -88,6 +139,7 @@ def full_result(table: pd.DataFrame, metadata: dict[str, Any]) -> dict[str, Any]
 def k_sweep(
     table: pd.DataFrame,
     by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]],
+    compared: Compared,
     model_a: str,
     model_b: str,
 ) -> dict[str, Any]:
@@ -95,8 +147,9 @@ def k_sweep(
 
     Each leaf holds the draws by which phase 7 chooses k: ``overlap_null`` (shuffled pairs) and, if
     every draw spans k directions, ``overlap_bootstrap`` (resampled pairs). With other emotions,
-    ``overlap_other`` is the overlap with their subspaces in B, and ``overlap_other_bootstrap`` the
-    same under the same resamples. Draw i is the same shuffle or resample in every layer.
+    ``overlap_other`` is the overlap with their subspaces in B, and ``specificity`` has for each
+    other emotion the fields of ``Against`` at this k. Draw i is the same shuffle, resample or
+    exchange in every layer.
     """
     sweep: dict[int, dict[str, dict[int, dict[str, Any]]]] = {}
     for line in table.to_dict(orient="records"):
@@ -107,8 +160,12 @@ def k_sweep(
             draws["overlap_bootstrap"] = overlaps.resampled[:, k - 1]
         if not np.isnan(overlaps.other[k - 1]):
             draws["overlap_other"] = float(overlaps.other[k - 1])
-            if not np.isnan(overlaps.resampled_other[:, k - 1]).any():
-                draws["overlap_other_bootstrap"] = overlaps.resampled_other[:, k - 1]
+        against = compared.get((line["layer_a"], line["layer_b"]), {}).get(line["emotion"], {})
+        if against:
+            draws[AGAINST] = {
+                other: {name: part[..., k - 1] for name, part in each._asdict().items()}
+                for other, each in against.items()
+            }
         sweep.setdefault(int(line["layer_a"]), {}).setdefault(line["emotion"], {})[k] = {
             **draws,
             "overlap_cos_squared": line["overlap_after"],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from emotion_circuits.geometry.maps import LinearMap, turn_with_shuffled_pairs
+from emotion_circuits.geometry.reliability import corrected_cosine, split_half_reliability
 from emotion_circuits.geometry.transfer import Reading, measure_reading, measure_transfer
 from emotion_circuits.pipelines.alignment.pairing import ModelPair
 from emotion_circuits.pipelines.alignment.settings import AlignmentSettings
@@ -24,7 +26,8 @@ class Transferred(NamedTuple):
     Attributes:
         vectors: ``emotion_vectors`` (for each emotion ``[layer, d_b]``, in B's coordinates and
             units), ``random_vectors`` (``[vector, layer, d_b]``) and ``metadata``.
-        own_emotion: One line per pair of layers and emotion: the emotion's vector on its prompts.
+        own_emotion: One line per pair of layers and emotion: the emotion's vector on its prompts,
+            and its cosine with B's vector, also corrected for both reliabilities.
         matrix: One line per pair of layers, vector, emotion to read, and labels to read against.
     """
 
@@ -57,6 +60,17 @@ def transfer_vectors(
     mapped: dict[str, list[np.ndarray]] = {emotion: [] for emotion in names}
     random: dict[str, list[np.ndarray]] = {emotion: [] for emotion in names}
     for layers, fitted in maps.items():
+        reliability = [
+            split_half_reliability(
+                replace(
+                    pooled,
+                    values=turn(pooled.values[:, [pooled.layer_indices.index(layer)]]),
+                    layer_indices=(layer,),
+                ),
+                seed=settings.seed,
+            )
+            for pooled, layer, turn in zip(pair.pooled, layers, (fitted.turn, _same), strict=True)
+        ]
         own = {emotion: pair.emotion_vectors(layers, emotion) for emotion in names}
         shuffled = turn_with_shuffled_pairs(
             *pair.neutral(layers, "train"),
@@ -79,8 +93,14 @@ def transfer_vectors(
                 shuffled=shuffled[:, index],
             )
             where = {"layer_a": layers[0], "layer_b": layers[1], "emotion": emotion}
+            reliable = [float(each[emotion].reliability[0]) for each in reliability]
+            corrected = {
+                "reliability_mapped": reliable[0],
+                "reliability_own": reliable[1],
+                "cosine_own_corrected": float(corrected_cosine(measured.cosine_own, *reliable)),
+            }
             counts = {"n_test": len(positive), "n_random": settings.n_random}
-            lines.append({**where, **measured._asdict(), **counts})
+            lines.append({**where, **measured._asdict(), **corrected, **counts})
             readings += _read_all(
                 pair,
                 layers,
@@ -100,6 +120,10 @@ def transfer_vectors(
         pd.DataFrame(lines).assign(p_value_max=together),
         matrix,
     )
+
+
+def _same(values: np.ndarray) -> np.ndarray:
+    return values
 
 
 def _metadata(pair: ModelPair, layers: list[tuple[int, int]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Phase 1: the standard table of prompts from records, with statistics."""
 
+import logging
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,8 @@ from emotion_circuits.prompts import (
     pair_texts,
     standard_form,
 )
+
+logger = logging.getLogger(__name__)
 
 
 def build_prompts(
@@ -53,6 +56,12 @@ def build_prompts(
         table = assign_splits(table, emotions, settings.test_fraction, settings.seed)
     if not is_complete["pair_id"]:
         table = pair_texts(table, emotions)
+        logger.warning(
+            "%s has texts without pair_id: each emotion text was paired with a neutral text of "
+            "its rank in length. These pairs are no scenarios, and their differences hold those of "
+            "the texts' topics",
+            source.name,
+        )
     table = limit_samples(table, settings.max_samples_per_emotion)
     prompts = table[list(COLUMNS)].reset_index(drop=True)
     word_probes = rate_word_probes(prompts, emotions, settings.word_probes, settings.seed)

@@ -15,6 +15,11 @@ from emotion_circuits.geometry import (
     pool_positions,
 )
 from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
+from emotion_circuits.geometry.reliability import (
+    Reliability,
+    corrected_cosine,
+    split_half_reliability,
+)
 from emotion_circuits.language_models import resolve_device
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
 from emotion_circuits.prompts import EmotionSet
@@ -28,7 +33,9 @@ def fit_emotion_vectors(
 
     Returns:
         ``emotion_vectors`` (for each emotion ``[layer, d_model]``) with ``metadata``; norms per
-        layer and emotion, with the mean norm of neutral prompts; and cosines.
+        layer and emotion, with the mean norm of neutral prompts, the mean cosine between the
+        vectors of two halves of the prompts, and the reliability; and cosines, with their
+        correction for the reliabilities (see ``corrected_cosine`` for its limits).
     """
     pooled = _pool(activations, emotions, settings)
     vectors = emotion_vectors(pooled)
@@ -37,7 +44,17 @@ def fit_emotion_vectors(
         "metadata": _metadata(activations, pooled, settings)
         | {"position_strategy": settings.position_strategy},
     }
-    return result, _norms(pooled, vectors), cosine_table(vectors, pooled.layer_indices)
+    norms = _norms(pooled, vectors)
+    reliability = split_half_reliability(pooled, seed=settings.seed)
+    for name in Reliability._fields:
+        column = "cosine_of_halves" if name == "cosine" else name
+        of_vector = {emotion: getattr(each, name) for emotion, each in reliability.items()}
+        norms[column] = [
+            float(of_vector[emotion][pooled.layer_indices.index(layer)])
+            for layer, emotion in zip(norms["layer"], norms["emotion"], strict=True)
+        ]
+    cosines = cosine_table(vectors, pooled.layer_indices)
+    return result, norms, _correct(cosines, norms)
 
 
 def fit_emotion_subspaces(
@@ -120,6 +137,21 @@ def _metadata(
         "split": "train",
         "n_train": {label: len(pooled.rows(label, "train")) for label in pooled.emotions.labels},
     }
+
+
+def _correct(cosines: pd.DataFrame, norms: pd.DataFrame) -> pd.DataFrame:
+    """Add the cosines corrected for the vectors' reliabilities; 1 for a vector with itself."""
+    reliability = norms.set_index(["layer", "emotion"])["reliability"]
+    sides = [
+        reliability.reindex(pd.MultiIndex.from_frame(cosines[[f"layer_{x}", f"emotion_{x}"]]))
+        for x in "ab"
+    ]
+    first, second = (side.to_numpy() for side in sides)
+    corrected = corrected_cosine(cosines["cosine"].to_numpy(), first, second)
+    same = (cosines["layer_a"] == cosines["layer_b"]) & (
+        cosines["emotion_a"] == cosines["emotion_b"]
+    )
+    return cosines.assign(cosine_corrected=np.where(same, cosines["cosine"], corrected))
 
 
 def _norms(pooled: PooledActivations, vectors: dict[str, np.ndarray]) -> pd.DataFrame:

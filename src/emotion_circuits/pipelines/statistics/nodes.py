@@ -18,6 +18,7 @@ from emotion_circuits.statistics import (
     Summary,
     effect_table,
     k_sweep_table,
+    overlap_places,
     power_requirements,
     power_table,
     select_k,
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 # Results that only add to others, and whose absence is not logged.
 _ADDITIONS: Final = ("head_patching",)
+
+# Name of the input with phase 5's choice of layers, before the model's name.
+_SELECTION: Final = "selection "
 
 # Every kind of result, and the phase of its comparisons.
 RESULTS: Final = {
@@ -107,14 +111,40 @@ def summarize_k_sweeps(
     profile: str,
     emotions: EmotionSet,
     settings: StatisticsSettings,
-    **sweeps: dict[str, Any] | None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """List the overlaps of all pairs of models, and choose k for each emotion."""
-    present = [sweep for _, sweep in sorted(sweeps.items()) if sweep is not None]
-    absent = [name for name, sweep in sorted(sweeps.items()) if sweep is None]
+    **results: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """List the overlaps of all pairs of models, and choose k for each emotion.
+
+    Args:
+        profile: Name of the profile.
+        emotions: The study's emotions.
+        settings: Parameters of phase 7.
+        results: Phase 4's sweeps by ``<A> and <B>``, and phase 5's choices of layers by
+            ``selection <model>``; None for a missing result.
+
+    Returns:
+        All overlaps; the chosen k; and overlaps at the layer of steering and at the best layer.
+
+    Raises:
+        InputError: If a sweep or a choice does not have the format of its phase.
+    """
+    chosen_layers = {
+        name.removeprefix(_SELECTION): results.pop(name)
+        for name in list(results)
+        if name.startswith(_SELECTION)
+    }
+    present = [sweep for _, sweep in sorted(results.items()) if sweep is not None]
+    absent = [name for name, sweep in sorted(results.items()) if sweep is None]
     if absent:
         logger.info("Selection of k is without the sweeps of %s", ", ".join(absent))
     try:
+        steered = {
+            # With several choices, the first one is the headline.
+            model: table.drop_duplicates("emotion").set_index("emotion")["layer"].to_dict()
+            for model, table in chosen_layers.items()
+            if table is not None
+        }
+        places = overlap_places(present, steered, profile, emotions.labels)
         raw = k_sweep_table(present, profile, emotions.labels)
         chosen = select_k(
             present,
@@ -126,7 +156,7 @@ def summarize_k_sweeps(
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"a k sweep has not the format of phase 4: {error!r}") from error
-    return raw, chosen
+    return raw, chosen, places
 
 
 def _read_all(results: Mapping[str, Any], profile: str) -> Iterator[Comparison | Summary]:

@@ -49,11 +49,12 @@ def create_pipeline(
         )
     if "k" in parts:
         sweeps = {f"{a} and {b}": f"{a}_vs_{b}.k_sweep" for a, b in pairs}
+        choices = {f"selection {model}": f"{model}.residual_selection" for model in models}
         nodes.append(
             Node(
                 summarize_k_sweeps,
-                inputs={**_SHARED, **sweeps},
-                outputs=["k_sweep_raw", "k_selection"],
+                inputs={**_SHARED, **sweeps, **choices},
+                outputs=["k_sweep_raw", "k_selection", "overlap_places"],
                 name="summarize_k_sweeps",
                 tags=_TAGS,
             )

@@ -47,17 +47,18 @@ def language_model_gates(
     """
     model, partner = with_hook_points(trained), with_hook_points(other)
     reader = as_evaluator(goemotions)
+    steering = steering_gate(
+        model,
+        reader,
+        world,
+        n_prompts=n_prompts,
+        n_random=n_random,
+        layers_up_to=layers_up_to,
+        seed=seed,
+    )
     return expressed_gate(model, reader, world, n_texts=n_texts, seed=seed) | {
         "data": data_statistics(trained, world, seed=seed),
-        "steering": steering_gate(
-            model,
-            reader,
-            world,
-            n_prompts=n_prompts,
-            n_random=n_random,
-            layers_up_to=layers_up_to,
-            seed=seed,
-        ),
+        "steering": steering,
         "heads": heads_gate(model, reader, world, n_prompts=n_prompts, seed=seed),
         "probes": probe_gate(model, world, n_prompts=n_prompts, seed=seed),
         "overlap": overlap_gate(
@@ -67,6 +68,7 @@ def language_model_gates(
             n_prompts=n_prompts,
             # With fewer than 100, no corrected p-value could be small.
             n_permutations=max(100, 5 * n_random),
+            steering_layer=steering["layer"],
             seed=seed,
         ),
     }

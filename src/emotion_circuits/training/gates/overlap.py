@@ -30,6 +30,7 @@ def overlap_gate(
     *,
     n_prompts: int,
     n_permutations: int,
+    steering_layer: int,
     seed: int,
 ) -> dict[str, Any]:
     """Map one model's emotion subspaces into the other's residual stream and compare them.
@@ -44,10 +45,12 @@ def overlap_gate(
         world: The settings of the world that both were trained in.
         n_prompts: Number of neutral prompts for the map, and of prompt sets for the subspaces.
         n_permutations: Number of permutations.
+        steering_layer: The layer of ``model`` that was chosen for steering, where the emotion
+            directions are known to act.
         seed: Seed for drawing prompts and permutations.
 
     Returns:
-        ``other``, ``n_permutations``, and ``best`` and ``rows`` from ``rate_overlaps``.
+        ``other``, ``n_permutations``, ``steering_layer``, and the result of ``rate_overlaps``.
     """
     paired = emotion_prompts(world, split="train", n_per_emotion=n_prompts, seed=seed + 4000)
     paired = paired[paired["emotion"] == NEUTRAL]
@@ -93,26 +96,35 @@ def overlap_gate(
     return {
         "other": other.name,
         "n_permutations": n_permutations,
-        **rate_overlaps(overlaps),
+        "steering_layer": steering_layer,
+        **rate_overlaps(overlaps, steering_layer),
     }
 
 
-def rate_overlaps(by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -> dict[str, Any]:
-    """Compare each overlap with its null distribution, and choose the best of each emotion.
+def rate_overlaps(
+    by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]], steering_layer: int
+) -> dict[str, Any]:
+    """Compare overlaps with their null, at the layer of steering and at the best layer.
 
     Args:
         by_layers: Overlaps by layers (of the mapped model, of the other) and emotion, all with the
             same permutations.
+        steering_layer: Layer of the mapped model that was chosen for steering, without a look at
+            overlaps.
 
     Returns:
         ``rows``, a list with one entry per emotion, layers and k: ``emotion``, ``layer``,
         ``other_layer``, ``k``, ``overlap``, ``null_95`` (95th percentile of the null at these
-        layers and this k) and ``p_value`` (corrected over all layers and k of the emotion; without
-        correction, the best of them exceeds its percentile in about half of null studies).
-        ``best``, by emotion: the entry with the smallest p-value; ties go to the one that exceeds
-        ``null_95`` by most.
+        layers and this k), ``p_value`` (corrected over all layers and k of the emotion; without
+        correction, the best of them exceeds its percentile in about half of null studies) and
+        ``p_value_layer`` (corrected over the k of this layer alone, for a layer that was chosen
+        otherwise).
+        ``at_steering``, by emotion: the entry of ``steering_layer`` with the smallest
+        ``p_value_layer``.
+        ``best``, by emotion: the entry with the smallest ``p_value``. Ties go to the entry that
+        exceeds ``null_95`` by most.
     """
-    p_values = {}
+    p_values, of_layer = {}, {}
     for emotion in EMOTIONS:
         parts = [overlaps[emotion] for overlaps in by_layers.values() if emotion in overlaps]
         if parts:
@@ -121,6 +133,8 @@ def rate_overlaps(by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -
                 np.concatenate([part.null for part in parts], axis=1),
             )
             p_values[emotion] = iter(values.tolist())
+            single = [max_t_p(part.after, part.null) for part in parts]
+            of_layer[emotion] = iter(np.concatenate(single).tolist())
     lines: list[dict[str, Any]] = [
         {
             "emotion": emotion,
@@ -130,16 +144,27 @@ def rate_overlaps(by_layers: Mapping[tuple[int, int], Mapping[str, Overlaps]]) -
             "overlap": round(float(overlaps.after[k - 1]), 4),
             "null_95": round(float(np.quantile(overlaps.null[:, k - 1], 0.95)), 4),
             "p_value": round(next(p_values[emotion]), 4),
+            "p_value_layer": round(next(of_layer[emotion]), 4),
         }
         for (layer, matched), emotions in by_layers.items()
         for emotion, overlaps in emotions.items()
         for k in range(1, len(overlaps.after) + 1)
     ]
-    best = {
+    at_steering = [line for line in lines if line["layer"] == steering_layer]
+    return {
+        "at_steering": _least(at_steering, "p_value_layer"),
+        "best": _least(lines, "p_value"),
+        "rows": lines,
+    }
+
+
+def _least(lines: list[dict[str, Any]], p_value: str) -> dict[str, dict[str, Any]]:
+    """Return each emotion's entry with the smallest p-value, if it has any."""
+    return {
         emotion: min(
             (line for line in lines if line["emotion"] == emotion),
-            key=lambda line: (line["p_value"], line["null_95"] - line["overlap"]),
+            key=lambda line: (line[p_value], line["null_95"] - line["overlap"]),
         )
         for emotion in EMOTIONS
+        if any(line["emotion"] == emotion for line in lines)
     }
-    return {"best": best, "rows": lines}
