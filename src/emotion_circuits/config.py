@@ -13,8 +13,13 @@ from omegaconf import OmegaConf
 
 from emotion_circuits.errors import InputError, unknown_name
 
-# Runtime parameters that name folders. The catalog reads them; no phase does.
-ROOT_PARAMETERS = frozenset({"results_root", "models_root", "data_root", "reference", "candidate"})
+# Runtime parameters that name folders and files. The catalog reads them; no phase does.
+ROOT_PARAMETERS = frozenset(
+    {
+        *("results_root", "models_root", "data_root", "evaluators_root", "reference", "candidate"),
+        *("goemotions_train", "goemotions_dev", "goemotions_labels"),
+    }
+)
 
 
 class ProfileConfigLoader(OmegaConfigLoader):

@@ -18,6 +18,7 @@ from emotion_circuits.pipelines import (
     emotion_vectors,
     head_patching,
     head_screening,
+    real_evaluators,
     residual_patching,
     statistics,
     transfer_steering,
@@ -33,7 +34,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Returns:
         Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare`` and
-        the pipelines that make and judge the embedded models.
+        the pipelines that train and judge models and evaluators.
     """
     config = current_config()
     study = read_study(config.profile, config["globals"])
@@ -58,6 +59,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "embedded_models": embedded_models.create_pipeline(endings),
         "embedded_models_seeds": embedded_models.create_seeds_pipeline(endings),
         "embedded_models_report": embedded_models.create_report_pipeline(endings),
+        "real_evaluators": real_evaluators.create_pipeline(
+            {**config["globals"], **config["parameters"]}
+        ),
     }
 
 

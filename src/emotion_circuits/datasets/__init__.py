@@ -2,6 +2,7 @@
 
 from emotion_circuits.datasets.checkpoint import CheckpointDataset
 from emotion_circuits.datasets.event_log import EventLogDataset
+from emotion_circuits.datasets.goemotions_table import GoEmotionsDataset
 from emotion_circuits.datasets.language_model import LanguageModelDataset
 from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
 from emotion_circuits.datasets.prompt_source import PromptSourceDataset
@@ -19,6 +20,7 @@ from emotion_circuits.datasets.text_evaluator import TextEvaluatorDataset
 __all__ = [
     "CheckpointDataset",
     "EventLogDataset",
+    "GoEmotionsDataset",
     "LanguageModelDataset",
     "PretrainedFolderDataset",
     "PromptSourceDataset",

@@ -158,9 +158,27 @@ def _read_prompt_json(text: str, name: str) -> Iterator[SourceRecord]:
 
 
 def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[SourceRecord]:
+    """Read the lines with a single label; the others are skipped."""
+    for number, comment, named in read_goemotions_lines(text, name, labels):
+        if len(named) == 1:
+            yield SourceRecord(number, {"text": comment, GOEMOTIONS_LABEL: named[0]})
+
+
+def read_goemotions_lines(
+    text: str, name: str, labels: list[str]
+) -> Iterator[tuple[int, str, list[str]]]:
     """Read ``text<TAB>label indices<TAB>id`` lines without special treatment of quotes.
 
-    Lines with more than one label are skipped.
+    Args:
+        text: The file's content.
+        name: The file's name in error messages.
+        labels: Names of the labels.
+
+    Yields:
+        Line number, comment, and the names of its labels.
+
+    Raises:
+        InputError: If a line is malformed; the message names file and line.
     """
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -175,5 +193,4 @@ def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[Source
                 f"{name}, line {number}: {fields[1]!r} are not label indices from 0 to "
                 f"{len(labels) - 1}"
             ) from error
-        if len(named) == 1:
-            yield SourceRecord(number, {"text": fields[0], GOEMOTIONS_LABEL: named[0]})
+        yield number, fields[0], named

@@ -1,0 +1,88 @@
+"""What an evaluator of natural English is worth: AUROC against neutral texts."""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emotion_circuits.evaluation.classifier import wrap_classifier
+from emotion_circuits.evaluation.masking import mask_words
+from emotion_circuits.evaluation.spec import EvaluatorSpec
+from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.prompts.clusters import clusters_of
+from emotion_circuits.seeds import rng_for
+from emotion_circuits.statistics import auroc
+from emotion_circuits.training.trained import Trained
+
+N_BOOTSTRAP = 1000
+VIEWS = ("as_written", "masked")
+
+
+def measure_evaluator(
+    trained: Trained,
+    tables: Mapping[str, pd.DataFrame],
+    label_of: Mapping[str, str],
+    emotions: EmotionSet,
+) -> pd.DataFrame:
+    """Measure how well a classifier tells each emotion from neutral texts.
+
+    Args:
+        trained: The classifier.
+        tables: By name, texts with ``text`` and ``emotion``.
+        label_of: By emotion, the classifier's label.
+        emotions: The study's emotions.
+
+    Returns:
+        One line per table, view (as written, or with the words that name an emotion masked) and
+        emotion: ``texts``, ``view``, ``emotion``, ``n_emotion``, ``n_neutral``, ``auroc``,
+        ``ci_lower``, ``ci_upper`` (95 %, percentile bootstrap over templates).
+    """
+    classifier = wrap_classifier(
+        EvaluatorSpec.model_validate({"name": trained.record["name"], "source": "memory"}),
+        trained.model,
+        trained.tokenizer,
+    )
+    lines: list[dict[str, Any]] = []
+    for (name, table), view in product(tables.items(), VIEWS):
+        texts = table["text"].tolist()
+        if view == "masked":
+            texts = [mask_words(text, trained.tokenizer.mask_token or "") for text in texts]
+        distinct = list(dict.fromkeys(texts))
+        scores = pd.DataFrame(classifier.score(distinct, 64)[0], distinct, list(classifier.keys))
+        for emotion, label in label_of.items():
+            chosen = table["emotion"].isin([emotion, emotions.neutral]).to_numpy()
+            own = scores.loc[texts, f"{classifier.name}/{label}"].to_numpy()[chosen]
+            positive = (table["emotion"] == emotion).to_numpy()[chosen]
+            clusters = clusters_of(table[chosen]).to_numpy()
+            lower, upper = _interval(own, positive, clusters, rng_for(0, name, view, emotion))
+            lines.append(
+                {
+                    "texts": name,
+                    "view": view,
+                    "emotion": emotion,
+                    "n_emotion": int(positive.sum()),
+                    "n_neutral": int((~positive).sum()),
+                    "auroc": auroc(own, positive),
+                    "ci_lower": lower,
+                    "ci_upper": upper,
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _interval(
+    scores: np.ndarray, positive: np.ndarray, clusters: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Resample whole clusters."""
+    _, cluster = np.unique(clusters.astype(str), return_inverse=True)
+    members = [np.flatnonzero(cluster == index) for index in range(cluster.max(initial=-1) + 1)]
+    if len(members) < 2 or not positive.any() or positive.all():
+        return float("nan"), float("nan")
+    values = []
+    for _ in range(N_BOOTSTRAP):
+        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        values.append(auroc(scores[rows], positive[rows]))
+    lower, upper = np.nanquantile(values, [0.025, 0.975])
+    return float(lower), float(upper)
