@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 from emotion_circuits.geometry import (
     PooledActivations,
     cosine_table,
-    emotion_vectors,
     fit_subspace,
     paired_differences,
     pool_positions,
@@ -20,6 +19,7 @@ from emotion_circuits.geometry.reliability import (
     corrected_cosine,
     split_half_reliability,
 )
+from emotion_circuits.geometry.vector_methods import common_share, fit_vectors
 from emotion_circuits.language_models import resolve_device
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
 from emotion_circuits.prompts import EmotionSet
@@ -38,11 +38,22 @@ def fit_emotion_vectors(
         correction for the reliabilities (see ``corrected_cosine`` for its limits).
     """
     pooled = _pool(activations, emotions, settings)
-    vectors = emotion_vectors(pooled)
+    vectors = fit_vectors(
+        pooled,
+        settings.method,
+        neutral_components_removed=settings.neutral_components_removed,
+    )
     result = {
         "emotion_vectors": vectors,
         "metadata": _metadata(activations, pooled, settings)
-        | {"position_strategy": settings.position_strategy},
+        | {
+            "position_strategy": settings.position_strategy,
+            "method": settings.method,
+            "neutral_components_removed": settings.neutral_components_removed,
+            "common_share": dict(
+                zip(pooled.layer_indices, map(float, common_share(vectors)), strict=True)
+            ),
+        },
     }
     norms = _norms(pooled, vectors)
     reliability = split_half_reliability(pooled, seed=settings.seed)

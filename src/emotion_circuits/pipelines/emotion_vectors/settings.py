@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt
 
+from emotion_circuits.geometry.vector_methods import Method
 from emotion_circuits.phase_settings import PhaseSettings
 
 
@@ -16,6 +17,10 @@ class EmotionVectorSettings(PhaseSettings):
     )
     layers: Literal["all"] | list[NonNegativeInt] = Field(
         "all", description="layers to use; all: all captured layers"
+    )
+    method: Method = Field("mean_difference", description="how vectors are computed")
+    neutral_components_removed: NonNegativeInt = Field(
+        0, description="leading components of neutral texts that vectors are orthogonal to"
     )
     n_components: int = Field(10, ge=1, description="directions per subspace")
     center: bool = Field(False, description="subtract the mean difference before the SVD")

@@ -41,7 +41,7 @@ def evaluator_card(trained: Trained, measures: pd.DataFrame) -> str:
 
 
 def _line(row: Mapping[Hashable, Any]) -> str:
-    auroc = "{auroc:.2f} [{ci_lower:.2f}, {ci_upper:.2f}]".format(**row)
+    auroc = f"{row['auroc']:.2f} [{row['ci_lower']:.2f}, {row['ci_upper']:.2f}]"
     view = row["view"].replace("_", " ")
     cells = (row["texts"], view, row["emotion"], row["n_emotion"], row["n_neutral"], auroc)
     return "| " + " | ".join(map(str, cells)) + " |"
