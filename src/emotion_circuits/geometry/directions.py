@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from emotion_circuits.errors import InputError, unknown_name
@@ -55,6 +55,11 @@ class PooledActivations:
     def rows(self, label: str, split: str) -> np.ndarray:
         """Return the indices of the prompts of one label and split."""
         return np.flatnonzero((self.labels == label) & (self.splits == split))
+
+    def select(self, chosen: Bool[np.ndarray, " prompt"]) -> PooledActivations:
+        """Return the chosen prompts only."""
+        per_prompt = ("values", "labels", "pair_ids", "splits", "prompts")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in per_prompt})
 
 
 def pool_positions(

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.geometry import pool_positions
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from emotion_circuits.pipelines.activations.nodes import capture_activations
 from emotion_circuits.pipelines.activations.settings import ActivationSettings
@@ -127,3 +128,33 @@ def test_a_cut_keeps_whole_pairs_of_both_splits(model, prompts):
 def test_a_layer_that_is_not_there_is_refused(model, prompts):
     with pytest.raises(InputError, match=r"layer 99 is out of range .* 0 to 5"):
         capture_activations(model, prompts, ActivationSettings(layers=[99]))
+
+
+def test_vectors_of_explicit_texts_are_those_of_their_scenarios_alone(captured, prompts):
+    naming = prompts["explicit"].astype(bool) & (prompts["emotion"] != "neutral")
+    scenarios = set(prompts.loc[naming, "pair_id"])
+    rows = [pair in scenarios for pair in captured["pair_ids"]]
+    assert 0 < sum(rows) < len(rows)
+    settings = EmotionVectorSettings(texts="explicit")
+    chosen, _, _ = fit_emotion_vectors(captured, FOUR, settings, prompts)
+    pooled = pool_positions(captured, FOUR)
+    train = np.array(rows) & (pooled.splits == "train")
+    for emotion, vector in chosen["emotion_vectors"].items():
+        means = [
+            pooled.values[train & (pooled.labels == label)].mean(axis=0)
+            for label in (emotion, "neutral")
+        ]
+        np.testing.assert_allclose(vector, means[0] - means[1], atol=1e-9)
+    assert chosen["metadata"]["texts"] == "explicit"
+
+
+def test_the_vectors_file_says_its_method_and_what_emotions_share(captured, prompts):
+    settings = EmotionVectorSettings(method="against_others", neutral_components_removed=1)
+    result, norms, _ = fit_emotion_vectors(captured, FOUR, settings, prompts)
+    metadata = result["metadata"]
+    assert (metadata["method"], metadata["neutral_components_removed"]) == ("against_others", 1)
+    assert list(metadata["common_share"]) == metadata["layer_indices"]
+    plain, _, _ = fit_emotion_vectors(captured, FOUR, EmotionVectorSettings(), prompts)
+    for layer in metadata["layer_indices"]:
+        assert metadata["common_share"][layer] < plain["metadata"]["common_share"][layer]
+    assert len(norms) == 3 * len(metadata["layer_indices"])

@@ -23,13 +23,24 @@ from emotion_circuits.geometry.vector_methods import common_share, fit_vectors
 from emotion_circuits.language_models import resolve_device
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
 from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.prompts.implicit import implicit_texts
 from emotion_circuits.reporting import draw_probes
 
 
 def fit_emotion_vectors(
-    activations: dict[str, Any], emotions: EmotionSet, settings: EmotionVectorSettings
+    activations: dict[str, Any],
+    emotions: EmotionSet,
+    settings: EmotionVectorSettings,
+    prompts: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Compute emotion vectors from the training prompts.
+
+    Args:
+        activations: Phase 2's result.
+        emotions: The study's emotions.
+        settings: Parameters of phase 3.
+        prompts: Phase 1's table, which says which texts name an emotion; without it, all texts
+            are used.
 
     Returns:
         ``emotion_vectors`` (for each emotion ``[layer, d_model]``) with ``metadata``; norms per
@@ -38,6 +49,10 @@ def fit_emotion_vectors(
         correction for the reliabilities (see ``corrected_cosine`` for its limits).
     """
     pooled = _pool(activations, emotions, settings)
+    if settings.texts != "all" and prompts is not None:
+        implicit = implicit_texts(prompts, emotions).set_axis(prompts["text"])
+        chosen = implicit.reindex(pooled.prompts).to_numpy(dtype=bool)
+        pooled = pooled.select(chosen if settings.texts == "implicit" else ~chosen)
     vectors = fit_vectors(
         pooled,
         settings.method,
@@ -49,6 +64,7 @@ def fit_emotion_vectors(
         | {
             "position_strategy": settings.position_strategy,
             "method": settings.method,
+            "texts": settings.texts,
             "neutral_components_removed": settings.neutral_components_removed,
             "common_share": dict(
                 zip(pooled.layer_indices, map(float, common_share(vectors)), strict=True)

@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 fit_emotion_vectors,
-                inputs=["activations", _EMOTIONS, _SETTINGS],
+                inputs=["activations", _EMOTIONS, _SETTINGS, "prompts"],
                 outputs=["emotion_vectors", "vector_norms", "vector_cosines"],
                 name="fit_emotion_vectors",
                 tags=tags,

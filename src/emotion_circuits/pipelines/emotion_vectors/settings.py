@@ -19,6 +19,9 @@ class EmotionVectorSettings(PhaseSettings):
         "all", description="layers to use; all: all captured layers"
     )
     method: Method = Field("mean_difference", description="how vectors are computed")
+    texts: Literal["all", "explicit", "implicit"] = Field(
+        "all", description="texts that vectors are computed from, by whether they name emotions"
+    )
     neutral_components_removed: NonNegativeInt = Field(
         0, description="leading components of neutral texts that vectors are orthogonal to"
     )

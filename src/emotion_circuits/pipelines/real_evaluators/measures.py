@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from emotion_circuits.evaluation.classifier import wrap_classifier
@@ -12,11 +11,10 @@ from emotion_circuits.evaluation.masking import mask_words
 from emotion_circuits.evaluation.spec import EvaluatorSpec
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.prompts.clusters import clusters_of
-from emotion_circuits.seeds import rng_for
-from emotion_circuits.statistics import auroc
+from emotion_circuits.statistics import estimate_auroc
+from emotion_circuits.statistics.clusters import number_clusters
 from emotion_circuits.training.trained import Trained
 
-N_BOOTSTRAP = 1000
 VIEWS = ("as_written", "masked")
 
 
@@ -37,7 +35,7 @@ def measure_evaluator(
     Returns:
         One line per table, view (as written, or with the words that name an emotion masked) and
         emotion: ``texts``, ``view``, ``emotion``, ``n_emotion``, ``n_neutral``, ``auroc``,
-        ``ci_lower``, ``ci_upper`` (95 %, percentile bootstrap over templates).
+        ``ci_lower``, ``ci_upper`` (95 %, over templates).
     """
     classifier = wrap_classifier(
         EvaluatorSpec.model_validate({"name": trained.record["name"], "source": "memory"}),
@@ -55,8 +53,8 @@ def measure_evaluator(
             chosen = table["emotion"].isin([emotion, emotions.neutral]).to_numpy()
             own = scores.loc[texts, f"{classifier.name}/{label}"].to_numpy()[chosen]
             positive = (table["emotion"] == emotion).to_numpy()[chosen]
-            clusters = clusters_of(table[chosen]).to_numpy()
-            lower, upper = _interval(own, positive, clusters, rng_for(0, name, view, emotion))
+            clusters = number_clusters(clusters_of(table[chosen]).tolist())
+            estimate = estimate_auroc(own, positive, clusters=clusters)
             lines.append(
                 {
                     "texts": name,
@@ -64,25 +62,7 @@ def measure_evaluator(
                     "emotion": emotion,
                     "n_emotion": int(positive.sum()),
                     "n_neutral": int((~positive).sum()),
-                    "auroc": auroc(own, positive),
-                    "ci_lower": lower,
-                    "ci_upper": upper,
+                    **estimate._asdict(),
                 }
             )
     return pd.DataFrame(lines)
-
-
-def _interval(
-    scores: np.ndarray, positive: np.ndarray, clusters: np.ndarray, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Resample whole clusters."""
-    _, cluster = np.unique(clusters.astype(str), return_inverse=True)
-    members = [np.flatnonzero(cluster == index) for index in range(cluster.max(initial=-1) + 1)]
-    if len(members) < 2 or not positive.any() or positive.all():
-        return float("nan"), float("nan")
-    values = []
-    for _ in range(N_BOOTSTRAP):
-        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        values.append(auroc(scores[rows], positive[rows]))
-    lower, upper = np.nanquantile(values, [0.025, 0.975])
-    return float(lower), float(upper)
