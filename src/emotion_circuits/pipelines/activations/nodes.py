@@ -7,6 +7,7 @@ import torch
 
 from emotion_circuits.interventions import HOOK_POINTS, capture_residual
 from emotion_circuits.language_models import LanguageModel, encode_prompts, resolve_device
+from emotion_circuits.layer_choice import layer_numbers
 from emotion_circuits.pipelines.activations.settings import ActivationSettings
 from emotion_circuits.prompts import CLUSTER, clusters_of, limit_samples
 
@@ -38,7 +39,7 @@ def capture_activations(
     model = language_model
     if settings.device is not None:
         model = language_model.on(resolve_device(settings.device))
-    layers = list(range(model.n_layers)) if settings.layers == "all" else settings.layers
+    layers = layer_numbers(settings.layers, model.n_layers)
     encoded = encode_prompts(model, chosen["text"].tolist(), chosen["cue"].tolist())
     streams = capture_residual(
         model,

@@ -2,16 +2,17 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
+from emotion_circuits.layer_choice import LayerChoice
 from emotion_circuits.phase_settings import PhaseSettings
 
 
 class ActivationSettings(PhaseSettings):
     """Layers, hook points and form of the captured activations."""
 
-    layers: Literal["all"] | list[NonNegativeInt] = Field(
-        "all", description="all, or a list of layers counted from 0"
+    layers: LayerChoice = Field(
+        "all", description="all, or a list of layers counted from 0 or by depth"
     )
     hook_points: list[Literal["resid_pre", "resid_post"]] = Field(
         ["resid_pre", "resid_post"],

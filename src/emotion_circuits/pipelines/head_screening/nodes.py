@@ -12,6 +12,7 @@ from emotion_circuits.experiments.head_sets import POOLED
 from emotion_circuits.experiments.heads import Head
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.layer_choice import layer_numbers
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.head_screening.ablations import (
     AblationEffects,
@@ -120,7 +121,7 @@ def heads_of(model: LanguageModel, settings: HeadScreeningSettings) -> list[Head
     Raises:
         InputError: If a layer does not exist.
     """
-    layers = range(model.n_layers) if settings.layers == "all" else sorted(settings.layers)
+    layers = sorted(layer_numbers(settings.layers, model.n_layers))
     for layer in layers:
         if layer >= model.n_layers:
             raise InputError(

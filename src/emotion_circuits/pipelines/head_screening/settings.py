@@ -6,14 +6,13 @@ from pydantic import Field, NonNegativeInt, field_validator
 
 from emotion_circuits.experiments.generation_settings import refuse_repeats
 from emotion_circuits.experiments.head_settings import HeadSettings
+from emotion_circuits.layer_choice import LayerChoice
 
 
 class HeadScreeningSettings(HeadSettings):
     """The heads to screen, the ablations, and the scores to report."""
 
-    layers: Literal["all"] | list[NonNegativeInt] = Field(
-        "all", description="layers whose heads are screened"
-    )
+    layers: LayerChoice = Field("all", description="layers whose heads are screened")
     ablations: list[Literal["zero", "mean"]] = Field(
         ["zero", "mean"], min_length=1, description="replacements of a head's output"
     )
