@@ -155,7 +155,7 @@ def judge_goemotions(
     Returns:
         As ``judge_emotions``.
     """
-    own = {name: label for label, name in goemotions_labels(emotions).items()}
+    own = {name: label for label, name in _goemotions_labels(emotions).items()}
     return _judge(trained, own, source, emotions, dev)
 
 
@@ -182,10 +182,17 @@ def _read(source: PromptSource, emotions: EmotionSet, split: str) -> pd.DataFram
 
 def _single_labels(dev: pd.DataFrame, emotions: EmotionSet) -> pd.DataFrame:
     """Return the comments with one label only, which is one of the study's."""
-    own = goemotions_labels(emotions)
+    own = _goemotions_labels(emotions)
     labels = dev.drop(columns="text")
     single = labels.sum(axis=1) == 1
     named = labels.idxmax(axis=1)[single & labels.idxmax(axis=1).isin(list(own))]
     return pd.DataFrame(
         {"text": dev.loc[named.index, "text"], "emotion": named.map(own), "explicit": False}
     ).drop_duplicates("text")
+
+
+def _goemotions_labels(emotions: EmotionSet) -> dict[str, str]:
+    """Return the study's label by GoEmotions' label, whatever metrics the profile measures by."""
+    return goemotions_labels(
+        EmotionSet.model_validate({"names": emotions.names, "neutral": emotions.neutral})
+    )
