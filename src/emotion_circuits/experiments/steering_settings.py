@@ -70,6 +70,9 @@ class SteeringSettings(GenerationSettings):
     random_layers: Literal["selected", "all"] | list[NonNegativeInt] = Field(
         "selected", description="layers of controls; selected: those chosen for the emotion"
     )
+    random_prompts: Literal["all", "confirm"] = Field(
+        "all", description="prompts of controls; confirm: the half that reports"
+    )
     random_alphas: Literal["selected", "all"] = Field(
         "all",
         description="strengths of controls; selected: the chosen one. Among the last layers, "

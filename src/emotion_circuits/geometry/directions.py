@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from emotion_circuits.errors import InputError, unknown_name
@@ -19,6 +19,8 @@ _STRATEGIES: Final = {
     "last_token": ("content_mask", "_last"),
     "trigger_token": ("cue_mask", "_cue"),
 }
+# For each emotion its vector at each layer.
+Vectors = dict[str, Float[np.ndarray, "layer d_model"]]
 POSITION_STRATEGIES: Final = tuple(_STRATEGIES)
 
 
@@ -56,10 +58,16 @@ class PooledActivations:
         """Return the indices of the prompts of one label and split."""
         return np.flatnonzero((self.labels == label) & (self.splits == split))
 
-    def select(self, chosen: Bool[np.ndarray, " prompt"]) -> PooledActivations:
-        """Return the chosen prompts only."""
-        per_prompt = ("values", "labels", "pair_ids", "splits", "prompts")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in per_prompt})
+    def select(self, chosen: np.ndarray) -> PooledActivations:
+        """Return some of the prompts.
+
+        Args:
+            chosen: Their indices, or whether each is chosen.
+        """
+        names = ("values", "labels", "pair_ids", "splits", "prompts")
+        clusters = None if self.clusters is None else self.clusters[chosen]
+        per_prompt = {name: getattr(self, name)[chosen] for name in names}
+        return replace(self, **per_prompt, clusters=clusters)
 
 
 def pool_positions(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from emotion_circuits.geometry.directions import PooledActivations
+from emotion_circuits.geometry.directions import PooledActivations, Vectors, emotion_vectors
 from emotion_circuits.prompts import halve_clusters
 from emotion_circuits.seeds import rng_for
 
@@ -27,7 +28,11 @@ class Reliability(NamedTuple):
 
 
 def split_half_reliability(
-    pooled: PooledActivations, *, seed: int, n_halvings: int = N_HALVINGS
+    pooled: PooledActivations,
+    *,
+    seed: int,
+    n_halvings: int = N_HALVINGS,
+    fit: Callable[[PooledActivations], Vectors] = emotion_vectors,
 ) -> dict[str, Reliability]:
     """Compare emotion vectors from two halves of the training prompts that share no cluster.
 
@@ -35,6 +40,7 @@ def split_half_reliability(
         pooled: One vector per prompt and layer.
         seed: Seed of the halvings.
         n_halvings: Number of halvings to average over.
+        fit: Computes the vectors from training prompts.
 
     Returns:
         For each emotion its reliability at each layer. It is NaN if a label is missing in a half,
@@ -43,17 +49,20 @@ def split_half_reliability(
     Source: Spearman 1910; Brown 1910 (reliability of twice the length: 2 r / (1 + r)).
     """
     train = np.flatnonzero(pooled.splits == "train")
-    labels, values = pooled.labels[train], pooled.values[train]
+    labels = pooled.labels[train]
+    missing = np.full(pooled.values.shape[1:], np.nan)
     clusters = pooled.clusters_at(train).tolist()
     cosines: dict[str, list[np.ndarray]] = {emotion: [] for emotion in pooled.emotions.names}
     for draw in rng_for(seed, "halves_of_vectors").integers(0, 2**31, n_halvings).tolist():
         first = halve_clusters(labels.tolist(), clusters, seed=draw)
         halves = [
-            {label: _mean(values[half & (labels == label)]) for label in pooled.emotions.labels}
+            fit(pooled.select(train[half]))
+            if set(labels[half]) >= set(pooled.emotions.labels)
+            else dict.fromkeys(pooled.emotions.names, missing)
             for half in (first, ~first)
         ]
         for emotion in pooled.emotions.names:
-            left, right = (half[emotion] - half[pooled.emotions.neutral] for half in halves)
+            left, right = (half[emotion] for half in halves)
             norms = np.linalg.norm(left, axis=-1) * np.linalg.norm(right, axis=-1)
             cosines[emotion].append(
                 (left * right).sum(axis=-1) / np.where(norms > 0, norms, np.nan)
@@ -81,10 +90,3 @@ def corrected_cosine(
     """
     corrected: np.ndarray = np.asarray(cosine / np.sqrt(reliability_a * reliability_b))
     return corrected
-
-
-def _mean(values: Float[np.ndarray, "prompt layer d_model"]) -> Float[np.ndarray, "layer d_model"]:
-    if not len(values):
-        return np.full(values.shape[1:], np.nan)
-    mean: np.ndarray = values.mean(axis=0)
-    return mean

@@ -12,11 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from emotion_circuits.errors import InputError, unknown_name
-from emotion_circuits.geometry.directions import PooledActivations, emotion_vectors
+from emotion_circuits.geometry.directions import PooledActivations, Vectors, emotion_vectors
 from emotion_circuits.geometry.subspaces import paired_differences
 
 Method = Literal["mean_difference", "against_others", "probe", "pca"]
-Vectors = dict[str, Float[np.ndarray, "layer d_model"]]
 
 # Inverse strength of the L2 penalty on standardised features, as for the probes.
 _INVERSE_PENALTY: Final = 0.1

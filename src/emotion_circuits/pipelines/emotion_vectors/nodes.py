@@ -1,5 +1,6 @@
 """Phase 3: emotion vectors, subspaces and probe scores from activations."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,12 @@ def fit_emotion_vectors(
         implicit = implicit_texts(prompts, emotions).set_axis(prompts["text"])
         chosen = implicit.reindex(pooled.prompts).to_numpy(dtype=bool)
         pooled = pooled.select(chosen if settings.texts == "implicit" else ~chosen)
-    vectors = fit_vectors(
-        pooled,
-        settings.method,
+    fit = partial(
+        fit_vectors,
+        method=settings.method,
         neutral_components_removed=settings.neutral_components_removed,
     )
+    vectors = fit(pooled)
     result = {
         "emotion_vectors": vectors,
         "metadata": _metadata(activations, pooled, settings)
@@ -72,7 +74,7 @@ def fit_emotion_vectors(
         },
     }
     norms = _norms(pooled, vectors)
-    reliability = split_half_reliability(pooled, seed=settings.seed)
+    reliability = split_half_reliability(pooled, seed=settings.seed, fit=fit)
     for name in Reliability._fields:
         column = "cosine_of_halves" if name == "cosine" else name
         of_vector = {emotion: getattr(each, name) for emotion, each in reliability.items()}

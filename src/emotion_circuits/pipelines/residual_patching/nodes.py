@@ -168,6 +168,8 @@ def sweep_controls(
     controls = draw_controls(wanted, activations, emotion_vectors, emotions, settings)
     conditions = list(control_conditions(controls, choices, settings))
     prompts = residual_sweep["prompts"]
+    if settings.random_prompts == "confirm":
+        prompts = residual_sweep["halves"]["confirm"]
     outcomes = [
         run(
             model,
