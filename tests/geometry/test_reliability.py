@@ -1,11 +1,14 @@
 """Two halves of the prompts give the same vector as far as there is one."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from emotion_circuits.geometry import PooledActivations, emotion_vectors
 from emotion_circuits.geometry.reliability import corrected_cosine, split_half_reliability
+from emotion_circuits.geometry.vector_methods import fit_vectors
 from emotion_circuits.prompts import halve_clusters
 from emotion_circuits.seeds import rng_for
 from study_emotions import FOUR
@@ -67,6 +70,18 @@ def test_reliability_is_the_squared_cosine_with_the_true_vector():
             true.append((vector @ axis) ** 2 / (vector @ vector))
             found.append(split_half_reliability(given, seed=0)["anger"].reliability[0])
         assert np.mean(found) == pytest.approx(np.mean(true), abs=0.03)
+
+
+def test_any_method_is_halved_by_fitting_it_on_each_half():
+    given = pooled(np.random.default_rng(1), 2.0, n=16)
+    fit = partial(fit_vectors, method="probe")
+    found = split_half_reliability(given, seed=2, n_halvings=2, fit=fit)["gratitude"]
+    cosines = []
+    for seed in rng_for(2, "halves_of_vectors").integers(0, 2**31, 2).tolist():
+        first = halve_clusters(given.labels.tolist(), given.clusters.tolist(), seed=seed)
+        left, right = (fit(given.select(half))["gratitude"][0] for half in (first, ~first))
+        cosines.append(left @ right / np.linalg.norm(left) / np.linalg.norm(right))
+    assert found.cosine == pytest.approx([np.mean(cosines)])
 
 
 def test_where_there_is_no_emotion_halves_do_not_agree():

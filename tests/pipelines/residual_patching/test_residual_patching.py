@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import nest_scores
 from emotion_circuits.experiments.contract import read_residual_sweep
+from emotion_circuits.experiments.contract.nesting import walk
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.geometry import pool_positions
 from emotion_circuits.interventions import (
@@ -367,6 +369,21 @@ def test_controls_run_where_and_as_strong_as_asked(run):
         assert list(layers) == [3]
         assert list(layers[3][0]) == [choices[emotion].alpha]
     assert random["shuffled_results"] == {}
+
+
+def test_controls_can_run_on_the_reporting_half_alone(run):
+    options = {"random_layers": [3], "random_alphas": "selected", "num_random": 2}
+    options |= {"num_covariance": 0, "num_shuffled": 0}
+    reports = {}
+    for half in ("all", "confirm"):
+        sweep, controls = run(controls=True, random_prompts=half, **options)
+        wanted = sweep["prompts"] if half == "all" else sweep["halves"]["confirm"]
+        for _, records in walk(controls["random_results"], 4):
+            assert [record["prompt"] for record in records] == list(wanted)
+        settings = SteeringSettings(**(SMALL | options))
+        reports[half] = report_residual_patching(sweep, controls, FOUR, settings).controls
+    both_halves = reports["all"].query("half == 'confirm'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(reports["confirm"].reset_index(drop=True), both_halves)
 
 
 def test_a_sweep_without_controls_has_files_all_the_same(run):
