@@ -208,12 +208,13 @@ class PhaseTimingHook:
         phase = self._phases.get(_phase_and_model(node))
         if phase is None:  # worker processes get nodes without a pipeline
             return
+        steers = any(name.endswith(".residual_sweep") for name in inputs)
         for name, value in inputs.items():
             if value is None:
                 continue
             if name == "prompts":
                 phase.samples = len(value)
-            elif name.endswith(".activations"):
+            elif name.endswith(".activations") and not steers:
                 phase.samples = len(value["prompts"])
             elif name.endswith(".residual_sweep") and phase.samples is None:
                 phase.samples = len(value.get("prompts", ())) or None  # its reader checks the keys

@@ -1,8 +1,9 @@
 """Random streams and seeds that belong to a name, not to a place in a loop.
 
-Every draw of the study comes from here, except in three packages that keep streams of their own.
+Every draw of the study comes from here, except in four packages that keep streams of their own.
 ``interventions`` samples texts, and a prompt's stream is part of how its text is decoded. The
-shipped weights, data and model cards were drawn by ``embedded_world`` and ``training``.
+shipped weights, data and model cards were drawn by ``embedded_world`` and ``training``. The weights
+of an untrained copy come from the seed of its model entry (``language_models``).
 """
 
 from __future__ import annotations

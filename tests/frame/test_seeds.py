@@ -67,7 +67,10 @@ def test_a_seed_that_is_kept_in_a_result_makes_the_draw_again(tmp_path):
 # What makes a stream, and who may: see the module's docstring. A control's direction is drawn
 # again from the seed that is kept with it.
 PATTERN = re.compile(r"default_rng\(|SeedSequence\(|manual_seed\(|from random import|import random")
-OWN = ("seeds.py", "interventions", "training", "embedded_world", "experiments/directions.py")
+OWN = (
+    *("seeds.py", "interventions", "training", "embedded_world", "experiments/directions.py"),
+    "language_models/loading.py",  # weights of an untrained copy, from the seed of its model entry
+)
 
 
 def test_only_named_streams_are_drawn_from(project_root):

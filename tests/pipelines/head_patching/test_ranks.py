@@ -9,14 +9,15 @@ from embedded_heads import load_model, load_prompts
 from emotion_circuits.experiments.head_plans import HeadPlanner
 from emotion_circuits.experiments.head_sets import HeadSet, heads_by_hand
 from emotion_circuits.experiments.reactions import Reactions
-from emotion_circuits.interventions import Checkpoint, Row, generate_rows
-from emotion_circuits.pipelines.head_patching.ranks import rank_table
-from emotion_circuits.pipelines.head_patching.readings import (
+from emotion_circuits.experiments.set_readings import (
     Combination,
     Readings,
+    combinations,
     first_scenarios,
     read_sets,
 )
+from emotion_circuits.interventions import Checkpoint, Row, generate_rows
+from emotion_circuits.pipelines.head_patching.ranks import rank_table
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from handwritten import written_heads
 from study_emotions import FOUR
@@ -25,6 +26,13 @@ SETTINGS = HeadPatchingSettings(n_bootstrap=100, sequence_length=8, rank_pairs=2
 EMOTIONS = ("gratitude", "anger", "apology")
 ABLATION = Combination("ablation", "", "", "zero")
 PATCHING = Combination("patching", "emotion_to_neutral", "pattern_v", "")
+
+
+WAYS = combinations(SETTINGS.ablations, SETTINGS.directions, SETTINGS.modes)
+
+
+def read_all(planner, reactions, sets, checkpoint):
+    return read_sets(planner, reactions, sets, WAYS, checkpoint, max_scenarios=2, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +59,7 @@ def sets(model):
 
 @pytest.fixture(scope="module")
 def readings(planner, reactions, sets):
-    return read_sets(planner, reactions, sets, SETTINGS, None)
+    return read_all(planner, reactions, sets, None)
 
 
 class Recomputation:
@@ -144,7 +152,7 @@ def test_what_patching_moves_is_what_recomputing_two_texts_gives(reactions, sets
 def test_patching_every_head_moves_the_whole_effect_at_equal_lengths(model, planner, reactions):
     """With all heads' outputs of the other prompt, little but the word before the last is left."""
     (every,) = (heads_by_hand(model, "all"),)
-    found = read_sets(planner, reactions, [every], SETTINGS, None)
+    found = read_all(planner, reactions, [every], None)
     shares = found.moved[PATCHING].mean() / found.pairs["effect"].mean()
     assert 0.5 < shares < 1.5
 
@@ -175,7 +183,7 @@ def test_a_killed_reading_goes_on_where_it_stopped(
 
         monkeypatch.setattr(Reactions, "preferences", count)
         checkpoint = Checkpoint(tmp_path / "checkpoint", every_seconds=0.0)
-        return read_sets(planner, reactions, sets, SETTINGS, checkpoint)
+        return read_all(planner, reactions, sets, checkpoint)
 
     with pytest.raises(KeyboardInterrupt):
         read(limit=2)
@@ -273,7 +281,7 @@ def test_the_halves_heads_are_read_on_their_half(planner, reactions, model):
     """A set whose heads for the other half change moves pairs of that half alone."""
     both = heads_by_hand(model, "2:3")
     changed = HeadSet("chosen", both.of_half | {"B": heads_by_hand(model, "4:1").of_half["B"]})
-    one, two = (read_sets(planner, reactions, [own], SETTINGS, None) for own in (both, changed))
+    one, two = (read_all(planner, reactions, [own], None) for own in (both, changed))
     table = reactions.prompts.table
     half = one.pairs["pair_id"].map(dict(zip(table["pair_id"], table["half"], strict=True)))
     differ = np.abs(one.moved[ABLATION][0] - two.moved[ABLATION][0]) > 1e-6

@@ -19,11 +19,11 @@ from emotion_circuits.experiments.head_sets import (
     top_heads,
 )
 from emotion_circuits.experiments.reactions import Reactions
+from emotion_circuits.experiments.set_readings import combinations, read_sets
 from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.head_patching.ranks import rank_table
-from emotion_circuits.pipelines.head_patching.readings import read_sets
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.pipelines.head_patching.summary import summarize
 from emotion_circuits.pipelines.head_patching.tidy import pair_table
@@ -160,7 +160,15 @@ def _ranks(
         )
         random[layers] = range(len(read), len(read) + len(drawn))
         read += drawn
-    readings = read_sets(planner, reactions, read, settings, checkpoint)
+    readings = read_sets(
+        planner,
+        reactions,
+        read,
+        combinations(settings.ablations, settings.directions, settings.modes),
+        checkpoint,
+        max_scenarios=settings.rank_pairs,
+        seed=settings.seed,
+    )
     table = rank_table(readings, random, range(1, 1 + len(others)), settings)
     table.insert(0, "heads", chosen.spec)
     table.insert(0, "model_name", model.name)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.experiments.head_sets import POOLED
-from emotion_circuits.pipelines.head_patching.readings import Combination, Readings
-from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
-from emotion_circuits.pipelines.head_patching.shares import (
+from emotion_circuits.experiments.set_readings import Combination, Readings
+from emotion_circuits.experiments.shares import (
     Draws,
     Resampling,
     Values,
@@ -20,6 +19,7 @@ from emotion_circuits.pipelines.head_patching.shares import (
     shares_of_means,
     smallest_p,
 )
+from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.statistics import max_t_p, rank_p
 
 _NAMES: Final = ("fraction", "random_fraction", "excess")

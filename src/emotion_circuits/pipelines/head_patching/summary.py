@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.experiments.head_sets import CHOSEN, OTHER, POOLED, RANDOM, kind_of_set
-from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
-from emotion_circuits.pipelines.head_patching.shares import (
+from emotion_circuits.experiments.shares import (
     Draws,
     Resampling,
     mean_with_interval,
@@ -17,6 +16,7 @@ from emotion_circuits.pipelines.head_patching.shares import (
     shares_of_means,
     smallest_p,
 )
+from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.statistics import rank_p
 
 _KEYS: Final = ["what", "emotion", "direction", "mode", "ablation"]

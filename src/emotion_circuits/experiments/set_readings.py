@@ -16,7 +16,6 @@ from emotion_circuits.experiments.head_plans import HeadPlanner
 from emotion_circuits.experiments.head_sets import HeadSet
 from emotion_circuits.experiments.reactions import Pair, Reactions
 from emotion_circuits.interventions import Checkpoint, Row
-from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.prompts import PAIR_HALVES
 
 # Sets are read in blocks of about this many rows, so that batches are full and inputs are few.
@@ -48,11 +47,13 @@ class Readings(NamedTuple):
     moved: dict[Combination, Float[np.ndarray, "set pair"]]
 
 
-def combinations(settings: HeadPatchingSettings) -> list[Combination]:
+def combinations(
+    ablations: Sequence[str], directions: Sequence[str], modes: Sequence[str]
+) -> list[Combination]:
     """List the ablations, and the directions and modes of patching."""
-    patches = product(settings.directions, settings.modes) if settings.directions else ()
+    patches = product(directions, modes)
     return [
-        *(Combination("ablation", "", "", ablation) for ablation in settings.ablations),
+        *(Combination("ablation", "", "", ablation) for ablation in ablations),
         *(Combination("patching", direction, mode, "") for direction, mode in patches),
     ]
 
@@ -61,8 +62,11 @@ def read_sets(
     planner: HeadPlanner,
     reactions: Reactions,
     sets: Sequence[HeadSet],
-    settings: HeadPatchingSettings,
+    ways: Sequence[Combination],
     checkpoint: Checkpoint | None,
+    *,
+    max_scenarios: int | None,
+    seed: int,
 ) -> Readings:
     """Read the unpatched reactions to both prompts of each pair under each set and combination.
 
@@ -70,11 +74,13 @@ def read_sets(
         planner: Plans the interventions.
         reactions: The unpatched reactions.
         sets: Sets with heads for both halves.
-        settings: The combinations, and the largest number of scenarios to read.
+        ways: The combinations.
         checkpoint: File that keeps finished sets of a killed run.
+        max_scenarios: Largest number of scenarios to read; None for all.
+        seed: Seed of the planner, which finished sets must have been read with.
     """
     prompts = reactions.prompts
-    scenarios = first_scenarios(prompts.table, settings.rank_pairs)
+    scenarios = first_scenarios(prompts.table, max_scenarios)
     pairs = [
         (emotion, pair)
         for emotion in prompts.emotions.names
@@ -82,9 +88,8 @@ def read_sets(
         if prompts.table["pair_id"].iloc[pair[0]] in scenarios
     ]
     reader = _Reader(planner.only(scenarios), reactions, [pair for _, pair in pairs])
-    store = _Store(reader, settings.seed, checkpoint)
+    store = _Store(reader, seed, checkpoint)
     per_block = max(1, _ROWS_PER_BLOCK // len(pairs))
-    ways = combinations(settings)
     moved: dict[Combination, list[np.ndarray]] = {way: [] for way in ways}
     with tqdm(total=len(sets), desc=f"{prompts.model.name} head ranks", unit="set") as bar:
         for start in range(0, len(sets), per_block):
