@@ -101,6 +101,7 @@ def phase_5_files(model):
                 "dose_response.json",
                 "specificity.csv",
                 "specificity.json",
+                "side_effects.csv",
                 "selection.csv",
             )
         ),

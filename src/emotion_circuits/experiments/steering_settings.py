@@ -66,6 +66,12 @@ class SteeringSettings(GenerationSettings):
     num_covariance: int = Field(
         20, ge=0, description="random directions with the activations' covariance, likewise"
     )
+    side_effect_texts: int = Field(
+        40, ge=2, description="neutral test texts in which predictions are compared"
+    )
+    side_effect_random: int = Field(
+        5, ge=0, description="random directions of each kind for comparison"
+    )
     num_shuffled: int = Field(20, ge=0, description="shuffled vectors per emotion and layer")
     random_layers: Literal["selected", "all"] | list[NonNegativeInt] = Field(
         "selected", description="layers of controls; selected: those chosen for the emotion"

@@ -6,6 +6,7 @@ prompts and conditions, and recording reads activations and gradients.
 
 from emotion_circuits.interventions.conditions import BASELINE, Condition, Intervention, steer
 from emotion_circuits.interventions.engine.checkpoint import Checkpoint, model_digest
+from emotion_circuits.interventions.engine.divergence import Divergence, divergence
 from emotion_circuits.interventions.engine.patches import Applied
 from emotion_circuits.interventions.engine.plans import planned
 from emotion_circuits.interventions.engine.rows import Generated, Row
@@ -59,6 +60,7 @@ __all__ = [
     "Condition",
     "Constant",
     "Decay",
+    "Divergence",
     "Everywhere",
     "Generated",
     "HeadActivations",
@@ -86,6 +88,7 @@ __all__ = [
     "capture_residual",
     "continuation_log_probs",
     "decode",
+    "divergence",
     "generate_rows",
     "generate_with_patching",
     "generate_with_patching_batch",

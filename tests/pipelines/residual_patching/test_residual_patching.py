@@ -32,6 +32,7 @@ from emotion_circuits.interventions import (
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from emotion_circuits.pipelines.residual_patching import nodes
 from emotion_circuits.pipelines.residual_patching.nodes import (
+    measure_side_effects,
     report_residual_patching,
     sweep_controls,
     sweep_emotions,
@@ -500,3 +501,21 @@ def test_other_architectures_run_the_phase(name, tmp_path, evaluator, prompts):
         for alphas in layers.values()
     )
     assert any(cell["texts"] != sweep["baseline"]["texts"] for _, cell in cells(sweep))
+
+
+def test_side_effects_are_those_of_the_chosen_conditions(
+    run, both, model, vectors, subspaces, activations, prompts
+):
+    settings = SteeringSettings(**SMALL, side_effect_texts=6, side_effect_random=2)
+    given = (model, vectors, subspaces, activations, prompts, both[0], FOUR)
+    table = measure_side_effects(*given, settings)
+    choices = choose(both[0], settings)
+    for emotion, choice in choices.items():
+        own = table[table["emotion"] == emotion]
+        assert own["kind"].tolist() == ["emotion", *["random"] * 2, *["covariance"] * 2]
+        assert set(own["layer"]) == {choice.layer}
+        assert set(own["alpha"]) == {choice.alpha}
+    assert (table["kl"] > 0).all()
+    assert (table["n"] == 6).all()
+    moving = settings.model_copy(update={"window": 2})
+    assert measure_side_effects(*given, moving).empty

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.errors import InputError
@@ -50,7 +50,7 @@ def continuation_log_probs(
     # For each prompt and condition, the indices of each continuation.
     members: dict[tuple[tuple[int, ...], int], dict[tuple[int, ...], list[int]]] = {}
     for index, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
-        _check(model, row, continuation)
+        check_reading(model, row, continuation)
         of_prompt = members.setdefault((row.prompt_ids, id(row.condition)), {})
         of_prompt.setdefault(tuple(continuation), []).append(index)
     sharing = [list(of_prompt.values()) for of_prompt in members.values()]
@@ -59,19 +59,24 @@ def continuation_log_probs(
     for group in grouped(prompts, range(len(prompts))):
         for part in chunks(group, max(1, _TOKENS_PER_PASS // prompts[group[0]].n_prompt)):
             readers = [(place, equal) for place, one in enumerate(part) for equal in sharing[one]]
-            read = _read_part(
+            read = read_part(
                 model,
                 [prompts[one] for one in part],
                 [place for place, _ in readers],
                 [continuations[equal[0]] for _, equal in readers],
             )
             for chosen, values in read:
-                for one, value in zip(chosen, values, strict=True):
+                for one, value in zip(chosen, _mean_log_probs(*values), strict=True):
                     means[readers[one][1]] = value
     return means
 
 
-def _check(model: LanguageModel, row: Row, continuation: Tokens) -> None:
+def check_reading(model: LanguageModel, row: Row, continuation: Tokens) -> None:
+    """Refuse a continuation that cannot be read under the row's condition.
+
+    Raises:
+        InputError: As ``continuation_log_probs``.
+    """
     if not continuation:
         raise InputError("a continuation has no tokens; its log-probability is undefined")
     check_row(model, row, len(continuation))
@@ -83,12 +88,12 @@ def _check(model: LanguageModel, row: Row, continuation: Tokens) -> None:
             )
 
 
-def _read_part(
+def read_part(
     model: LanguageModel,
     rows: Sequence[Row],
     owners: Sequence[int],
     continuations: Sequence[Tokens],
-) -> Iterator[tuple[list[int], Float[np.ndarray, " read"]]]:
+) -> Iterator[tuple[list[int], tuple[Float[Tensor, "read pos vocab"], Int[Tensor, "read pos"]]]]:
     """Run prompts of equal length once, then their continuations, those of equal length together.
 
     Args:
@@ -98,7 +103,7 @@ def _read_part(
         continuations: Token ids.
 
     Yields:
-        Indices of continuations, and their mean log-probabilities.
+        Indices of continuations; their logits, and their tokens.
     """
     n_steps = max(map(len, continuations))
     decoder = Decoder(model, rows, row_ids=range(len(rows)), n_steps=n_steps, ledger=None)
@@ -112,7 +117,7 @@ def _read_part(
             if tokens.shape[1] > 1:  # the model predicts the last token and does not read it
                 later = decoder.read(owned, tokens[:, :-1]).float()
                 logits = torch.cat([logits, later], dim=1)
-            yield part, _mean_log_probs(logits, tokens)
+            yield part, (logits, tokens)
 
 
 def _rows_per_pass(model: LanguageModel, length: int) -> int:

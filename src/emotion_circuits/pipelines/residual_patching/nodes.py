@@ -32,10 +32,12 @@ from emotion_circuits.experiments.contract import (
     read_residual_sweep,
 )
 from emotion_circuits.experiments.directions import (
+    Controls,
     describe_controls,
     vector_norms,
 )
 from emotion_circuits.experiments.doses import Doses, residual_norms
+from emotion_circuits.experiments.side_effects import side_effect_table
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Checkpoint
 from emotion_circuits.language_models import LanguageModel
@@ -53,11 +55,18 @@ from emotion_circuits.pipelines.residual_patching.tables import (
     selection_table,
     specificity_table,
 )
-from emotion_circuits.prompts import EmotionSet, PromptSource, choose_neutral, halve_texts
+from emotion_circuits.prompts import (
+    EmotionSet,
+    PromptSource,
+    choose_neutral,
+    clusters_of,
+    halve_texts,
+)
 from emotion_circuits.reporting import draw_dose_response, draw_specificity
 
 logger = logging.getLogger(__name__)
 
+_RANDOM = ("random", "covariance")
 _BASELINE = (BASELINE, {"kind": "baseline", "emotion": "", "layer": None, "draw": 0, "alpha": None})
 
 
@@ -210,6 +219,66 @@ def _matching_controls(steered: Outcomes, conditions: list[Any]) -> Outcomes:
     coordinates = zip(table["emotion"], table["layer"], table["alpha"], strict=True)
     kept = np.array([condition in run_at for condition in coordinates])
     return Outcomes(table[(table["kind"] == "baseline").to_numpy() | kept])
+
+
+@needs_emotions("target_metrics")
+def measure_side_effects(
+    language_model: LanguageModel,
+    emotion_vectors: Mapping[str, Any],
+    emotion_subspaces: Mapping[str, Any],
+    activations: Mapping[str, Any],
+    prompts: pd.DataFrame,
+    residual_sweep: Mapping[str, Any],
+    emotions: EmotionSet,
+    settings: SteeringSettings,
+) -> pd.DataFrame:
+    """Measure what the chosen steering does to the prediction of neutral texts.
+
+    Returns:
+        The result of ``side_effect_table`` for each emotion at the headline's layer and strength
+        (kind ``emotion``), and for random directions of the same length there (kinds ``random``
+        and ``covariance``), with ``model_name``. Empty with a window, which moves with the text
+        that is generated, and without neutral test texts.
+    """
+    model = settings.placed(language_model)
+    outcomes = read_residual_sweep(residual_sweep)
+    chosen = settings.choose(outcomes, emotions, model.n_layers)[HEADLINE]
+    vectors = settings.injected(emotion_vectors, emotion_subspaces)
+    own = {(emotion, at.layer): vectors[emotion, at.layer] for emotion, at in chosen.items()}
+    drawn = draw_controls(own, activations, emotion_vectors, emotions, settings)
+    conditions = [
+        item
+        for (emotion, layer), vector in own.items()
+        for kind, directions in (
+            ("emotion", [vector]),
+            *((kind, _first(drawn[kind], emotion, layer, settings)) for kind in _RANDOM),
+        )
+        for item in settings.steering().conditions(
+            kind, emotion, layer, directions, [chosen[emotion].alpha]
+        )
+    ]
+    plain = prompts[(prompts["emotion"] == emotions.neutral) & (prompts["split"] == "test")]
+    plain = plain.head(settings.side_effect_texts)
+    if settings.window is not None or plain.empty:
+        logger.info("%s: side effects are not measured", model.name)
+        conditions = []
+    table = side_effect_table(
+        model,
+        plain["text"].tolist(),
+        clusters_of(plain).tolist(),
+        conditions,
+        n_bootstrap=settings.n_bootstrap,
+        seed=settings.seed,
+    )
+    table.insert(0, "model_name", model.name)
+    return table
+
+
+def _first(
+    controls: Controls, emotion: str, layer: int, settings: SteeringSettings
+) -> list[np.ndarray]:
+    drawn = controls.get((emotion, layer), [])[: settings.side_effect_random]
+    return [control.direction for control in drawn]
 
 
 class Report(NamedTuple):

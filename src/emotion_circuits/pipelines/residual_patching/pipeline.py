@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from emotion_circuits.pipelines.residual_patching.nodes import (
+    measure_side_effects,
     report_residual_patching,
     sweep_controls,
     sweep_emotions,
@@ -50,6 +51,22 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="random_sweep",
                 name="sweep_controls",
+                tags=tags,
+            ),
+            Node(
+                measure_side_effects,
+                inputs=[
+                    "language_model",
+                    "emotion_vectors",
+                    "emotion_subspaces",
+                    "activations",
+                    "prompts",
+                    "residual_sweep",
+                    _EMOTIONS,
+                    _SETTINGS,
+                ],
+                outputs="residual_side_effects",
+                name="measure_side_effects",
                 tags=tags,
             ),
             Node(
