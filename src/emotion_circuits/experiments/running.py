@@ -7,11 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from emotion_circuits.evaluation import TextEvaluator, continuation_nll
+from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments.decoding import Decoding
 from emotion_circuits.experiments.outcomes import Outcomes
 from emotion_circuits.experiments.plan import Plan
-from emotion_circuits.interventions import Checkpoint, decode, generate_rows
+from emotion_circuits.interventions import (
+    Checkpoint,
+    Row,
+    continuation_log_probs,
+    decode,
+    generate_rows,
+)
 from emotion_circuits.language_models import LanguageModel
 
 
@@ -57,7 +63,7 @@ def run(
     table = plan.coordinates.assign(text=[decode(model, ids) for ids in tokens])
     table["token_ids"] = tokens
     texts = _scored_texts(Outcomes(table), decoding)
-    table["fluency"] = _fluency(model, plan, tokens, known, decoding.batch_size)
+    table["fluency"] = _fluency(model, plan, tokens, known)
     scores = _scores(evaluator, texts, known, decoding)
     for column, key in enumerate(evaluator.keys):
         table[key] = scores[:, column]
@@ -88,7 +94,6 @@ def _fluency(
     plan: Plan,
     tokens: Sequence[tuple[int, ...]],
     known: Outcomes | None,
-    batch_size: int,
 ) -> list[float]:
     prompts = plan.coordinates["prompt"].tolist()
     known_nll: dict[tuple[str, tuple[int, ...]], float] = {}
@@ -97,12 +102,13 @@ def _fluency(
         pairs = zip(table["prompt"], map(tuple, table["token_ids"]), strict=True)
         known_nll = dict(zip(pairs, table["fluency"], strict=True))
     keys = list(zip(prompts, tokens, strict=True))
-    missing = [index for index, key in enumerate(keys) if key not in known_nll]
-    values = continuation_nll(
+    # An empty continuation has no fluency.
+    missing = [i for i, key in enumerate(keys) if key not in known_nll and tokens[i]]
+    # Continuations of one prompt share the pass over it.
+    log_probs = continuation_log_probs(
         model,
-        [plan.rows[index].prompt_ids for index in missing],
+        [Row(plan.rows[index].prompt_ids) for index in missing],
         [tokens[index] for index in missing],
-        batch_size=batch_size,
     )
-    known_nll |= zip((keys[index] for index in missing), values.tolist(), strict=True)
-    return [known_nll[key] for key in keys]
+    known_nll |= zip((keys[index] for index in missing), (-log_probs).tolist(), strict=True)
+    return [known_nll.get(key, float("nan")) for key in keys]
