@@ -39,6 +39,17 @@ def test_each_profile_has_its_own_models(project):
             assert not any("tiny" in name for name in pipelines["activations"].outputs())
 
 
+@pytest.mark.parametrize(
+    "env", ["baseline_smoke", "embedded", "real", "real_smoke", "baseline", "baseline_large"]
+)
+def test_the_parameters_of_every_profile_are_valid(project, env):
+    assert (project / "conf" / env / "globals.yml").is_file()
+    with StudySession.create(project, env=env) as session:
+        parameters = session.load_context().params
+    assert parameters["profile"] == env
+    assert parameters["head_patching"].rank_pairs >= 2  # read as settings, not as plain values
+
+
 def test_kedros_own_session_sees_the_same_study(project, tmp_path):
     """As kedro viz does, which does not know this project's session class."""
     with KedroSession.create(project, env="baseline_smoke") as session:
