@@ -10,6 +10,7 @@ from emotion_circuits.experiments.directions import (
     covariance_control,
     covariance_controls,
     covariance_directions,
+    measured_activations,
     project,
     random_control,
     shuffled_controls,
@@ -105,6 +106,24 @@ def test_a_shuffled_vector_is_the_difference_of_means_of_shuffled_labels(activat
                 difference[place] * np.linalg.norm(at["anger", layer]) / length,
             )
     assert found["apology", 1] == []
+
+
+def test_controls_are_drawn_from_the_texts_that_vectors_were_measured_on(activations, vectors):
+    """Vectors of some scenarios have controls that no other text touches."""
+    chosen = ["s1", "s2", "s5", "s8", "s9"]
+    of_some = {**vectors, "metadata": {**vectors["metadata"], "scenarios": chosen}}
+    changed = {**activations, "resid_post": activations["resid_post"].clone()}
+    others = torch.tensor([pair not in chosen for pair in activations["pair_ids"]])
+    changed["resid_post"][others] += 100 * torch.randn(int(others.sum()), 2, 1, D_MODEL).double()
+    wanted = {key: np.ones(D_MODEL) for key in [("anger", 1), ("apology", 3)]}
+    before, after = (
+        measured_activations(given, of_some, FOUR, wanted) for given in (activations, changed)
+    )
+    np.testing.assert_array_equal(before.values, after.values)
+    assert sorted(set(before.pair_ids)) == chosen
+    assert before.layer_indices == (1, 3)
+    everything = measured_activations(changed, vectors, FOUR, wanted)
+    assert len(everything.labels) == len(activations["labels"])
 
 
 def test_shuffled_vectors_are_short_and_point_either_way(activations, vectors):

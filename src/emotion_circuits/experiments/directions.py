@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from emotion_circuits.errors import InputError, unknown_name
-from emotion_circuits.geometry import PooledActivations
+from emotion_circuits.geometry import PooledActivations, pool_positions
 from emotion_circuits.geometry.cosines import cosine
+from emotion_circuits.prompts import EmotionSet
 
 Vectors = dict[tuple[str, int], np.ndarray]  # by emotion and layer
 
@@ -63,6 +64,33 @@ def vectors_at(
         for index, layer in enumerate(known)
         if layers == "all" or layer in layers
     }
+
+
+def measured_activations(
+    activations: Mapping[str, Any],
+    emotion_vectors: Mapping[str, Any],
+    emotions: EmotionSet,
+    vectors: Vectors,
+) -> PooledActivations:
+    """Return the activations that emotion vectors were measured on, at the vectors' layers.
+
+    Args:
+        activations: Phase 2's result.
+        emotion_vectors: Phase 3's result, whose metadata names hook point, positions and, if not
+            all texts were used, scenarios.
+        emotions: The study's emotions.
+        vectors: By emotion and layer.
+    """
+    metadata = emotion_vectors["metadata"]
+    pooled = pool_positions(
+        activations,
+        emotions,
+        hook_point=metadata["hook_pos"],
+        strategy=metadata["position_strategy"],
+        layers=sorted({layer for _, layer in vectors}),
+    )
+    scenarios = metadata.get("scenarios")  # older files have vectors of all texts
+    return pooled if scenarios is None else pooled.select(np.isin(pooled.pair_ids, scenarios))
 
 
 def project(
@@ -166,12 +194,13 @@ def covariance_controls(
 def shuffled_controls(
     pooled: PooledActivations, vectors: Vectors, seeds: Mapping[str, Sequence[int]], *, split: str
 ) -> Controls:
-    """Compute emotion vectors after shuffling the labels.
+    """Compute differences of means after shuffling the labels.
 
-    Labels are shuffled among an emotion's prompts and the neutral prompts, with the same shuffle
-    for all layers. The resulting difference of means is much shorter than the emotion vector, so
-    its length is matched to test the direction alone. It points along variation that prompts have
-    in any case, which may include the emotion's axis with either sign; ``cosine`` records this.
+    They are differences of means whatever the method of the emotion vectors. Labels are shuffled
+    among an emotion's prompts and the neutral prompts, with the same shuffle for all layers. The
+    difference is much shorter than the emotion vector, so its length is matched to test the
+    direction alone. It points along variation that prompts have in any case, which may include the
+    emotion's axis with either sign; ``cosine`` records this.
 
     Args:
         pooled: Activations that the vectors were measured on.

@@ -146,6 +146,9 @@ def test_vectors_of_explicit_texts_are_those_of_their_scenarios_alone(captured, 
         ]
         np.testing.assert_allclose(vector, means[0] - means[1], atol=1e-9)
     assert chosen["metadata"]["texts"] == "explicit"
+    assert chosen["metadata"]["scenarios"] == sorted(scenarios & set(captured["pair_ids"]))
+    with pytest.raises(InputError, match="texts is 'explicit', which needs the table of prompts"):
+        fit_emotion_vectors(captured, FOUR, settings)
 
 
 def test_the_vectors_file_says_its_method_and_what_emotions_share(captured, prompts):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.geometry import (
     PooledActivations,
     cosine_table,
@@ -40,8 +41,8 @@ def fit_emotion_vectors(
         activations: Phase 2's result.
         emotions: The study's emotions.
         settings: Parameters of phase 3.
-        prompts: Phase 1's table, which says which texts name an emotion; without it, all texts
-            are used.
+        prompts: Phase 1's table, which says which texts name an emotion; needed unless the
+            vectors are of all texts.
 
     Returns:
         ``emotion_vectors`` (for each emotion ``[layer, d_model]``) with ``metadata``; norms per
@@ -50,7 +51,9 @@ def fit_emotion_vectors(
         correction for the reliabilities (see ``corrected_cosine`` for its limits).
     """
     pooled = _pool(activations, emotions, settings)
-    if settings.texts != "all" and prompts is not None:
+    if settings.texts != "all":
+        if prompts is None:
+            raise InputError(f"texts is {settings.texts!r}, which needs the table of prompts")
         implicit = implicit_texts(prompts, emotions).set_axis(prompts["text"])
         chosen = implicit.reindex(pooled.prompts).to_numpy(dtype=bool)
         pooled = pooled.select(chosen if settings.texts == "implicit" else ~chosen)
@@ -67,6 +70,7 @@ def fit_emotion_vectors(
             "position_strategy": settings.position_strategy,
             "method": settings.method,
             "texts": settings.texts,
+            "scenarios": None if settings.texts == "all" else sorted(set(pooled.pair_ids.tolist())),
             "neutral_components_removed": settings.neutral_components_removed,
             "common_share": dict(
                 zip(pooled.layer_indices, map(float, common_share(vectors)), strict=True)

@@ -10,11 +10,11 @@ from emotion_circuits.experiments.directions import (
     Controls,
     Vectors,
     covariance_controls,
+    measured_activations,
     random_control,
     shuffled_controls,
 )
 from emotion_circuits.experiments.steering_settings import SteeringSettings
-from emotion_circuits.geometry import pool_positions
 from emotion_circuits.interventions import Condition
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.seeds import seed_for
@@ -65,20 +65,14 @@ def draw_controls(
         ]
         for emotion in emotions.names
     }
-    metadata = emotion_vectors["metadata"]
-    pooled = pool_positions(
-        activations,
-        emotions,
-        hook_point=metadata["hook_pos"],
-        strategy=metadata["position_strategy"],
-        layers=sorted({layer for _, layer in vectors}),
-    )
+    split = emotion_vectors["metadata"]["split"]
+    pooled = measured_activations(activations, emotion_vectors, emotions, vectors)
     return {
         "random": random,
         "covariance": covariance_controls(
-            pooled, vectors, settings.covariance_seeds(vectors), split=metadata["split"]
+            pooled, vectors, settings.covariance_seeds(vectors), split=split
         ),
-        "shuffled": shuffled_controls(pooled, vectors, seeds, split=metadata["split"]),
+        "shuffled": shuffled_controls(pooled, vectors, seeds, split=split),
     }
 
 

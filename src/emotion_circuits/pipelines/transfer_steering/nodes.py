@@ -25,12 +25,12 @@ from emotion_circuits.experiments.directions import (
     Vectors,
     covariance_controls,
     match_length,
+    measured_activations,
     vector_norms,
 )
 from emotion_circuits.experiments.doses import Doses
 from emotion_circuits.experiments.effects import with_losses
 from emotion_circuits.experiments.steering_settings import SteeringSettings
-from emotion_circuits.geometry import pool_positions
 from emotion_circuits.interventions import BASELINE, Condition
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
@@ -141,16 +141,9 @@ def _covariance_controls(
     settings: SteeringSettings,
 ) -> Controls:
     """Draw B's random directions; they are those of phase 5 at the same layers."""
-    metadata = emotion_vectors["metadata"]
-    pooled = pool_positions(
-        activations,
-        emotions,
-        hook_point=metadata["hook_pos"],
-        strategy=metadata["position_strategy"],
-        layers=sorted({layer for _, layer in own}),
-    )
+    pooled = measured_activations(activations, emotion_vectors, emotions, own)
     seeds = settings.covariance_seeds(own)
-    return covariance_controls(pooled, own, seeds, split=metadata["split"])
+    return covariance_controls(pooled, own, seeds, split=emotion_vectors["metadata"]["split"])
 
 
 def _conditions(
