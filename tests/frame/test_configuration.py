@@ -9,6 +9,7 @@ import click
 import pytest
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
+from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
 from emotion_circuits.language_models.residency import resident
@@ -56,6 +57,18 @@ def test_kedros_own_session_sees_the_same_study(project, tmp_path):
         catalog = session.load_context().catalog
         assert "{model}.emotion_vectors" in catalog.config_resolver.list_patterns()
         assert catalog.get("tiny_gpt2.language_model").exists()
+
+
+@pytest.mark.parametrize("env", ["baseline_smoke", "real", "baseline"])
+def test_every_entry_of_the_catalog_can_be_made(project, env):
+    """As kedro viz makes them all, also those of files that nobody brought."""
+    with KedroSession.create(project, env=env) as session:
+        catalog = session.load_context().catalog
+        for name in catalog:
+            assert catalog.get(name) is not None, name
+        assert not catalog.get("goemotions_train").exists()
+        with pytest.raises(DatasetError, match="goemotions_train is not given"):
+            catalog.load("goemotions_train")
 
 
 def test_layers_are_in_one_order_also_where_a_models_nodes_are_drawn_as_one(project):

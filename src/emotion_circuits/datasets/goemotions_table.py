@@ -11,6 +11,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from emotion_circuits.datasets.project_paths import relative_to_project
 from emotion_circuits.datasets.prompt_source import read_goemotions_lines, read_utf8
+from emotion_circuits.errors import InputError
 
 
 class GoEmotionsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
@@ -19,26 +20,29 @@ class GoEmotionsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
     def __init__(
         self,
         *,
-        filepath: str | os.PathLike[str],
-        label_names: str | os.PathLike[str],
+        filepath: str | os.PathLike[str] | None,
+        label_names: str | os.PathLike[str] | None,
+        parameter: str = "filepath",
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Describe a file.
 
         Args:
-            filepath: The comments.
-            label_names: The file with one label name per line.
+            filepath: The comments; None if the user has no such file.
+            label_names: The file with one label name per line, or None.
+            parameter: Name of the parameter that gives the file, for the error without it.
             metadata: Used only by kedro-viz.
         """
-        self._filepath = Path(filepath)
-        self._label_names = Path(label_names)
+        self._filepath = Path(filepath) if filepath else None
+        self._label_names = Path(label_names) if label_names else None
+        self._parameter = parameter
         self.metadata = metadata
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "label_names": str(self._label_names)}
 
     def _exists(self) -> bool:
-        return self._filepath.is_file()
+        return self._filepath is not None and self._filepath.is_file()
 
     def load(self) -> pd.DataFrame:
         """Read all comments.
@@ -47,8 +51,12 @@ class GoEmotionsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
             ``text``, and for each label a column of booleans, in the order of the label file.
 
         Raises:
-            InputError: If a file is missing, or a line is malformed; the message names it.
+            InputError: If a file is not given or missing, or a line is malformed; the message
+                names it.
         """
+        if self._filepath is None or self._label_names is None:
+            missing = self._parameter if self._filepath is None else "goemotions_labels"
+            raise InputError(f"{missing} is not given")
         labels = read_utf8(self._label_names).split()
         lines = read_goemotions_lines(
             read_utf8(self._filepath), relative_to_project(self._filepath), labels

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from kedro.io import DatasetError
 from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer
@@ -64,6 +65,7 @@ def encoder(tmp_path_factory):
         max_position_embeddings=64,
     )
     folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)  # so small an encoder does not learn the texts from every start
     BertModel(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
