@@ -72,6 +72,35 @@ def test_one_class_or_one_group_has_no_estimate():
         assert np.isnan([seen.auroc, seen.ci_lower, seen.ci_upper]).all()
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_perfect_separation_is_uncertain_with_few_groups(sign):
+    lengths = []
+    for n_groups in (8, 40):
+        features, positive, groups = sample(n_groups, 50.0, 1)
+        scores, folds = cross_validate(features, positive, groups)
+        seen = held_out_auroc(sign * scores, positive, folds=folds, groups=groups)
+        assert seen.auroc == (sign > 0)
+        lengths.append(seen.ci_upper - seen.ci_lower)
+    assert lengths[0] > 2 * lengths[1] > 0.05
+
+
+def test_a_rule_that_new_groups_break_now_and_then_is_not_certain():
+    """One group of forty is scored the wrong way: eight groups mostly do not show it."""
+    covered = perfect = 0
+    truth = 0.975
+    folds = np.tile(np.arange(8).repeat(2) // 2, (1, 1))
+    positive = np.tile([True, False], 8)
+    for seed in range(400):
+        wrong = np.random.default_rng(seed).random(8) < 1 - truth
+        scores = np.where(positive ^ wrong.repeat(2), 1.0, 0.0)[None]
+        groups = np.arange(8).repeat(2).astype(str)
+        seen = held_out_auroc(scores, positive, folds=folds, groups=groups)
+        covered += seen.ci_lower <= truth <= seen.ci_upper
+        perfect += seen.auroc == 1
+    assert 0.7 < perfect / 400 < 0.9
+    assert covered / 400 > 0.93
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 1.0, 2.5])
 def test_the_interval_covers_the_auroc_on_new_groups(shift):

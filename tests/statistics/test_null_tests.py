@@ -7,12 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_circuits.statistics.null_tests import (
-    bootstrap_max_p,
-    max_t_p,
-    rank_p,
-    two_sided_rank_p,
-)
+from emotion_circuits.statistics.null_tests import max_t_p, rank_p, two_sided_rank_p
 
 # Values on a coarse grid, so that ties are frequent.
 grid = st.integers(-4, 4).map(lambda step: step / 4)
@@ -68,20 +63,6 @@ def test_max_t_is_that_of_a_loop_with_either_denominator(deviation, every):
     assert (found >= rank_p(every[0], every[1:]) - 1e-15).all()
 
 
-@given(family)
-def test_bootstrap_max_is_that_of_a_loop(every):
-    estimates, resampled = every[0], every[1:]
-    measures, observed = [], []
-    for value, draws in zip(estimates.tolist(), resampled.T.tolist(), strict=True):
-        distances = [abs(draw - value) for draw in draws]
-        unit = fmean([distance**2 for distance in distances]) ** 0.5
-        measures.append([distance / unit if unit else 0.0 for distance in distances])
-        observed.append(abs(value) / unit if unit else 0.0)
-    largest = [max(of_draw) for of_draw in zip(*measures, strict=True)]
-    wanted = [ranked_in_a_loop(value - 1e-9, largest) for value in observed]
-    np.testing.assert_allclose(bootstrap_max_p(estimates, resampled), wanted, rtol=1e-15)
-
-
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_draw_that_differs_by_rounding_alone_is_a_tie(scale):
     value = scale / 3
@@ -96,7 +77,6 @@ def test_without_draws_or_with_values_that_are_not_finite_there_is_no_p():
     assert np.isnan(rank_p(1.0, np.array([])))
     assert np.isnan(two_sided_rank_p(1.0, np.array([])))
     assert np.isnan(max_t_p(np.ones(2), np.ones((0, 2)))).all()
-    assert np.isnan(bootstrap_max_p(np.ones(2), np.ones((0, 2)))).all()
     observed, null = np.array([1.0, np.nan, 1.0, np.inf]), np.zeros((9, 4))
     null[3, 2] = np.nan
     for test in (rank_p, two_sided_rank_p, max_t_p):
@@ -112,7 +92,6 @@ def test_a_test_without_values_is_left_out_of_the_family_and_one_that_does_not_v
     np.testing.assert_array_equal(found[:3] <= 0.5, alone <= 0.5)
     np.testing.assert_array_equal(found[:3][alone <= 0.5], alone[alone <= 0.5])
     assert found[4] == 1
-    assert bootstrap_max_p(np.array([0.3]), np.full((99, 1), 0.1 + 0.2)).tolist() == [1]
 
 
 @pytest.mark.parametrize("test", [rank_p, two_sided_rank_p])
@@ -166,27 +145,3 @@ def test_a_planted_effect_is_found_and_the_other_tests_are_not():
     assert rates[4] > 0.9
     # The chance of any other finding is 0.05 at most; 500 studies have a standard error of 0.01.
     assert np.delete(np.array(found), 4, axis=1).any(axis=1).mean() < 0.08
-
-
-def estimated(rng, truth, n=200, n_resamples=199):
-    """Means of samples of related tests, with their resamples; a mean's deviation is 1."""
-    common, own = rng.normal(size=(n, 1)), rng.normal(size=(n, len(truth)))
-    samples = truth + np.sqrt(n / 2) * (common + own)
-    counts = rng.multinomial(n, np.full(n, 1 / n), n_resamples)
-    return samples.mean(axis=0), counts @ samples / n
-
-
-@pytest.mark.parametrize("n_tests", [1, 8])
-def test_estimates_of_nothing_are_found_at_the_rate_of_alpha_by_the_bootstrap(n_tests):
-    rng = np.random.default_rng(n_tests)
-    found = [bootstrap_max_p(*estimated(rng, np.zeros(n_tests))).min() for _ in range(1000)]
-    # 1,000 studies have a standard error of 0.007; resamples are a little narrow.
-    assert 0.03 <= np.mean(np.array(found) <= 0.05) <= 0.08
-
-
-def test_the_bootstrap_finds_a_planted_estimate_of_either_sign():
-    rng = np.random.default_rng(0)
-    truth = np.array([0.0, 0.0, 6.0, 0.0, -5.0, 0.0])
-    found = np.array([bootstrap_max_p(*estimated(rng, truth)) <= 0.05 for _ in range(300)])
-    assert (found[:, [2, 4]].mean(axis=0) > 0.95).all()
-    assert np.delete(found, [2, 4], axis=1).any(axis=1).mean() < 0.09

@@ -90,14 +90,23 @@ def estimate_auroc(
         factor = design_effect(scores, positive, clusters)
         n_positive, n_negative = n_positive / factor, n_negative / factor
         end = float(special.stdtrit(df, (1 + level) / 2))
-    lower, upper = _score_interval(estimate, n_positive, n_negative, end)
+    lower, upper = score_interval(estimate, n_positive, n_negative, end)
     return AurocEstimate(estimate, lower, upper)
 
 
-def _score_interval(
+def score_interval(
     estimate: float, n_positive: float, n_negative: float, end: float
 ) -> tuple[float, float]:
-    """Solve |θ - estimate| = end √V(θ) on both sides of the estimate."""
+    """Return Newcombe's interval: all θ with |θ - estimate| ≤ end √V(θ).
+
+    Args:
+        estimate: The AUROC.
+        n_positive: Samples of the positive class, or their effective number.
+        n_negative: Samples of the negative class.
+        end: Quantile of the distribution of the standardized estimate, such as 1.96.
+
+    Source: method 5 of Newcombe 2006, doi:10.1002/sim.2324.
+    """
     mean_others = (n_positive + n_negative) / 2 - 1
 
     def variance(theta: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special, stats
 
-from emotion_circuits.statistics.auroc import AurocEstimate, win_matrix
+from emotion_circuits.statistics.auroc import AurocEstimate, score_interval, win_matrix
 
 
 def held_out_auroc(
@@ -27,7 +27,9 @@ def held_out_auroc(
     The interval is for the AUROC on new groups. Its variance is that of the jackknife over groups,
     times 1 + k / (k − 1) for k folds, because each sample also trains the models that score the
     others. It is symmetric on the logit scale, with Student's t (groups − 1 degrees of freedom).
-    Its length is zero if all comparisons are won, or none.
+    If all comparisons are won, or none, the jackknife sees no variance. The interval is then that
+    of ``score_interval`` with as many samples of a class as there are groups with it, divided by
+    the same factor.
 
     Args:
         scores: Held-out scores, for each repetition of the cross-validation.
@@ -59,8 +61,15 @@ def held_out_auroc(
         return AurocEstimate(float("nan"), float("nan"), float("nan"))
     k = len(np.unique(folds))
     left_out = (all_won - won) / (all_compared - compared)
-    variance = (1 + k / (k - 1)) * (len(names) - 1) * left_out.var()
-    return _interval(float(all_won / all_compared), float(variance), len(names), level)
+    factor = 1 + k / (k - 1)
+    estimate, end = float(all_won / all_compared), stats.t.ppf((1 + level) / 2, len(names) - 1)
+    if estimate in (0.0, 1.0):
+        sizes = [len(np.unique(group[of])) / factor for of in (positive, ~positive)]
+        return AurocEstimate(estimate, *score_interval(estimate, sizes[0], sizes[1], end))
+    reach = end * np.sqrt(factor * (len(names) - 1) * left_out.var())
+    reach /= estimate * (1 - estimate)
+    lower, upper = special.expit(special.logit(estimate) + np.array([-reach, reach]))
+    return AurocEstimate(estimate, float(lower), float(upper))
 
 
 def _sum_by_group(
@@ -73,12 +82,3 @@ def _sum_by_group(
     within = np.where(rows[:, None] == columns[None, :], values, 0.0).sum(axis=1)
     of_rows: np.ndarray = np.bincount(rows, values.sum(axis=1) - within, n_groups)
     return of_rows + np.bincount(columns, values.sum(axis=0), n_groups)
-
-
-def _interval(estimate: float, variance: float, n_groups: int, level: float) -> AurocEstimate:
-    if not 0 < estimate < 1:
-        return AurocEstimate(estimate, estimate, estimate)
-    quantile = stats.t.ppf((1 + level) / 2, n_groups - 1)
-    reach = quantile * np.sqrt(variance) / (estimate * (1 - estimate))
-    lower, upper = special.expit(special.logit(estimate) + np.array([-reach, reach]))
-    return AurocEstimate(estimate, float(lower), float(upper))

@@ -113,35 +113,6 @@ def max_t_p(
     return p
 
 
-def bootstrap_max_p(
-    estimates: Float[np.ndarray, " test"], resampled: Float[np.ndarray, "resample test"]
-) -> Float[np.ndarray, " test"]:
-    """Return two-sided p-values of the null that estimates are 0, corrected for all estimates.
-
-    Unlike the draws of ``max_t_p``, resamples scatter about the estimate. Their distances from the
-    estimate stand for the estimate's distance from the true value. The unit is the root mean
-    square of these distances, which includes the bias of resamples; it does not include the
-    estimate, which is no resample. The distance of each estimate from 0 is ranked among the
-    largest distances of the resamples, taken over all estimates.
-
-    Args:
-        estimates: Estimate of each test.
-        resampled: The estimates in each resample; all tests share the resamples.
-
-    Returns:
-        p of each test. It is 1 for an estimate from which no resample differs, and NaN without
-        resamples.
-
-    Source: bootstrap single-step max-T, Westfall and Young 1993, 2.6.
-    """
-    if not len(resampled):
-        return np.full(len(estimates), np.nan)
-    distances = np.abs(resampled - estimates)
-    every = np.concatenate([estimates[None], resampled])
-    unit, slack = _unit(np.sqrt((distances**2).mean(axis=0)), every)
-    return _rank_among_largest(np.abs(estimates) / unit, distances / unit, slack / unit)
-
-
 def _with_observed(
     observed: float | Float[np.ndarray, "*test"], null: Float[np.ndarray, " draw *test"]
 ) -> Float[np.ndarray, " value *test"]:
