@@ -169,8 +169,11 @@ def test_a_model_of_other_settings_is_no_other_seed(made):
     other = catalog.load("trained_tiny_gpt2_seed_1")
     given = {"gates_1": gates, "trained_1": other}
     write_card(trained, gates, **given)
+    older = {**other.record, "settings": dict(other.record["settings"])}
+    del older["settings"]["keep"]  # recorded since there is a choice
+    write_card(trained, gates, **(given | {"trained_1": other._replace(record=older)}))
     for part, change in {
-        "training settings": {"settings": {}},
+        "training settings": {"settings": other.record["settings"] | {"patience": 99}},
         "corpus seed": {"corpus_seed": 2},
         "seed": {"seed": 3},
     }.items():

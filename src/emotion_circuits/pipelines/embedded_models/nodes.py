@@ -229,7 +229,7 @@ def _check_alike(included: Trained, other: Trained, seed: int) -> None:
     for part, wanted, seen in (
         ("seed", seed, other.record["seed"]),
         ("corpus seed", included.record["corpus_seed"], other.record["corpus_seed"]),
-        ("training settings", included.record["settings"], other.record["settings"]),
+        ("training settings", _settings(included), _settings(other)),
         ("shape", _shapes(included), _shapes(other)),
         # The tokenizer comes from the texts: those of another world give another one.
         ("vocabulary", included.tokenizer.get_vocab(), other.tokenizer.get_vocab()),
@@ -239,6 +239,11 @@ def _check_alike(included: Trained, other: Trained, seed: int) -> None:
                 f"{included.record['name']} of seed {seed} differs from the included model in its "
                 f"{part}; delete its folder, and --pipelines=embedded_models_report trains it anew"
             )
+
+
+def _settings(trained: Trained) -> TrainingSettings:
+    # A record that lacks a setting is older than the setting, and had its default.
+    return TrainingSettings(**trained.record["settings"])
 
 
 def _shapes(trained: Trained) -> dict[str, tuple[int, ...]]:
