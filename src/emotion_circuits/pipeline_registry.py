@@ -22,6 +22,7 @@ from emotion_circuits.pipelines import (
     residual_patching,
     statistics,
     transfer_steering,
+    vector_comparison,
 )
 from emotion_circuits.study import read_study
 
@@ -33,8 +34,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Build one pipeline per phase for the models of the current profile.
 
     Returns:
-        Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare`` and
-        the pipelines that train and judge models and evaluators.
+        Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare``,
+        ``vector_comparison`` and the pipelines that train and judge models and evaluators.
     """
     config = current_config()
     study = read_study(config.profile, config["globals"])
@@ -56,6 +57,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "__default__": sum(phases.values(), Pipeline([])),
         **phases,
         "compare": compare.create_pipeline(),
+        "vector_comparison": _for_models(study.models, vector_comparison.create_pipeline()),
         "embedded_models": embedded_models.create_pipeline(endings),
         "embedded_models_seeds": embedded_models.create_seeds_pipeline(endings),
         "embedded_models_report": embedded_models.create_report_pipeline(endings),

@@ -1,19 +1,16 @@
 """Phase 3: emotion vectors, subspaces and probe scores from activations."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from emotion_circuits.errors import InputError
 from emotion_circuits.geometry import (
     PooledActivations,
     cosine_table,
     fit_subspace,
     paired_differences,
-    pool_positions,
 )
 from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
 from emotion_circuits.geometry.reliability import (
@@ -21,11 +18,10 @@ from emotion_circuits.geometry.reliability import (
     corrected_cosine,
     split_half_reliability,
 )
-from emotion_circuits.geometry.vector_methods import common_share, fit_vectors
+from emotion_circuits.geometry.vector_methods import common_share
 from emotion_circuits.language_models import resolve_device
 from emotion_circuits.pipelines.emotion_vectors.settings import EmotionVectorSettings
 from emotion_circuits.prompts import EmotionSet
-from emotion_circuits.prompts.implicit import implicit_texts
 from emotion_circuits.reporting import draw_probes
 
 
@@ -51,18 +47,8 @@ def fit_emotion_vectors(
         correction for the reliabilities (see ``corrected_cosine`` for its limits).
     """
     pooled = _pool(activations, emotions, settings)
-    if settings.texts != "all":
-        if prompts is None:
-            raise InputError(f"texts is {settings.texts!r}, which needs the table of prompts")
-        implicit = implicit_texts(prompts, emotions).set_axis(prompts["text"])
-        chosen = implicit.reindex(pooled.prompts).to_numpy(dtype=bool)
-        pooled = pooled.select(chosen if settings.texts == "implicit" else ~chosen)
-    fit = partial(
-        fit_vectors,
-        method=settings.method,
-        neutral_components_removed=settings.neutral_components_removed,
-    )
-    vectors = fit(pooled)
+    pooled = settings.choose_texts(pooled, prompts, emotions)
+    vectors = settings.fit(pooled)
     result = {
         "emotion_vectors": vectors,
         "metadata": _metadata(activations, pooled, settings)
@@ -78,7 +64,7 @@ def fit_emotion_vectors(
         },
     }
     norms = _norms(pooled, vectors)
-    reliability = split_half_reliability(pooled, seed=settings.seed, fit=fit)
+    reliability = split_half_reliability(pooled, seed=settings.seed, fit=settings.fit)
     for name in Reliability._fields:
         column = "cosine_of_halves" if name == "cosine" else name
         of_vector = {emotion: getattr(each, name) for emotion, each in reliability.items()}
@@ -151,13 +137,8 @@ def score_probes(
 def _pool(
     activations: dict[str, Any], emotions: EmotionSet, settings: EmotionVectorSettings
 ) -> PooledActivations:
-    return pool_positions(
-        activations,
-        emotions,
-        hook_point=settings.hook_point,
-        strategy=settings.position_strategy,
-        layers=None if settings.layers == "all" else settings.layers,
-    )
+    layers = None if settings.layers == "all" else settings.layers
+    return settings.pool(activations, emotions, hook_point=settings.hook_point, layers=layers)
 
 
 def _metadata(
