@@ -102,6 +102,10 @@ def phase_5_files(model):
                 "specificity.csv",
                 "specificity.json",
                 "side_effects.csv",
+                "prompting.csv",
+                "prompting_texts.csv",
+                "said_or_expressed.csv",
+                "said_or_expressed.json",
                 "selection.csv",
             )
         ),

@@ -72,6 +72,12 @@ class SteeringSettings(GenerationSettings):
     side_effect_random: int = Field(
         5, ge=0, description="random directions of each kind for comparison"
     )
+    instructions: dict[str, str] = Field(
+        {}, description="by emotion, text in front of prompts that asks for it; {}: no prompting"
+    )
+    neutral_instruction: str = Field(
+        "", description="text of the same form that asks for no emotion; empty: none"
+    )
     num_shuffled: int = Field(20, ge=0, description="shuffled vectors per emotion and layer")
     random_layers: Literal["selected", "all"] | list[NonNegativeInt] = Field(
         "selected", description="layers of controls; selected: those chosen for the emotion"

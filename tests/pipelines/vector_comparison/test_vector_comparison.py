@@ -63,7 +63,7 @@ def test_vectors_and_readings_are_those_of_plain_numpy(read, activations, prompt
         line = readings[(readings["recipe"] == 0) & (readings["emotion"] == emotion)].iloc[0]
         auroc = roc_auc_score(labels[chosen] == emotion, values[chosen] @ wanted)
         assert line["auroc"] == pytest.approx(auroc, abs=1e-9)
-        assert line["ci_lower"] <= auroc <= line["ci_upper"]
+        assert line["auroc_ci_lower"] <= auroc <= line["auroc_ci_upper"]
     assert len(readings) == 2 * len(FOUR.names)
     assert readings["reliability"].dropna().between(-1, 1).all()
 

@@ -8,6 +8,10 @@ from emotion_circuits.pipelines.residual_patching.nodes import (
     sweep_controls,
     sweep_emotions,
 )
+from emotion_circuits.pipelines.residual_patching.prompting import (
+    compare_prompting,
+    report_readings,
+)
 
 _SETTINGS = "params:residual_patching"
 _EMOTIONS = "params:emotions"
@@ -70,6 +74,21 @@ def create_pipeline() -> Pipeline:
                 tags=tags,
             ),
             Node(
+                compare_prompting,
+                inputs=[
+                    "language_model",
+                    "text_evaluator",
+                    "emotion_vectors",
+                    "emotion_subspaces",
+                    "residual_sweep",
+                    _EMOTIONS,
+                    _SETTINGS,
+                ],
+                outputs=["residual_prompting", "residual_prompting_texts"],
+                name="compare_prompting",
+                tags=tags,
+            ),
+            Node(
                 report_residual_patching,
                 inputs=["residual_sweep", "random_sweep", _EMOTIONS, _SETTINGS],
                 outputs=[
@@ -82,6 +101,13 @@ def create_pipeline() -> Pipeline:
                     "residual_specificity_figure",
                 ],
                 name="report_residual_patching",
+                tags=tags,
+            ),
+            Node(
+                report_readings,
+                inputs=["residual_specificity", "residual_prompting", _EMOTIONS],
+                outputs=["residual_readings", "residual_readings_figure"],
+                name="report_readings",
                 tags=tags,
             ),
         ]

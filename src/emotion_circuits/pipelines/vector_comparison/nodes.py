@@ -122,7 +122,9 @@ def _read(
         )
         style = read_style(along, labels, counts)
         found[emotion] = {
-            **score._asdict(),
+            "auroc": score.auroc,
+            "auroc_ci_lower": score.ci_lower,
+            "auroc_ci_upper": score.ci_upper,
             "style_form": style.form,
             "style_auroc": style.auroc,
             "style_auroc_random": by_chance,
