@@ -29,6 +29,7 @@ def run(
     *,
     checkpoint: Checkpoint | None = None,
     known: Outcomes | None = None,
+    fluency_after: Sequence[Sequence[int]] | None = None,
     progress: str | None = None,
 ) -> Outcomes:
     """Continue each row's prompt under its condition, and score the continuations.
@@ -42,6 +43,7 @@ def run(
         known: Outcomes of the same model and decoding, whose scores are reused. A classifier's
             rounding depends on which texts share a batch, but a control that changes no text must
             have an effect of exactly zero.
+        fluency_after: Tokens after which each row's fluency is measured, if not its own prompt.
         progress: Label of a progress bar; None for no bar.
 
     Returns:
@@ -63,7 +65,10 @@ def run(
     table = plan.coordinates.assign(text=[decode(model, ids) for ids in tokens])
     table["token_ids"] = tokens
     texts = _scored_texts(Outcomes(table), decoding)
-    table["fluency"] = _fluency(model, plan, tokens, known)
+    before = [row.prompt_ids for row in plan.rows]
+    if fluency_after is not None:
+        before = [tuple(ids) for ids in fluency_after]
+    table["fluency"] = _fluency(model, plan, before, tokens, known)
     scores = _scores(evaluator, texts, known, decoding)
     for column, key in enumerate(evaluator.keys):
         table[key] = scores[:, column]
@@ -92,6 +97,7 @@ def _scores(
 def _fluency(
     model: LanguageModel,
     plan: Plan,
+    before: Sequence[tuple[int, ...]],
     tokens: Sequence[tuple[int, ...]],
     known: Outcomes | None,
 ) -> list[float]:
@@ -107,7 +113,7 @@ def _fluency(
     # Continuations of one prompt share the pass over it.
     log_probs = continuation_log_probs(
         model,
-        [Row(plan.rows[index].prompt_ids) for index in missing],
+        [Row(before[index]) for index in missing],
         [tokens[index] for index in missing],
     )
     known_nll |= zip((keys[index] for index in missing), (-log_probs).tolist(), strict=True)

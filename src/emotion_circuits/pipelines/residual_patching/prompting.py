@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_circuits.errors import unknown_name
-from emotion_circuits.evaluation import TextEvaluator, continuation_nll
+from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments import Choice, Outcomes, Plan, join, run
 from emotion_circuits.experiments.choice import HEADLINE, choose_conditions, headline_layers
 from emotion_circuits.experiments.contract import read_residual_sweep
@@ -83,14 +83,13 @@ def compare_prompting(
     places = steered.baseline.table.set_index("prompt")[["half", "cluster"]]
     plan = Plan.of(_lines(model, list(places.index), chosen, vectors, settings))
     instructed = run(
-        model, text_evaluator, plan, settings.decoding(), progress=f"{model.name} prompting"
-    ).table
-    instructed["fluency"] = continuation_nll(
         model,
-        [tuple(model.encode(prompt)) for prompt in instructed["prompt"]],
-        instructed["token_ids"].tolist(),
-        batch_size=settings.batch_size,
-    )
+        text_evaluator,
+        plan,
+        settings.decoding(),
+        fluency_after=[model.encode(prompt) for prompt in plan.coordinates["prompt"]],
+        progress=f"{model.name} prompting",
+    ).table
     instructed = instructed.join(places, on="prompt")
     parts = []
     for emotion in settings.instructions:
