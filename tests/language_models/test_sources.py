@@ -46,6 +46,24 @@ def test_a_gguf_file_is_the_model_it_was_made_from(folder, gguf_file):
     assert ours.tokenizer.chat_template == CHAT
 
 
+def test_a_chat_is_in_the_models_own_template_and_the_answer_follows(gguf_file):
+    model = load(gguf_file)
+    ids = model.encode_chat("Be angry.", "Dana repaired", system="You are Dana.")
+    begun = "<system>You are Dana.<user>Be angry."
+    tokenizer = model.tokenizer
+    wanted = [
+        tokenizer(text, add_special_tokens=False).input_ids for text in (begun, "Dana repaired")
+    ]
+    assert ids == wanted[0] + wanted[1]
+    plain = model.encode_chat("Be angry.", "")
+    assert plain == tokenizer("<user>Be angry.", add_special_tokens=False).input_ids
+
+
+def test_a_model_without_a_chat_template_is_one_line(folder):
+    with pytest.raises(InputError, match="model 'm' has no chat template; set chat to false"):
+        load(folder).encode_chat("Be angry.", "Dana")
+
+
 def test_a_file_is_unpacked_once_and_a_changed_one_anew(folder, gguf_file, cache, tmp_path):
     first = resolve_source("model 'm'", str(gguf_file))
     again = resolve_source("model 'm'", str(gguf_file))

@@ -78,6 +78,10 @@ class SteeringSettings(GenerationSettings):
     neutral_instruction: str = Field(
         "", description="text of the same form that asks for no emotion; empty: none"
     )
+    chat: bool = Field(
+        False, description="give instructions as a user's message; the prompt begins the answer"
+    )
+    system_prompt: str = Field("", description="with chat: system prompt; empty: the template's")
     num_shuffled: int = Field(20, ge=0, description="shuffled vectors per emotion and layer")
     random_layers: Literal["selected", "all"] | list[NonNegativeInt] = Field(
         "selected", description="layers of controls; selected: those chosen for the emotion"

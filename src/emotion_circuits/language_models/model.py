@@ -9,6 +9,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerFast
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.spec import ModelSpec
 
 
@@ -90,6 +91,33 @@ class LanguageModel:
         if self.bos_token_id is None or self.tokenizer_adds_bos:
             return ids
         return [self.bos_token_id, *ids]
+
+    def encode_chat(self, user: str, answer: str, *, system: str = "") -> list[int]:
+        """Return the token ids of a chat in the model's own template, with a begun answer.
+
+        Args:
+            user: What the user says.
+            answer: The beginning of the model's answer, which generation continues.
+            system: The system prompt; empty for the template's own, if it has one.
+
+        Raises:
+            InputError: If the tokenizer has no chat template.
+        """
+        if not self.tokenizer.chat_template:
+            raise InputError(
+                f"model {self.name!r} has no chat template; set chat to false, or take a model "
+                "that was tuned for chats"
+            )
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": user})
+        begun: str = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+        # The template writes its own special tokens.
+        parts = [
+            self.tokenizer(text, add_special_tokens=False).input_ids for text in (begun, answer)
+        ]
+        return [*parts[0], *parts[1]]
 
     def on(self, device: torch.device) -> LanguageModel:
         """Move the weights to a device in place, and return the model."""

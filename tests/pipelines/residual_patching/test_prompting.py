@@ -142,3 +142,17 @@ def test_an_instruction_for_another_emotion_is_one_line(compare):
     with pytest.raises(InputError, match="'angre' is unknown") as error:
         compare(instructions={"angre": "x"})
     assert "anger" in str(error.value)
+
+
+def test_in_a_chat_the_instruction_is_the_users_and_the_prompt_begins_the_answer(
+    compare, model, monkeypatch
+):
+    with pytest.raises(InputError, match="no chat template"):
+        compare(chat=True)
+    template = "{% for m in messages %}{{ m.content }} {% endfor %}"
+    monkeypatch.setattr(model.tokenizer, "chat_template", template)
+    _, texts = compare(chat=True, system_prompt="Dana and I talked.")
+    line = texts[(texts["condition"] == "prompting") & (texts["emotion"] == "anger")].iloc[0]
+    ids = model.encode_chat(ASKED["anger"], line["prompt"], system="Dana and I talked.")
+    wanted, _ = reference_generate(model.plain_model, "gpt2", ids, BASELINE, 10)
+    assert line["text"] == decode(model, wanted)

@@ -54,8 +54,9 @@ def compare_prompting(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Continue the same prompts after an instruction, and compare it with steering.
 
-    The instruction stands in front of the prompt. Conditions, each against the plain, unsteered
-    prompt: ``steering`` at the headline's layer and strength; ``prompting``; ``both`` at once;
+    The instruction stands in front of the prompt, or with ``chat`` in a user's message, which the
+    model answers with a text that begins with the prompt. Conditions, each against the plain,
+    unsteered prompt: ``steering`` at the headline's layer and strength; ``prompting``; ``both`` at once;
     ``neutral_instruction``, which asks for no emotion; and ``steering_at_cost``, the layer and
     strength with the largest effect that cost no more than prompting on the choosing half (if none
     does, the one that costs least). What a text costs is its negative log-likelihood after the
@@ -132,16 +133,15 @@ def _lines(
         if settings.neutral_instruction:
             text = settings.neutral_instruction
             where = {"kind": "neutral_instruction", "emotion": "", **unsteered}
-            yield _line(model, prompt, text, BASELINE, where)
+            yield _line(model, prompt, text, BASELINE, where, settings)
         for emotion, text in settings.instructions.items():
-            yield _line(
-                model, prompt, text, BASELINE, {"kind": "prompting", "emotion": emotion} | unsteered
-            )
+            where = {"kind": "prompting", "emotion": emotion, **unsteered}
+            yield _line(model, prompt, text, BASELINE, where, settings)
             at = chosen[emotion]
             ((condition, where),) = settings.steering().conditions(
                 "both", emotion, at.layer, [vectors[emotion, at.layer]], [at.alpha]
             )
-            yield _line(model, prompt, text, condition, where)
+            yield _line(model, prompt, text, condition, where, settings)
 
 
 def _line(
@@ -150,8 +150,13 @@ def _line(
     instruction: str,
     condition: Condition,
     where: Mapping[str, Any],
+    settings: SteeringSettings,
 ) -> tuple[Row, dict[str, Any]]:
-    ids = tuple(model.encode(f"{instruction} {prompt}"))
+    ids = tuple(
+        model.encode_chat(instruction, prompt, system=settings.system_prompt)
+        if settings.chat
+        else model.encode(f"{instruction} {prompt}")
+    )
     line = {"prompt": prompt, "instruction": instruction, **where}
     return Row(ids, condition, text_seed(prompt)), line
 
