@@ -57,9 +57,9 @@ def compare_prompting(
     The instruction stands in front of the prompt, or with ``chat`` in a user's message, which the
     model answers with a text that begins with the prompt. Conditions, each against the plain,
     unsteered prompt: ``steering`` at the headline's layer and strength; ``prompting``; ``both`` at
-    once; ``neutral_instruction``, which asks for no emotion; and ``steering_at_cost``, the layer and
-    strength with the largest effect that cost no more than prompting on the choosing half (if none
-    does, the one that costs least). What a text costs is its negative log-likelihood after the
+    once; ``neutral_instruction``, which asks for no emotion; and ``steering_at_cost``, the layer
+    and strength with the largest effect that cost no more than prompting on the choosing half (if
+    none does, the one that costs least). What a text costs is its negative log-likelihood after the
     plain prompt without an instruction, so that costs of all conditions mean the same.
 
     Returns:
