@@ -7,7 +7,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from emotion_circuits.geometry import cosine_table, emotion_vectors, pool_positions
-from emotion_circuits.geometry.probes import pairs_named_outright, probe_table
+from emotion_circuits.geometry.probes import (
+    Contrast,
+    _features,
+    _scores,
+    pairs_named_outright,
+    probe_table,
+)
 from emotion_circuits.prompts import pair_texts
 from study_emotions import FOUR
 
@@ -60,6 +66,24 @@ def test_a_probe_is_a_logistic_regression_on_standardised_training_data(make_act
     scores = probe.decision_function((test - mean) / deviation)
     wanted = roc_auc_score(pooled.labels[rows["test"]] == "gratitude", scores)
     assert seen["auroc"].item() == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("subject", ["labels", "shuffled labels"])
+def test_a_stream_wider_than_there_are_prompts_gives_the_probes_of_all_its_entries(subject):
+    rng = np.random.default_rng(0)
+    labels = np.tile(["gratitude", "neutral"], 40)
+    values = rng.normal(size=(80, 1, 300)) + 0.2 * (labels == "gratitude")[:, None, None]
+    train, test = np.arange(60), np.arange(60, 80)
+    truth = labels[train] == "gratitude"
+    contrast = Contrast(train, test, truth, labels[test] == "gratitude")
+    positive = truth if subject == "labels" else rng.permutation(truth)
+    features = _features(values[:, 0], contrast)
+    assert features.train.shape == (60, 60)
+    mean, deviation = values[train, 0].mean(0), values[train, 0].std(0)
+    plain = LogisticRegression(C=0.1, max_iter=5000, tol=1e-8)
+    plain.fit((values[train, 0] - mean) / deviation, positive)
+    wanted = plain.decision_function((values[test, 0] - mean) / deviation)
+    np.testing.assert_allclose(_scores(features, positive), wanted, atol=2e-3)
 
 
 def test_subsets_split_the_held_out_prompts_by_pair(activations):

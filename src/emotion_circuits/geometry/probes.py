@@ -75,20 +75,22 @@ def probe_table(
         scored: list[tuple[str, int | None, np.ndarray | None]] = [
             ("bag_of_words", None, _bag_of_words_scores(pooled.prompts, contrast))
         ]
+        controls = []
         for index, number in enumerate(pooled.layer_indices):
-            scores = _scores(pooled.values[:, index], contrast, contrast.train_positive)
+            features = _features(pooled.values[:, index], contrast)
+            scores = _scores(features, contrast.train_positive)
             scored.append(("residual", number, scores))
+            rng = rng_for(seed, "shuffled_labels", name, number)
+            control = _shuffled(features, contrast, n_shuffles, rng)
+            where = {"probe": "residual_shuffled_labels", "layer": number}
+            controls.append({**where, **shared, "subset": "all"} | control)
         for probe, layer, scores in scored:
             for subset, chosen in _subsets(contrast, explicit_pairs):
                 estimate = _estimate(scores, contrast, chosen)
                 lines.append(
                     {"probe": probe, "layer": layer, **shared, "subset": subset} | estimate
                 )
-        for index, number in enumerate(pooled.layer_indices):
-            rng = rng_for(seed, "shuffled_labels", name, number)
-            control = _shuffled(pooled.values[:, index], contrast, n_shuffles, rng)
-            where = {"probe": "residual_shuffled_labels", "layer": number}
-            lines.append({**where, **shared, "subset": "all"} | control)
+        lines += controls
     table = pd.DataFrame(lines).assign(n_bootstrap=0, seed=seed)
     return table.astype({"layer": "Int64"})
 
@@ -112,19 +114,39 @@ def _subsets(
     yield "explicit", explicit
 
 
+class Features(NamedTuple):
+    """Features of one contrast's prompts, from which all its probes of a layer are fitted."""
+
+    train: Float[np.ndarray, "train feature"]
+    test: Float[np.ndarray, "test feature"]
+
+
+def _features(values: Float[np.ndarray, "prompt d_model"], contrast: Contrast) -> Features:
+    """Standardise by the training prompts, and rotate into the space that these span.
+
+    The weights of a probe with an L2 penalty are a combination of the training prompts, and the
+    penalty does not depend on the basis. So where a stream is wider than there are prompts, all
+    probes can be fitted in as many dimensions as there are prompts.
+    """
+    if not len(contrast.train) or not len(contrast.test):
+        return Features(values[contrast.train], values[contrast.test])
+    scaler = StandardScaler().fit(values[contrast.train])
+    train, test = (scaler.transform(values[rows]) for rows in (contrast.train, contrast.test))
+    if train.shape[1] <= train.shape[0]:
+        return Features(train, test)
+    basis, within = np.linalg.qr(train.T)  # train = within.T @ basis.T
+    return Features(within.T, test @ basis)
+
+
 def _scores(
-    values: Float[np.ndarray, "prompt d_model"],
-    contrast: Contrast,
-    train_positive: Bool[np.ndarray, " train"],
+    features: Features, train_positive: Bool[np.ndarray, " train"]
 ) -> Float[np.ndarray, " test"] | None:
-    """Fit a probe on training prompts, standardised by their mean and deviation; score the test."""
-    if len(set(train_positive.tolist())) < 2 or not len(contrast.test):
+    """Fit a probe on the training prompts, and score the test prompts."""
+    if len(set(train_positive.tolist())) < 2 or not len(features.test):
         return None
-    probe = make_pipeline(
-        StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=2000, tol=1e-4)
-    )
-    probe.fit(values[contrast.train], train_positive)
-    scores: np.ndarray = probe.decision_function(values[contrast.test])
+    probe = LogisticRegression(C=_INVERSE_PENALTY, max_iter=2000, tol=1e-4)
+    probe.fit(features.train, train_positive)
+    scores: np.ndarray = probe.decision_function(features.test)
     return scores
 
 
@@ -156,14 +178,14 @@ def _estimate(
 
 
 def _shuffled(
-    values: Float[np.ndarray, "prompt d_model"],
+    features: Features,
     contrast: Contrast,
     n_shuffles: int,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     aurocs = []
     for _ in range(n_shuffles):
-        scores = _scores(values, contrast, rng.permutation(contrast.train_positive))
+        scores = _scores(features, rng.permutation(contrast.train_positive))
         if scores is None or not 0 < contrast.test_positive.sum() < len(scores):
             return _record(len(contrast.test), (float("nan"),) * 3, "a label has no prompts")
         aurocs.append(auroc(scores, contrast.test_positive))
