@@ -39,7 +39,7 @@ def draw_readings(table: pd.DataFrame, emotions: Sequence[str]) -> go.Figure:
             above = lines["ci_upper"] - lines["mean_diff"]
             below = lines["mean_diff"] - lines["ci_lower"]
             figure.add_bar(
-                x=lines["condition"].str.replace("_", " "),
+                x=lines["condition"].str.replace("_", "<br>"),
                 y=lines["mean_diff"],
                 error_y={"array": above, "arrayminus": below, "symmetric": False, "thickness": 1},
                 marker_color=colour,

@@ -9,7 +9,10 @@ from emotion_circuits.experiments.contract import read_residual_sweep
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Add, Checkpoint, decode, steer
 from emotion_circuits.pipelines.residual_patching.nodes import sweep_emotions
-from emotion_circuits.pipelines.residual_patching.prompting import compare_prompting
+from emotion_circuits.pipelines.residual_patching.prompting import (
+    compare_prompting,
+    report_readings,
+)
 from recomputation import reference_generate
 from study_emotions import FOUR
 
@@ -156,3 +159,15 @@ def test_in_a_chat_the_instruction_is_the_users_and_the_prompt_begins_the_answer
     ids = model.encode_chat(ASKED["anger"], line["prompt"], system="Dana and I talked.")
     wanted, _ = reference_generate(model.plain_model, "gpt2", ids, BASELINE, 10)
     assert line["text"] == decode(model, wanted)
+
+
+def test_readings_show_each_condition_once_and_in_order(compared):
+    prompting, _ = compared
+    steering = prompting[prompting["condition"] == "steering"]
+    specificity = steering.rename(columns={"emotion": "steered"}).assign(choice="headline")
+    table, figure = report_readings(specificity, prompting, FOUR)
+    shown = ["headline", "steering_at_cost", "prompting", "both", "neutral_instruction"]
+    for emotion in ASKED:
+        own = table[(table["emotion"] == emotion) & (table["reading"] == "score")]
+        assert own["condition"].tolist() == shown
+    assert len(figure.data) == len(ASKED)

@@ -34,7 +34,11 @@ from emotion_circuits.reporting import draw_readings
 
 logger = logging.getLogger(__name__)
 
-INSTRUCTED: Final = ("prompting", "both", "neutral_instruction")
+# Conditions of the three readings, in the order of the figure.
+_SHOWN: Final = (
+    *("headline", "last_layers", "steering_at_cost"),
+    *("prompting", "both", "neutral_instruction"),
+)
 COLUMNS: Final = (
     *("emotion", "condition", "layer", "alpha"),
     *(*EFFECT_COLUMNS, *SHARE_COLUMNS, *LOSS_COLUMNS),
@@ -195,8 +199,8 @@ def report_readings(
 
     Returns:
         The result of ``three_readings`` on the reporting half, for the choices of steering
-        (``headline``, ``last_layers``) and the conditions of prompting, with ``model_name``; and
-        its figure.
+        (``headline``, ``last_layers``) and the other conditions of prompting, in the order of
+        ``_SHOWN``, with ``model_name``; and its figure.
     """
     model = residual_specificity["model_name"].iloc[0]
     targets = emotions.target_metrics
@@ -207,5 +211,8 @@ def report_readings(
         ],
         ignore_index=True,
     )
+    # The condition "steering" of prompting is the headline.
+    places = table["condition"].map({name: place for place, name in enumerate(_SHOWN)})
+    table = table.loc[places.dropna().sort_values(kind="stable").index].reset_index(drop=True)
     table.insert(0, "model_name", model)
     return table, draw_readings(table, emotions.names)
