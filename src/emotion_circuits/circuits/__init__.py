@@ -10,10 +10,14 @@ from emotion_circuits.circuits.attribution import (
     projection_target,
 )
 from emotion_circuits.circuits.direct_write import direct_write, final_scales, head_writes
+from emotion_circuits.circuits.nodes import Edge, Graph, Node
 
 __all__ = [
     "Agreement",
     "CueAttention",
+    "Edge",
+    "Graph",
+    "Node",
     "ablation_estimates",
     "cue_attention",
     "direct_write",
