@@ -10,6 +10,7 @@ from emotion_circuits.circuits.attribution import (
     projection_target,
 )
 from emotion_circuits.circuits.direct_write import direct_write, final_scales, head_writes
+from emotion_circuits.circuits.integrated_gradients import NodeScores, node_scores
 from emotion_circuits.circuits.nodes import Edge, Graph, Node
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Edge",
     "Graph",
     "Node",
+    "NodeScores",
     "ablation_estimates",
     "cue_attention",
     "direct_write",
@@ -26,6 +28,7 @@ __all__ = [
     "head_writes",
     "log_odds",
     "log_odds_target",
+    "node_scores",
     "projection_target",
     "rank_agreement",
 ]

@@ -53,6 +53,7 @@ def record(
     cache: Any = None,
     keep: Keep = _whole,
     gradients: Mapping[str, Target] | None = None,
+    replace: Mapping[Site, Tensor] | None = None,
 ) -> Recording:
     """Run prompts through a model and record its activations at some sites.
 
@@ -72,13 +73,19 @@ def record(
         gradients: Targets to differentiate, by name. A target is a function of a recording with
             the activations at ``sites``, and returns one number per prompt that does not depend
             on other prompts. ``None`` runs without gradients.
+        replace: Activations to put in place of the model's own at some of ``sites``; they are what
+            is recorded there.
 
     Returns:
         Activations, logits, and with ``gradients`` the targets' values and gradients.
 
     Raises:
-        InputError: If a site does not exist or names a head.
+        InputError: If a site does not exist or names a head, or one that is replaced is not
+            recorded.
     """
+    given = {} if replace is None else dict(replace)
+    for site in given.keys() - set(sites):
+        raise InputError(f"{site} is replaced but not among the recorded sites")
     for site in sites:
         check_site(model, site)
         if site.head is not None:
@@ -89,9 +96,10 @@ def record(
     def take(site: Site, value: Any) -> Any:
         if site in activations:  # the bridge may show a pattern twice
             return None
+        value = given.get(site, value)
         if gradients is None:
             activations[site] = keep(value)
-            return None
+            return value if site in given else None
         # The gradient of a zero that is added to an activation is that of the activation.
         zeros[site] = torch.zeros_like(value, requires_grad=True)
         activations[site] = value + zeros[site]
