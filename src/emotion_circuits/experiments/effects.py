@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from emotion_circuits.experiments.outcomes import BASELINE_KIND, FLUENCY, Outcomes, metric_name
-from emotion_circuits.prompts import CLUSTER
+from emotion_circuits.prompts import CLUSTER, halve_texts
 from emotion_circuits.statistics.clusters import are_few, cluster_df, number_clusters
 from emotion_circuits.statistics.metric_effects import (
     MetricEffects,
@@ -79,6 +79,20 @@ def effect_table(
                 for line, share in zip(_lines(effects, keys), shares, strict=True)
             ]
     return pd.DataFrame(lines, columns=["half", *by, *EFFECT_COLUMNS, *SHARE_COLUMNS])
+
+
+def in_halves(outcomes: Outcomes, clusters: Mapping[str, str], seed: int) -> Outcomes:
+    """Add the half and the cluster of each line's prompt.
+
+    Args:
+        outcomes: Lines of a sweep.
+        clusters: Cluster of each distinct prompt; the halves share none.
+        seed: Seed of the halves.
+    """
+    select = set(halve_texts(list(clusters), seed, clusters).select)
+    prompts = outcomes.table["prompt"]
+    half = prompts.map(lambda text: "select" if text in select else "confirm")
+    return Outcomes(outcomes.table.assign(half=half, cluster=prompts.map(clusters)))
 
 
 def conditions_of(

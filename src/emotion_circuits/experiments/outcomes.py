@@ -15,6 +15,8 @@ RESULTS: Final = ("text", "token_ids", "fluency")
 # Name of fluency among the metrics.
 FLUENCY: Final = "fluency/nll"
 BASELINE_KIND: Final = "baseline"
+# Other coordinates of a text that no direction was added to.
+UNSTEERED: Final[Mapping[str, Any]] = {"emotion": "", "layer": None, "draw": 0, "alpha": None}
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from emotion_circuits.experiments.outcomes import BASELINE_KIND, UNSTEERED
 from emotion_circuits.interventions import (
+    BASELINE,
     Add,
     Condition,
     Constant,
@@ -21,6 +23,9 @@ from emotion_circuits.interventions import (
     Site,
     Strength,
 )
+
+# The condition without steering, with its coordinates.
+UNSTEERED_CONDITION: Final = (BASELINE, {"kind": BASELINE_KIND, **UNSTEERED})
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 from pydantic import Field, NonNegativeInt
 
 from emotion_circuits.errors import InputError
@@ -84,7 +86,10 @@ class VectorRecipe(PhaseSettings):
         )
 
 
-def is_implicit(pooled: PooledActivations, prompts: pd.DataFrame, emotions: EmotionSet) -> Any:
-    """Return whether each pooled text is of a scenario that names no emotion, as booleans."""
+def is_implicit(
+    pooled: PooledActivations, prompts: pd.DataFrame, emotions: EmotionSet
+) -> Bool[np.ndarray, " prompt"]:
+    """Return whether each pooled text is of a scenario that names no emotion."""
     implicit = implicit_texts(prompts, emotions).set_axis(prompts["text"])
-    return implicit.reindex(pooled.prompts).to_numpy(dtype=bool)
+    chosen: np.ndarray = implicit.reindex(pooled.prompts).to_numpy(dtype=bool)
+    return chosen

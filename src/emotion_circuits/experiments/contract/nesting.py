@@ -12,7 +12,6 @@ from emotion_circuits.experiments.outcomes import Outcomes, nest
 
 Line = dict[str, Any]
 # Coordinates of texts without steering.
-UNSTEERED: Mapping[str, Any] = {"emotion": "", "layer": None, "draw": 0, "alpha": None}
 # Every coordinate that lines of a file may have.
 _COORDINATES: Final = (
     *("prompt", "kind", "record", "emotion", "layer", "head", "heads", "variant", "control"),

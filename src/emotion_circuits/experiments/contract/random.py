@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from emotion_circuits.experiments.contract.nesting import (
-    UNSTEERED,
     Line,
     ScoreBook,
     conditions_in_order,
@@ -15,7 +14,7 @@ from emotion_circuits.experiments.contract.nesting import (
     outcomes_of,
     walk,
 )
-from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
+from emotion_circuits.experiments.outcomes import BASELINE_KIND, UNSTEERED, Outcomes
 
 # Key in the file for each kind of control.
 _KEYS: Final = {

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emotion_circuits.experiments.contract.nesting import (
-    UNSTEERED,
     Line,
     ScoreBook,
     conditions_in_order,
@@ -16,7 +15,7 @@ from emotion_circuits.experiments.contract.nesting import (
     walk,
 )
 from emotion_circuits.experiments.effects import HALVES
-from emotion_circuits.experiments.outcomes import BASELINE_KIND, Outcomes
+from emotion_circuits.experiments.outcomes import BASELINE_KIND, UNSTEERED, Outcomes
 from emotion_circuits.prompts import CLUSTER
 
 

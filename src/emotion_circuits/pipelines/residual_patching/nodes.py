@@ -37,7 +37,9 @@ from emotion_circuits.experiments.directions import (
     vector_norms,
 )
 from emotion_circuits.experiments.doses import Doses, residual_norms
+from emotion_circuits.experiments.effects import in_halves
 from emotion_circuits.experiments.side_effects import side_effect_table
+from emotion_circuits.experiments.steering import UNSTEERED_CONDITION
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Checkpoint
 from emotion_circuits.language_models import LanguageModel
@@ -60,14 +62,12 @@ from emotion_circuits.prompts import (
     PromptSource,
     choose_neutral,
     clusters_of,
-    halve_texts,
 )
 from emotion_circuits.reporting import draw_dose_response, draw_specificity
 
 logger = logging.getLogger(__name__)
 
 _RANDOM = ("random", "covariance")
-_BASELINE = (BASELINE, {"kind": "baseline", "emotion": "", "layer": None, "draw": 0, "alpha": None})
 
 
 @needs_emotions("target_metrics")
@@ -111,7 +111,7 @@ def sweep_emotions(
     layers = sorted({layer for _, layer in vectors})
     check_headline_layers(layers, model.n_layers, settings.layers_up_to)
     steering = settings.steering()
-    conditions = [_BASELINE]
+    conditions = [UNSTEERED_CONDITION]
     for (emotion, layer), vector in vectors.items():
         conditions += steering.conditions("emotion", emotion, layer, [vector], settings.alphas)
     outcomes = run(
@@ -123,9 +123,7 @@ def sweep_emotions(
         progress=f"{model.name} sweep",
     )
     logger.info("%s: %d conditions on %d prompts", model.name, len(conditions), len(chosen))
-    select = set(halve_texts(list(chosen), settings.seed, chosen).select)
-    half = outcomes.table["prompt"].map(lambda text: "select" if text in select else "confirm")
-    placed = outcomes.table.assign(half=half, cluster=outcomes.table["prompt"].map(chosen))
+    placed = in_halves(outcomes, chosen, settings.seed)
     unsteered = outcomes.baseline.table
     norms = residual_norms(
         model,
@@ -138,7 +136,7 @@ def sweep_emotions(
     return {
         "profile": profile,
         "model": model.name,
-        **nest_residual_sweep(Outcomes(placed)),
+        **nest_residual_sweep(placed),
         "alpha_values": sorted(map(float, settings.alphas)),
         "patch_window": settings.window,
         "sequence_length": settings.sequence_length,
@@ -191,7 +189,7 @@ def sweep_controls(
         )
     ]
     for draw, seed in enumerate(other_seeds(settings)):
-        again = (BASELINE, {**_BASELINE[1], "kind": "reseeded", "draw": draw})
+        again = (BASELINE, {**UNSTEERED_CONDITION[1], "kind": "reseeded", "draw": draw})
         plan = cross(model, prompts, [again])
         decoding = settings.decoding(seed)
         outcomes.append(

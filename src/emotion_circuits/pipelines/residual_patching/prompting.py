@@ -23,7 +23,7 @@ from emotion_circuits.experiments.effects import (
     mean_shift,
     with_losses,
 )
-from emotion_circuits.experiments.outcomes import FLUENCY
+from emotion_circuits.experiments.outcomes import FLUENCY, UNSTEERED
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.experiments.three_readings import three_readings
 from emotion_circuits.interventions import BASELINE, Condition, Row, text_seed
@@ -132,14 +132,13 @@ def _lines(
     settings: SteeringSettings,
 ) -> Iterator[tuple[Row, dict[str, Any]]]:
     """Yield each prompt after the neutral instruction, and after each emotion's, twice."""
-    unsteered = {"layer": None, "draw": 0, "alpha": None}
     for prompt in prompts:
         if settings.neutral_instruction:
             text = settings.neutral_instruction
-            where = {"kind": "neutral_instruction", "emotion": "", **unsteered}
+            where = {"kind": "neutral_instruction", **UNSTEERED}
             yield _line(model, prompt, text, BASELINE, where, settings)
         for emotion, text in settings.instructions.items():
-            where = {"kind": "prompting", "emotion": emotion, **unsteered}
+            where = {"kind": "prompting", **UNSTEERED, "emotion": emotion}
             yield _line(model, prompt, text, BASELINE, where, settings)
             at = chosen[emotion]
             ((condition, where),) = settings.steering().conditions(

@@ -13,28 +13,26 @@ from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments import cross, run
 from emotion_circuits.experiments.directions import covariance_directions
 from emotion_circuits.experiments.doses import residual_norms
-from emotion_circuits.experiments.steering import Steering
-from emotion_circuits.experiments.vector_recipes import VectorRecipe, is_implicit
+from emotion_circuits.experiments.effects import in_halves
+from emotion_circuits.experiments.steering import UNSTEERED_CONDITION, Steering
+from emotion_circuits.experiments.vector_recipes import is_implicit
 from emotion_circuits.geometry import PooledActivations
 from emotion_circuits.geometry.directions import Vectors
 from emotion_circuits.geometry.reliability import split_half_reliability
 from emotion_circuits.geometry.style import read_style
 from emotion_circuits.geometry.vector_methods import common_share
-from emotion_circuits.interventions import BASELINE, Checkpoint
+from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.layer_choice import layer_numbers
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.vector_comparison.settings import VectorComparisonSettings
-from emotion_circuits.prompts import EmotionSet, PromptSource, choose_neutral, halve_texts
+from emotion_circuits.prompts import EmotionSet, PromptSource, choose_neutral
 from emotion_circuits.prompts.forms import count_forms
 from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.auroc import estimate_auroc
 from emotion_circuits.statistics.clusters import number_clusters
 
 logger = logging.getLogger(__name__)
-
-_BASELINE = (BASELINE, {"kind": "baseline", "emotion": "", "layer": None, "draw": 0, "alpha": None})
-RECIPE_FIELDS = tuple(VectorRecipe.model_fields)
 
 
 def read_recipes(
@@ -143,7 +141,7 @@ def steer_recipes(
     emotions: EmotionSet,
     settings: VectorComparisonSettings,
 ) -> dict[str, Any]:
-    """Steer with every recipe's vectors at equal lengths, and choose a dose for each.
+    """Steer with every recipe's vectors at equal lengths.
 
     A vector is scaled to shares of the length of the unsteered residual stream, so that recipes
     whose vectors differ in length are compared at equal doses.
@@ -165,7 +163,9 @@ def steer_recipes(
     )
     layer, steering = int(recipe_vectors["layer"]), Steering(hook_point=settings.hook_point)
     decoding = settings.decoding()
-    unsteered = run(model, text_evaluator, cross(model, list(chosen), [_BASELINE]), decoding)
+    unsteered = run(
+        model, text_evaluator, cross(model, list(chosen), [UNSTEERED_CONDITION]), decoding
+    )
     norm = residual_norms(
         model,
         unsteered.table["prompt"].tolist(),
@@ -174,7 +174,7 @@ def steer_recipes(
         [layer],
         batch_size=settings.batch_size,
     )[layer]
-    conditions = [_BASELINE]
+    conditions = [UNSTEERED_CONDITION]
     for emotion in emotions.names:
         directions = [
             of_recipe[emotion] * (norm / np.linalg.norm(of_recipe[emotion]))
@@ -193,12 +193,7 @@ def steer_recipes(
         progress=f"{model.name} recipes",
     )
     logger.info("%s: %d conditions on %d prompts", model.name, len(conditions), len(chosen))
-    select = set(halve_texts(list(chosen), settings.seed, chosen).select)
-    prompts_of_lines = outcomes.table["prompt"]
-    placed = outcomes.table.drop(columns="token_ids").assign(
-        half=prompts_of_lines.map(lambda text: "select" if text in select else "confirm"),
-        cluster=prompts_of_lines.map(chosen),
-    )
+    placed = in_halves(outcomes, chosen, settings.seed).table.drop(columns="token_ids")
     # A baseline has no layer and no strength; JSON has no number for that.
     lines = placed.astype(object).where(placed.notna(), None).to_dict("list")
     return {"model": model.name, "layer": layer, "residual_norm": norm, "lines": lines}
