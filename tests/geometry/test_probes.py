@@ -9,12 +9,15 @@ from sklearn.metrics import roc_auc_score
 from emotion_circuits.geometry import cosine_table, emotion_vectors, pool_positions
 from emotion_circuits.geometry.probes import (
     Contrast,
+    _contrast,
     _features,
     _scores,
     pairs_named_outright,
     probe_table,
 )
 from emotion_circuits.prompts import pair_texts
+from emotion_circuits.statistics import estimate_auroc
+from emotion_circuits.statistics.clusters import number_clusters
 from study_emotions import FOUR
 
 
@@ -75,7 +78,7 @@ def test_a_stream_wider_than_there_are_prompts_gives_the_probes_of_all_its_entri
     values = rng.normal(size=(80, 1, 300)) + 0.2 * (labels == "gratitude")[:, None, None]
     train, test = np.arange(60), np.arange(60, 80)
     truth = labels[train] == "gratitude"
-    contrast = Contrast(train, test, truth, labels[test] == "gratitude")
+    contrast = Contrast(train, test, truth, labels[test] == "gratitude", np.arange(len(test)))
     positive = truth if subject == "labels" else rng.permutation(truth)
     features = _features(values[:, 0], contrast)
     assert features.train.shape == (60, 60)
@@ -164,3 +167,28 @@ def test_a_line_does_not_depend_on_which_other_lines_there_are(activations):
     one = table_of(activations, layers=[1])
     kept = every[every["layer"].isna() | (every["layer"] == 1)].reset_index(drop=True)
     pd.testing.assert_frame_equal(one, kept)
+
+
+def test_intervals_are_over_clusters(make_activations):
+    """Pairs of a template are one sample of the interval, and the estimate stays as it is."""
+    data = make_activations(strength=0.3)
+    pairs = [int(pair[4:]) for pair in data["pair_ids"]]
+    templates = table_of({**data, "clusters": [f"template {pair // 6}" for pair in pairs]})
+    each = table_of({**data, "clusters": [f"template {pair}" for pair in pairs]})
+    # Both texts of a pair are of its scenario; without clusters that is the unit.
+    pd.testing.assert_frame_equal(each, table_of(data))
+    read = (templates["probe"] == "residual") & (templates["subset"] == "all")
+    assert (templates.loc[read, "auroc"] == each.loc[read, "auroc"]).all()
+    width = {
+        name: (table["ci_upper"] - table["ci_lower"])[read].to_numpy()
+        for name, table in (("templates", templates), ("each", each))
+    }
+    assert (width["templates"] >= width["each"]).mean() > 0.6
+    pooled = pool_positions({**data, "clusters": [f"t{pair // 6}" for pair in pairs]}, FOUR)
+    contrast = _contrast(pooled, ("gratitude", "anger"))
+    scores = _scores(_features(pooled.values[:, 1], contrast), contrast.train_positive)
+    names = pooled.clusters_at(contrast.test).tolist()
+    wanted = estimate_auroc(scores, contrast.test_positive, clusters=number_clusters(names))
+    line = templates[read & (templates["contrast"] == "gratitude_vs_anger")]
+    line = line[line["layer"] == 1].iloc[0]
+    assert (line["auroc"], line["ci_lower"], line["ci_upper"]) == pytest.approx(wanted)

@@ -14,7 +14,7 @@ from torch import Tensor
 from emotion_circuits.experiments.head_conditions import mean_outputs
 from emotion_circuits.interventions import capture_heads
 from emotion_circuits.language_models import LanguageModel
-from emotion_circuits.prompts import PAIR_HALVES, EmotionSet, choose_pairs, pair_indices
+from emotion_circuits.prompts import CLUSTER, PAIR_HALVES, EmotionSet, choose_pairs, pair_indices
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PairedPrompts:
     Attributes:
         model: The model.
         emotions: The study's emotions.
-        table: ``text``, ``emotion``, ``pair_id``, ``cue`` and ``half`` of each prompt.
+        table: ``text``, ``emotion``, ``pair_id``, ``cue``, ``half`` and ``cluster`` of each prompt.
         ids: Tokens of each prompt, BOS included.
         n_special: 1 if prompts begin with BOS, else 0.
     """
@@ -78,11 +78,11 @@ class PairedPrompts:
     @cached_property
     def coordinates(self) -> list[dict[str, Any]]:
         """The coordinates of each prompt in an experiment."""
-        columns = self.table[["text", "emotion", "pair_id", "half"]].itertuples(index=False)
-        names = ("prompt", "label", "pair_id", "half")
+        named = self.table[["text", "emotion", "pair_id", "half", CLUSTER]]
+        names = ("prompt", "label", "pair_id", "half", CLUSTER)
         return [
             {"prompt_index": index, **dict(zip(names, values, strict=True))}
-            for index, values in enumerate(columns)
+            for index, values in enumerate(named.itertuples(index=False))
         ]
 
     def head_outputs(self, batch_size: int) -> dict[int, Float[Tensor, "layer pos head d_head"]]:

@@ -16,7 +16,7 @@ from emotion_circuits.experiments.head_plans import HeadPlanner
 from emotion_circuits.experiments.head_sets import HeadSet
 from emotion_circuits.experiments.reactions import Pair, Reactions
 from emotion_circuits.interventions import Checkpoint, Row
-from emotion_circuits.prompts import PAIR_HALVES
+from emotion_circuits.prompts import CLUSTER, PAIR_HALVES
 
 # Sets are read in blocks of about this many rows, so that batches are full and inputs are few.
 _ROWS_PER_BLOCK: Final = 1024
@@ -36,7 +36,7 @@ class Readings(NamedTuple):
     """What sets of heads do to pairs, in nats per token.
 
     Attributes:
-        pairs: ``emotion``, ``pair_id`` and ``effect`` of each pair. The effect is the preference
+        pairs: ``emotion``, ``cluster`` and ``effect`` of each pair. The effect is the preference
             for the emotional reaction on the emotional prompt minus that on the neutral prompt.
         moved: By combination, how much of the effect each set moves. For ablation this is the
             decrease of the difference between the two prompts; for patching the change of the
@@ -100,7 +100,7 @@ def read_sets(
     table = pd.DataFrame(
         {
             "emotion": [emotion for emotion, _ in pairs],
-            "pair_id": [prompts.table["pair_id"].iloc[pair[0]] for _, pair in pairs],
+            CLUSTER: [prompts.table[CLUSTER].iloc[pair[0]] for _, pair in pairs],
             "effect": reader.before[:, 0] - reader.before[:, 1],
         }
     )

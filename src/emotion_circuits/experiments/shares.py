@@ -1,4 +1,4 @@
-"""Means and shares of an effect, with intervals over scenarios and over random sets of heads."""
+"""Means and shares of an effect, with intervals over templates and over random sets of heads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Resampling(NamedTuple):
     Attributes:
         n_bootstrap: Number of resamples.
         seed: Seed of the resamples.
-        clusters: The scenario of each pair; pairs of a scenario are resampled together.
+        clusters: The cluster of each pair, such as its template, which is resampled as a whole.
     """
 
     n_bootstrap: int

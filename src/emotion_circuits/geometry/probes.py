@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from emotion_circuits.geometry.directions import PooledActivations
 from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics import auroc, estimate_auroc
+from emotion_circuits.statistics.clusters import number_clusters
 
 SUBSETS: Final = ("all", "implicit", "explicit")
 
@@ -33,12 +34,14 @@ class Contrast(NamedTuple):
         test: Indices of the test prompts.
         train_positive: Whether each training prompt has the first label.
         test_positive: Whether each test prompt has the first label.
+        test_clusters: Name of each test prompt's cluster, the unit of intervals.
     """
 
     train: Int[np.ndarray, " train"]
     test: Int[np.ndarray, " test"]
     train_positive: Bool[np.ndarray, " train"]
     test_positive: Bool[np.ndarray, " test"]
+    test_clusters: np.ndarray
 
 
 def probe_table(
@@ -101,7 +104,9 @@ def _contrast(pooled: PooledActivations, labels: tuple[str, str]) -> Contrast:
         for split in ("train", "test")
     )
     return Contrast(
-        train, test, pooled.labels[train] == labels[0], pooled.labels[test] == labels[0]
+        *(train, test),
+        *(pooled.labels[train] == labels[0], pooled.labels[test] == labels[0]),
+        pooled.clusters_at(test),
     )
 
 
@@ -173,7 +178,8 @@ def _estimate(
         where = "training" if scores is None else "test"
         reason = f"a label has no {where} prompts in this subset"
         return _record(len(positive), (float("nan"),) * 3, reason)
-    estimate = estimate_auroc(scores[chosen], positive)
+    clusters = number_clusters(contrast.test_clusters[chosen].tolist())
+    estimate = estimate_auroc(scores[chosen], positive, clusters=clusters)
     return _record(len(positive), estimate, "")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from emotion_circuits.geometry.cosines import cosine
 from emotion_circuits.statistics import AurocEstimate, auroc, estimate_auroc, rank_p
@@ -59,6 +59,7 @@ def measure_reading(
     rows: Float[np.ndarray, "prompt d_b"],
     positive: Bool[np.ndarray, " prompt"],
     *,
+    clusters: Int[np.ndarray, " prompt"] | None,
     mapped: Float[np.ndarray, " d_b"],
     own: Float[np.ndarray, " d_b"],
     shuffled: Float[np.ndarray, "shuffle d_b"],
@@ -68,12 +69,13 @@ def measure_reading(
     Args:
         rows: B's activations of the prompts.
         positive: Whether each prompt is of the emotion to detect.
+        clusters: Number of each prompt's cluster, the unit of the interval; None: its own.
         mapped: A's vector in B.
         own: B's own vector of the same emotion.
         shuffled: A's vector in B under maps of shuffled pairs.
     """
     return Reading(
-        estimate_auroc(rows @ mapped, positive),
+        estimate_auroc(rows @ mapped, positive, clusters=clusters),
         auroc(rows @ own, positive),
         np.array([auroc(rows @ vector, positive) for vector in shuffled]),
     )
@@ -83,6 +85,7 @@ def measure_transfer(
     rows: Float[np.ndarray, "prompt d_b"],
     positive: Bool[np.ndarray, " prompt"],
     *,
+    clusters: Int[np.ndarray, " prompt"] | None,
     mapped: Float[np.ndarray, " d_b"],
     own: Float[np.ndarray, " d_b"],
     random: Float[np.ndarray, "vector d_b"],
@@ -93,6 +96,7 @@ def measure_transfer(
     Args:
         rows: B's activations of the emotion's prompts and of neutral ones.
         positive: Whether each prompt is of the emotion.
+        clusters: Number of each prompt's cluster, the unit of the interval; None: its own.
         mapped: A's vector in B.
         own: B's own vector.
         random: Random vectors of A in B.
@@ -101,7 +105,9 @@ def measure_transfer(
     Returns:
         AUROCs with sign: a vector that points the wrong way scores below 0.5.
     """
-    reading = measure_reading(rows, positive, mapped=mapped, own=own, shuffled=shuffled)
+    reading = measure_reading(
+        rows, positive, clusters=clusters, mapped=mapped, own=own, shuffled=shuffled
+    )
     by_random = np.array([auroc(rows @ vector, positive) for vector in random])
     by_shuffled = reading.shuffled
     length = float(np.linalg.norm(own))

@@ -199,7 +199,7 @@ def readings_of(moved, effect=1.0):
     pairs = pd.DataFrame(
         {
             "emotion": [EMOTIONS[place % 3] for place in range(n)],
-            "pair_id": [f"s{place // 3}" for place in range(n)],
+            "cluster": [f"s{place // 3}" for place in range(n)],
             "effect": np.full(n, effect),
         }
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.pipelines.head_patching.summary import summarize
@@ -11,7 +12,16 @@ SETTINGS = HeadPatchingSettings(n_bootstrap=1000)
 
 
 def planted(
-    share, random_shares, n=80, *, other=(), ablation="", shift=0.0, fluency=0.0, reference=0.0
+    share,
+    random_shares,
+    n=80,
+    *,
+    other=(),
+    ablation="",
+    shift=0.0,
+    fluency=0.0,
+    reference=0.0,
+    per_template=1,
 ):
     """Pairs of which the chosen set recovers one share, and each other set its own."""
     rng = np.random.default_rng(0)
@@ -34,6 +44,7 @@ def planted(
                     "head_set": name,
                     "heads": "0:0",
                     "pair_id": f"pair {pair}",
+                    "cluster": f"template {pair // per_template}",
                     "emotion_value": effect,
                     "neutral_value": 0.0,
                     "recovered": recovered,
@@ -87,6 +98,23 @@ def test_pairs_that_share_their_neutral_prompt_are_resampled_together():
     for name in ("recovered", "fraction", "random_fraction", "excess"):
         for end in ("_lower", "_upper"):
             assert pooled[name + end] == pytest.approx(single[name + end])
+
+
+def test_pairs_of_a_template_are_resampled_together():
+    """Five pairs of a template share its effect, so there are 16 samples and not 80."""
+    tidy = planted(0.5, (0.0, 0.0, 0.0), per_template=5)
+    of_template = np.random.default_rng(1).normal(0, 0.3, 16)[np.tile(np.arange(80) // 5, 4)]
+    tidy["recovered"] += of_template
+    row = summarize(tidy, SETTINGS).iloc[0]
+    chosen = tidy[tidy["head_set"] == "chosen"]
+    assert (row["n_pairs"], row["n_clusters"]) == (80, 16)
+    # All templates have five pairs, so the mean is that of the means over templates.
+    means = chosen.groupby("cluster")["recovered"].mean()
+    error = means.std(ddof=1) / 4
+    width = row["recovered_upper"] - row["recovered_lower"]
+    assert width == pytest.approx(2 * stats.t.ppf(0.975, 15) * error, rel=0.15)
+    alone = summarize(tidy.assign(cluster=tidy["pair_id"]), SETTINGS).iloc[0]
+    assert alone["recovered_upper"] - alone["recovered_lower"] < 0.6 * width
 
 
 def test_damage_that_raises_the_metric_everywhere_is_seen_as_contrast_lost():

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.geometry import PooledActivations, paired_differences, pool_positions
 from emotion_circuits.geometry.layers import check_layer_pairs, match_layers
 from emotion_circuits.geometry.overlaps import Both, LayerPair
 from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.statistics.clusters import number_clusters
 
 Phase = Mapping[str, Any]
+
+
+class LabelledRows(NamedTuple):
+    """A model's activations of the prompts of an emotion and of others.
+
+    Attributes:
+        values: One activation per prompt.
+        positive: Whether each prompt is of the emotion.
+        clusters: Number of each prompt's cluster; None if each is its own.
+    """
+
+    values: Float[np.ndarray, "prompt d_b"]
+    positive: Bool[np.ndarray, " prompt"]
+    clusters: Int[np.ndarray, " prompt"] | None
 
 
 @dataclass(frozen=True)
@@ -84,12 +100,16 @@ class ModelPair:
             )
         )
 
-    def emotion_rows(
-        self, layer_b: int, emotion: str, against: Sequence[str]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return B's held-out activations of an emotion and other labels, and which are its own."""
-        by_label = [_at(self.pooled[1], layer_b, label, "test") for label in (emotion, *against)]
-        return np.concatenate(by_label), np.arange(sum(map(len, by_label))) < len(by_label[0])
+    def emotion_rows(self, layer_b: int, emotion: str, against: Sequence[str]) -> LabelledRows:
+        """Return B's held-out activations of an emotion and of other labels."""
+        pooled = self.pooled[1]
+        by_label = [pooled.rows(label, "test") for label in (emotion, *against)]
+        indices = np.concatenate(by_label)
+        return LabelledRows(
+            pooled.values[indices, pooled.layer_indices.index(layer_b)],
+            np.arange(len(indices)) < len(by_label[0]),
+            number_clusters(pooled.clusters_at(indices).tolist()),
+        )
 
 
 def pair_models(

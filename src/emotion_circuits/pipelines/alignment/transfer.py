@@ -83,10 +83,11 @@ def transfer_vectors(
             mapped[emotion].append(fitted.turn(vectors.a))
             drawn = _draw(vectors.a, settings, layers, emotion)
             random[emotion].append(fitted.turn(drawn))
-            activations, positive = pair.emotion_rows(layers[1], emotion, [neutral])
+            held_out = pair.emotion_rows(layers[1], emotion, [neutral])
             measured = measure_transfer(
-                activations,
-                positive,
+                held_out.values,
+                held_out.positive,
+                clusters=held_out.clusters,
                 mapped=mapped[emotion][-1],
                 own=vectors.b,
                 random=random[emotion][-1],
@@ -99,7 +100,7 @@ def transfer_vectors(
                 "reliability_own": reliable[1],
                 "cosine_own_corrected": float(corrected_cosine(measured.cosine_own, *reliable)),
             }
-            counts = {"n_test": len(positive), "n_random": settings.n_random}
+            counts = {"n_test": len(held_out.positive), "n_random": settings.n_random}
             lines.append({**where, **measured._asdict(), **corrected, **counts})
             readings += _read_all(
                 pair,
@@ -148,10 +149,11 @@ def _read_all(
     for emotion in names:
         others = [other for other in names if other != emotion]
         for against, labels in ((neutral, [neutral]), (OTHERS, others)):
-            activations, positive = pair.emotion_rows(layers[1], emotion, labels)
+            held_out = pair.emotion_rows(layers[1], emotion, labels)
             reading = measure_reading(
-                activations,
-                positive,
+                held_out.values,
+                held_out.positive,
+                clusters=held_out.clusters,
                 mapped=vectors["mapped"],
                 own=vectors["own"],
                 shuffled=vectors["shuffled"],

@@ -20,6 +20,7 @@ from emotion_circuits.experiments.shares import (
     smallest_p,
 )
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
+from emotion_circuits.prompts import CLUSTER
 from emotion_circuits.statistics import max_t_p, rank_p
 
 _NAMES: Final = ("fraction", "random_fraction", "excess")
@@ -32,7 +33,7 @@ class _Test(NamedTuple):
     emotion: str
     moved: Draws
     effect: Values
-    scenarios: list[str]
+    clusters: list[str]
 
 
 def rank_table(
@@ -92,7 +93,7 @@ def _tests(readings: Readings) -> Iterator[_Test]:
             of_emotion = pairs[chosen]
             yield _Test(
                 *(way, emotion, moved[:, np.asarray(chosen)]),
-                *(of_emotion["effect"].to_numpy(), of_emotion["pair_id"].tolist()),
+                *(of_emotion["effect"].to_numpy(), of_emotion[CLUSTER].tolist()),
             )
 
 
@@ -100,14 +101,14 @@ def _sizes(
     test: _Test, random: Sequence[int], others: Sequence[int], settings: HeadPatchingSettings
 ) -> dict[str, float]:
     """Return the size of the chosen set's effect beside those of random and other sets."""
-    resampling = Resampling(settings.n_bootstrap, settings.seed, test.scenarios)
+    resampling = Resampling(settings.n_bootstrap, settings.seed, test.clusters)
     draws = test.moved[list(random)]
     shares = shares_of_means(draws, test.effect)
     beside = shares_of_means(test.moved[list(others)], test.effect)
     nothing = float("nan")
     return {
-        "n_pairs": len(test.scenarios),
-        "n_clusters": len(set(test.scenarios)),
+        "n_pairs": len(test.effect),
+        "n_clusters": len(set(test.clusters)),
         "effect": float(test.effect.mean()),
         **mean_with_interval(test.moved[0], "moved", resampling),
         **share_with_interval(test.moved[0], draws, test.effect, _NAMES, resampling),

@@ -17,6 +17,7 @@ from emotion_circuits.experiments.shares import (
     smallest_p,
 )
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
+from emotion_circuits.prompts import CLUSTER
 from emotion_circuits.statistics import rank_p
 
 _KEYS: Final = ["what", "emotion", "direction", "mode", "ablation"]
@@ -37,7 +38,7 @@ def summarize(tidy: pd.DataFrame, settings: HeadPatchingSettings) -> pd.DataFram
     """Compute the share of each emotion's effect that each set of heads carries.
 
     The effect is the mean of the emotion's metric on emotional prompts minus that on their neutral
-    prompts. Pairs that share a neutral prompt are resampled together, and random sets are
+    prompts. Whole clusters of pairs, such as templates, are resampled, and random sets are
     resampled as well.
 
     Args:
@@ -66,7 +67,7 @@ def summarize(tidy: pd.DataFrame, settings: HeadPatchingSettings) -> pd.DataFram
             if kind_of_set(name) in controls:
                 continue
             beside: dict[str, Parts] = controls if name == CHOSEN else {RANDOM: [], OTHER: []}
-            clusters = part["pair_id"].tolist()
+            clusters = part[CLUSTER].tolist()
             resampling = Resampling(settings.n_bootstrap, settings.seed, clusters)
             lines.append(
                 dict(zip(_KEYS, keys, strict=True))
@@ -87,7 +88,7 @@ def _summary(part: pd.DataFrame, random: Parts, resampling: Resampling) -> dict[
     effect = _effect(part)
     row: dict[str, float] = {
         "n_pairs": len(part),
-        "n_clusters": part["pair_id"].nunique(),
+        "n_clusters": part[CLUSTER].nunique(),
         "effect": float(effect.mean()),
     }
     for name in _MEANS:

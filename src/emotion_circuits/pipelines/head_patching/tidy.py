@@ -12,9 +12,10 @@ from emotion_circuits.experiments import Outcomes, metric_name
 from emotion_circuits.experiments.contract.heads import COMBINATION
 from emotion_circuits.experiments.outcomes import BASELINE_KIND
 from emotion_circuits.experiments.reactions import Reactions
+from emotion_circuits.prompts import CLUSTER
 
 # Columns that differ between the pairs of a combination.
-_OWN: Final = ("heads", "pair_id", "half", "prompt")
+_OWN: Final = ("heads", "pair_id", CLUSTER, "half", "prompt")
 
 
 def pair_table(reactions: Reactions, outcomes: Outcomes) -> pd.DataFrame:

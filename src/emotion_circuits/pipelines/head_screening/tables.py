@@ -14,7 +14,7 @@ from emotion_circuits.experiments.outcomes import FLUENCY
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.pipelines.head_screening.ablations import AblationEffects
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
-from emotion_circuits.prompts import PAIR_HALVES
+from emotion_circuits.prompts import CLUSTER, PAIR_HALVES
 from emotion_circuits.statistics.ratios import mean_interval
 
 BOTH: Final = "both"
@@ -23,8 +23,8 @@ _WITH_INTERVAL: Final = tuple(
     for name in ("drop", "reaction_drop", "logit_drop", "fluency_loss", "neutral_fluency_loss")
     for ablation in ("zero", "mean")
 )
-# Columns that name a pair's half, and the group of pairs that share its neutral prompt.
-_GROUPS: Final = ("half", "pair_id")
+# Columns that name a pair's half, and the cluster that it is resampled with.
+_GROUPS: Final = ("half", CLUSTER)
 
 Columns = dict[str, np.ndarray]  # [pair] for _GROUPS, else [pair, head]
 
@@ -49,7 +49,7 @@ def pair_scores(
         the emotional prompt, which is the cost of the lost emotion alone, whatever the head;
         ``direct_write``: direct write on the emotional prompt minus that on the neutral prompt;
         ``cue_attention_last`` and ``cue_attention_after``, with ``_neutral`` for the neutral
-        prompt; attributions; and each pair's ``half`` and ``pair_id``.
+        prompt; attributions; and each pair's ``half`` and ``cluster``.
     """
     target, column = prompts.emotions.target_metrics[emotion], prompts.emotions.place(emotion)
     pairs = np.array(prompts.pairs(emotion), dtype=int).reshape(-1, 2)
@@ -133,7 +133,7 @@ def _averages(part: Columns, settings: HeadScreeningSettings) -> Columns:
                 values.T,
                 n_bootstrap=settings.n_bootstrap,
                 seed=settings.seed,
-                clusters=part["pair_id"].tolist(),
+                clusters=part[CLUSTER].tolist(),
             )
             averages |= {name: mean, f"{name}_lower": lower, f"{name}_upper": upper}
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +15,7 @@ from emotion_circuits.embedded_world.reactions import GOEMOTIONS, recognize
 from emotion_circuits.evaluation import TextEvaluator, continuation_nll
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.training.gates.continuations import continue_greedily
-from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
+from emotion_circuits.training.gates.intervals import bootstrap_cell
 from emotion_circuits.training.language_model_training import encode_texts
 
 # GoEmotions labels that count as each emotion.
@@ -107,20 +106,21 @@ def _perplexity(
     # The seed differs from training, so texts on seen combinations are mostly new.
     seen = generate_texts(world, split="train", n=n_texts, seed=seed)
     losses = {name: _losses(model, table) for name, table in (("seen", seen), ("unseen", unseen))}
-    rng = np.random.default_rng(seed)
 
-    def mean(table: np.ndarray) -> float:
-        return float(table[:, 0].sum() / table[:, 1].sum())
+    def perplexity(weights: np.ndarray, name: str) -> np.ndarray:
+        nll, n_tokens = (weights @ losses[name]).T
+        result: np.ndarray = np.exp(nll / n_tokens)
+        return result
 
-    logs = []
-    for _ in range(N_BOOTSTRAP):
-        drawn = {name: table[rng.integers(0, n_texts, n_texts)] for name, table in losses.items()}
-        logs.append(mean(drawn["unseen"]) - mean(drawn["seen"]))
-    difference = mean(losses["unseen"]) - mean(losses["seen"])
-    ratio = interval(math.exp(difference), np.exp(logs).tolist())
+    ratio = bootstrap_cell(
+        lambda unseen, seen: perplexity(unseen, "unseen") / perplexity(seen, "seen"),
+        *(np.arange(len(losses[name])) for name in ("unseen", "seen")),
+        rng=np.random.default_rng(seed),
+    )
+    once = np.ones((1, n_texts))
     return {
-        "seen": round(math.exp(mean(losses["seen"])), 4),
-        "unseen": round(math.exp(mean(losses["unseen"])), 4),
+        "seen": round(float(perplexity(once, "seen")[0]), 4),
+        "unseen": round(float(perplexity(once, "unseen")[0]), 4),
         "ratio": ratio["value"],
         "ratio_ci_lower": ratio["ci_lower"],
         "ratio_ci_upper": ratio["ci_upper"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,10 +24,8 @@ from emotion_circuits.interventions import (
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.prompts import clusters_of, halve_clusters
 from emotion_circuits.seeds import rng_for
-from emotion_circuits.statistics.bootstrap import resample_weights
-from emotion_circuits.statistics.clusters import number_clusters
 from emotion_circuits.training.gates.continuations import AS_IT_IS, OWN_METRIC, continue_greedily
-from emotion_circuits.training.gates.intervals import N_BOOTSTRAP, interval
+from emotion_circuits.training.gates.intervals import bootstrap_cell
 
 
 class Ablations(NamedTuple):
@@ -71,8 +70,8 @@ def heads_gate(
         measuring half, the head's ``change``, the ``median`` change, their ``ratio``, and all
         ``changes`` (layer by head). ``cost`` of the head's ablation, in nats per token under the
         unpatched model; ``cost_reference``: the same of the reaction to the neutral prompt of the
-        set, which is what the lost emotion alone costs. Ratio and costs have 95 % bootstrap
-        intervals.
+        set, which is what the lost emotion alone costs. Ratio and costs have 95 % BCa
+        bootstrap intervals.
     """
     every = emotion_prompts(world, split="test", n_per_emotion=n_prompts, seed=seed + 2000)
     prompts = every[every["emotion"].isin(EMOTIONS) & ~every["explicit"]]
@@ -87,18 +86,16 @@ def heads_gate(
     best = int(np.abs(found.changes[:, choosing].mean(axis=1)).argmax())
     measured, units = found.changes[:, ~choosing], clusters[~choosing]
     costs = np.stack([found.losses[best], references])[:, ~choosing]
-    weights = resample_weights(
-        len(units),
-        n_bootstrap=N_BOOTSTRAP,
-        rng=rng_for(seed, "heads_gate"),
-        clusters=number_clusters(units.tolist()),
-    )
-    shares = weights / weights.sum(axis=1, keepdims=True)
-    means = np.abs(measured @ shares.T)
-    resampled = [_ratio(of_resample, best) for of_resample in means.T]
-    cost, reference = (
-        interval(float(values.mean()), (shares @ values).tolist()) for values in costs
-    )
+    codes = np.unique(units, return_inverse=True)[1]
+
+    def interval(values: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+        """Return an interval over templates; all share the resamples."""
+        return bootstrap_cell(values, codes, rng=rng_for(seed, "heads_gate"))
+
+    def ratios(weights: np.ndarray) -> np.ndarray:
+        means = np.abs(_means(weights, measured.T))
+        return np.array([_ratio(of_resample, best) for of_resample in means])
+
     by_head = np.abs(measured.mean(axis=1))
     return {
         "layer": best // model.n_heads,
@@ -107,11 +104,19 @@ def heads_gate(
         "n_templates": len(set(units.tolist())),
         "change": round(float(by_head[best]), 4),
         "median": round(float(np.median(by_head)), 4),
-        "ratio": interval(_ratio(by_head, best), resampled),
-        "cost": cost,
-        "cost_reference": reference,
+        "ratio": interval(ratios),
+        "cost": interval(partial(_means, values=costs[0])),
+        "cost_reference": interval(partial(_means, values=costs[1])),
         "changes": by_head.reshape(-1, model.n_heads).astype(float).round(4).tolist(),
     }
+
+
+def _means(
+    weights: Float[np.ndarray, "resample prompt"], values: Float[np.ndarray, "prompt ..."]
+) -> Float[np.ndarray, "resample ..."]:
+    """Return weighted means over prompts."""
+    means: np.ndarray = (weights / weights.sum(axis=1, keepdims=True)) @ values
+    return means
 
 
 def halve_prompts(prompts: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:

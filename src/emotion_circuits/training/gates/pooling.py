@@ -9,6 +9,7 @@ from emotion_circuits.embedded_world.emotions import WORLD_EMOTIONS
 from emotion_circuits.geometry import PooledActivations
 from emotion_circuits.interventions import capture_residual
 from emotion_circuits.language_models import LanguageModel, encode_prompts
+from emotion_circuits.prompts import clusters_of
 
 
 def pool_prompts(
@@ -37,4 +38,5 @@ def pool_prompts(
         prompts=prompts["text"].to_numpy(),
         layer_indices=tuple(range(model.n_layers)),
         emotions=WORLD_EMOTIONS,
+        clusters=clusters_of(prompts).to_numpy(dtype=str),
     )

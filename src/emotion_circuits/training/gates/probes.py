@@ -71,6 +71,7 @@ def _table(
         pair_ids=np.concatenate([fit.pair_ids, scored.pair_ids]),
         splits=np.concatenate([fit.splits, scored.splits]),
         prompts=np.concatenate([fit.prompts, scored.prompts]),
+        clusters=np.concatenate([fit.clusters, scored.clusters]),
     )
     table = probe_table(
         joined,
