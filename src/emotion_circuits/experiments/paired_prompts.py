@@ -13,7 +13,7 @@ from torch import Tensor
 
 from emotion_circuits.experiments.head_conditions import mean_outputs
 from emotion_circuits.interventions import capture_heads
-from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models import LanguageModel, first_text_position
 from emotion_circuits.prompts import CLUSTER, PAIR_HALVES, EmotionSet, choose_pairs, pair_indices
 
 
@@ -26,7 +26,7 @@ class PairedPrompts:
         emotions: The study's emotions.
         table: ``text``, ``emotion``, ``pair_id``, ``cue``, ``half`` and ``cluster`` of each prompt.
         ids: Tokens of each prompt, BOS included.
-        n_special: 1 if prompts begin with BOS, else 0.
+        n_special: Number of tokens before each text: BOS, or the beginning of the chat template.
     """
 
     model: LanguageModel
@@ -59,7 +59,8 @@ class PairedPrompts:
         """
         table = choose_pairs(prompts, emotions, split=split, limit=limit)
         ids = [tuple(model.encode(text)) for text in table["text"]]
-        return cls(model, emotions, table, ids, 0 if model.bos_token_id is None else 1)
+        n_special = min(first_text_position(model, text) for text in table["text"])
+        return cls(model, emotions, table, ids, n_special)
 
     @property
     def labels(self) -> list[str]:

@@ -47,7 +47,7 @@ def side_effect_table(
         ``kl`` with ``kl_lower`` and ``kl_upper``: nats per token, KL(unpatched ‖ patched);
         ``nll_change`` with its interval: nats per token by which the texts become less likely.
     """
-    encoded = [tuple(model.encode(text)) for text in texts]
+    encoded = [tuple(model.encode_text(text)) for text in texts]
     kept = [index for index, ids in enumerate(encoded) if len(ids) >= _N_READ + 2]
     units = [clusters[index] for index in kept]
     lines = []

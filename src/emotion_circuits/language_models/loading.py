@@ -61,6 +61,11 @@ def wrap_language_model(
     Raises:
         InputError: If the model fails a check.
     """
+    if spec.chat and not tokenizer.chat_template:
+        raise InputError(
+            f"model {spec.name!r} has no chat template; set its chat to false, or take a model "
+            "that was tuned for chats"
+        )
     device = resolve_device(spec.device)
     bos_token_id, adds_bos = bos_convention(spec, tokenizer)
     plain_model = hf_model.eval().to(device)

@@ -86,6 +86,16 @@ class LanguageModel:
         return int(self.bridge.cfg.n_ctx)
 
     def encode(self, text: str) -> list[int]:
+        """Return the token ids of a prompt, which generation continues.
+
+        A text is read as it is, or with the specification's ``chat`` as a user's message, in which
+        case generation begins the answer.
+        """
+        if self.spec.chat:
+            return self.encode_chat(text, "", system=self.spec.system_prompt)
+        return self.encode_text(text)
+
+    def encode_text(self, text: str) -> list[int]:
         """Return the token ids of a text, with BOS first where the model has one."""
         ids: list[int] = self.tokenizer(text).input_ids
         if self.bos_token_id is None or self.tokenizer_adds_bos:
@@ -103,6 +113,23 @@ class LanguageModel:
         Raises:
             InputError: If the tokenizer has no chat template.
         """
+        # The template writes its own special tokens.
+        parts = [
+            self.tokenizer(text, add_special_tokens=False).input_ids
+            for text in (self.write_chat(user, system=system), answer)
+        ]
+        return [*parts[0], *parts[1]]
+
+    def write_chat(self, user: str, *, system: str = "") -> str:
+        """Return a chat in the model's own template, up to where the model's answer begins.
+
+        Args:
+            user: What the user says.
+            system: The system prompt; empty for the template's own, if it has one.
+
+        Raises:
+            InputError: If the tokenizer has no chat template.
+        """
         if not self.tokenizer.chat_template:
             raise InputError(
                 f"model {self.name!r} has no chat template; set chat to false, or take a model "
@@ -110,14 +137,10 @@ class LanguageModel:
             )
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": user})
-        begun: str = self.tokenizer.apply_chat_template(
+        chat: str = self.tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False
         )
-        # The template writes its own special tokens.
-        parts = [
-            self.tokenizer(text, add_special_tokens=False).input_ids for text in (begun, answer)
-        ]
-        return [*parts[0], *parts[1]]
+        return chat
 
     def on(self, device: torch.device) -> LanguageModel:
         """Move the weights to a device in place, and return the model."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.phase_settings import PhaseSettings
@@ -30,6 +30,15 @@ class ModelSpec(PhaseSettings):
         description="whether texts begin with BOS; auto: if the tokenizer has a BOS token",
     )
 
+    chat: bool = Field(
+        False,
+        description="whether each text is a user's message in the model's own chat template, and "
+        "generation begins the answer",
+    )
+    system_prompt: str = Field(
+        "", description="with chat: the system prompt; empty: the template's own, if it has one"
+    )
+
     untrained_seed: NonNegativeInt | None = Field(
         None,
         description="seed of random weights in place of the trained ones, for a control",
@@ -48,6 +57,12 @@ class ModelSpec(PhaseSettings):
             return cls.model_validate({"name": name, **models[name]})
         except InputError as error:
             raise InputError(f"model {name!r}: {error}") from error
+
+    @model_validator(mode="after")
+    def _check_system_prompt(self) -> ModelSpec:
+        if self.system_prompt and not self.chat:
+            raise ValueError("system_prompt needs chat: true")
+        return self
 
     @property
     def torch_dtype(self) -> torch.dtype:
