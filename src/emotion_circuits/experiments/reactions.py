@@ -38,12 +38,15 @@ class Reactions:
         """Take the reactions from an experiment's baseline, in the order of the prompts."""
         return cls(prompts, [tuple(ids) for ids in outcomes.baseline.table["token_ids"]])
 
-    def preferences(self, rows: Sequence[Row], pairs: Sequence[Pair]) -> Float[np.ndarray, " row"]:
+    def preferences(
+        self, rows: Sequence[Row], pairs: Sequence[Pair], *, progress: str | None = None
+    ) -> Float[np.ndarray, " row"]:
         """Return by how much each row prefers the emotional reaction of a pair to the neutral one.
 
         Args:
             rows: Prompts and conditions; any prompt may be read.
             pairs: For each row, the pair whose two reactions are read after its prompt.
+            progress: Label of a progress bar; ``None`` for no bar.
 
         Returns:
             Mean log-probability per token of the reaction to the pair's emotional prompt, minus
@@ -54,7 +57,9 @@ class Reactions:
         """
         own = [self.tokens[emotional] for emotional, _ in pairs]
         neutral = [self.tokens[other] for _, other in pairs]
-        values = continuation_log_probs(self.prompts.model, [*rows, *rows], [*own, *neutral])
+        values = continuation_log_probs(
+            self.prompts.model, [*rows, *rows], [*own, *neutral], progress=progress
+        )
         preferences: np.ndarray = values[: len(rows)] - values[len(rows) :]
         return preferences
 

@@ -68,7 +68,8 @@ def run(
     before = [row.prompt_ids for row in plan.rows]
     if fluency_after is not None:
         before = [tuple(ids) for ids in fluency_after]
-    table["fluency"] = _fluency(model, plan, before, tokens, known)
+    label = None if progress is None else f"{progress}, fluency"
+    table["fluency"] = _fluency(model, plan, before, tokens, known, label)
     scores = _scores(evaluator, texts, known, decoding)
     for column, key in enumerate(evaluator.keys):
         table[key] = scores[:, column]
@@ -100,6 +101,7 @@ def _fluency(
     before: Sequence[tuple[int, ...]],
     tokens: Sequence[tuple[int, ...]],
     known: Outcomes | None,
+    progress: str | None,
 ) -> list[float]:
     prompts = plan.coordinates["prompt"].tolist()
     known_nll: dict[tuple[str, tuple[int, ...]], float] = {}
@@ -115,6 +117,7 @@ def _fluency(
         model,
         [Row(before[index]) for index in missing],
         [tokens[index] for index in missing],
+        progress=progress,
     )
     known_nll |= zip((keys[index] for index in missing), (-log_probs).tolist(), strict=True)
     return [known_nll.get(key, float("nan")) for key in keys]

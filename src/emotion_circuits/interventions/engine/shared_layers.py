@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.conditions import Condition
@@ -33,7 +34,7 @@ Reader = Callable[[Float[Tensor, "row vocab"]], Float[Tensor, "row value"]]
 
 
 def read_logits(
-    model: LanguageModel, rows: Sequence[Row], read: Reader
+    model: LanguageModel, rows: Sequence[Row], read: Reader, *, progress: str | None = None
 ) -> Float[Tensor, "row value"]:
     """Compute values from the logits at each prompt's last position, under the row's condition.
 
@@ -41,6 +42,7 @@ def read_logits(
         model: The model; it is unchanged afterwards, even after an exception.
         rows: At least one row; no operator needs attention patterns or values.
         read: Function of logits in float32; the logits are not kept.
+        progress: Label of a progress bar; ``None`` for no bar.
 
     Returns:
         The values, on the CPU, in the order of the rows.
@@ -49,9 +51,11 @@ def read_logits(
         InputError: If a row cannot be run, as for ``run_rows``.
     """
     values: list[Tensor] = [torch.empty(0)] * len(rows)
-    for indices, logits in run_rows(model, rows, [1] * len(rows)):
-        for index, value in zip(indices, read(logits[:, -1]).cpu(), strict=True):
-            values[index] = value
+    with tqdm(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
+        for indices, logits in run_rows(model, rows, [1] * len(rows)):
+            for index, value in zip(indices, read(logits[:, -1]).cpu(), strict=True):
+                values[index] = value
+            bar.update(len(indices))
     return torch.stack(values)
 
 

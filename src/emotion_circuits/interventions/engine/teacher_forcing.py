@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.engine.generation import Decoder
@@ -26,7 +27,11 @@ Tokens = Sequence[int]
 
 @torch.no_grad()
 def continuation_log_probs(
-    model: LanguageModel, rows: Sequence[Row], continuations: Sequence[Tokens]
+    model: LanguageModel,
+    rows: Sequence[Row],
+    continuations: Sequence[Tokens],
+    *,
+    progress: str | None = None,
 ) -> Float[np.ndarray, " row"]:
     """Return the mean log-probability of each continuation under its row's condition.
 
@@ -39,6 +44,7 @@ def continuation_log_probs(
         rows: Prompts and conditions. A condition must not have a moving window, which covers other
             positions at each step.
         continuations: Token ids that follow each prompt, at least one.
+        progress: Label of a progress bar; ``None`` for no bar.
 
     Returns:
         Nats per token, float64.
@@ -56,8 +62,13 @@ def continuation_log_probs(
     sharing = [list(of_prompt.values()) for of_prompt in members.values()]
     prompts = [rows[equal[0][0]] for equal in sharing]
     means = np.full(len(rows), np.nan)
-    for group in grouped(prompts, range(len(prompts))):
-        for part in chunks(group, max(1, _TOKENS_PER_PASS // prompts[group[0]].n_prompt)):
+    parts = [
+        part
+        for group in grouped(prompts, range(len(prompts)))
+        for part in chunks(group, max(1, _TOKENS_PER_PASS // prompts[group[0]].n_prompt))
+    ]
+    with tqdm(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
+        for part in parts:
             readers = [(place, equal) for place, one in enumerate(part) for equal in sharing[one]]
             read = read_part(
                 model,
@@ -68,6 +79,7 @@ def continuation_log_probs(
             for chosen, values in read:
                 for one, value in zip(chosen, _mean_log_probs(*values), strict=True):
                     means[readers[one][1]] = value
+                bar.update(sum(len(readers[one][1]) for one in chosen))
     return means
 
 

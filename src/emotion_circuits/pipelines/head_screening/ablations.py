@@ -133,7 +133,8 @@ def _read_odds(
     def read(logits: Tensor) -> Tensor:
         return torch.stack([log_odds(logits, marking[emotion]) for emotion in names], dim=1)
 
-    return read_logits(prompts.model, rows, read).double().numpy()
+    label = f"{prompts.model.name} next tokens"
+    return read_logits(prompts.model, rows, read, progress=label).double().numpy()
 
 
 def _preferences(reactions: Reactions, plan: Plan) -> Float[np.ndarray, " line"]:
@@ -145,5 +146,7 @@ def _preferences(reactions: Reactions, plan: Plan) -> Float[np.ndarray, " line"]
     preferences = np.full(len(owners), np.nan)
     if read:
         pairs = [(owners[line], partner[owners[line]]) for line in read]
-        preferences[read] = reactions.preferences([plan.rows[line] for line in read], pairs)
+        rows = [plan.rows[line] for line in read]
+        label = f"{prompts.model.name} reactions"
+        preferences[read] = reactions.preferences(rows, pairs, progress=label)
     return preferences
