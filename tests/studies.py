@@ -124,6 +124,7 @@ def phase_6_files(model):
         f"patching/head_patching/{model}_head_metrics.csv",
         f"patching/head_patching/{model}_head_summary.csv",
         f"patching/head_patching/{model}_head_ranks.csv",
+        f"patching/head_patching/{model}_head_readings.csv",
     }
 
 

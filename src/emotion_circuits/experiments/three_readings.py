@@ -19,6 +19,17 @@ _OF_EFFECT: Final = (
 )
 
 
+def reading_keys(emotion: str, target: str) -> dict[str, str]:
+    """Return the score that each reading of an emotion is.
+
+    Args:
+        emotion: Name of the emotion.
+        target: Its metric, as ``metric/label``.
+    """
+    keys = (target, masked_key(target), f"{_MARKERS}/{emotion}")
+    return dict(zip(READINGS, keys, strict=True))
+
+
 def three_readings(
     effects: pd.DataFrame, targets: Mapping[str, str], *, condition: str, emotion: str = "emotion"
 ) -> pd.DataFrame:
@@ -44,8 +55,7 @@ def three_readings(
     """
     parts = []
     for name, target in targets.items():
-        keys = (target, masked_key(target), f"{_MARKERS}/{name}")
-        for reading, key in zip(READINGS, keys, strict=True):
+        for reading, key in reading_keys(name, target).items():
             of_reading = effects["metric_name"] == metric_name(key)
             found = effects[(effects[emotion] == name) & of_reading]
             parts.append(found.assign(emotion=name, condition=found[condition], reading=reading))

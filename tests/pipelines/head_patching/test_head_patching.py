@@ -96,7 +96,7 @@ def test_too_large_a_set_has_no_random_control(model, caplog):
 
 
 def test_records_are_what_the_file_format_says(changed, model):
-    ablation, patching, tidy, summary, _ = changed
+    ablation, patching, tidy, summary, *_ = changed
     assert set(ablation) >= RECORD
     assert set(patching) >= RECORD
     assert ablation["ablation"] == "mean"
@@ -113,7 +113,9 @@ def test_records_are_what_the_file_format_says(changed, model):
     assert {"gratitude", "anger", "apology", "pooled"} == set(summary["emotion"])
     of_ablation = ["neutral_patched_value", "neutral_shift", "contrast_drop"]
     of_ablation += ["neutral_fluency_loss"]
-    assert not tidy.drop(columns=of_ablation).isna().any().any()
+    unmeasured = ["recovered_masked", "recovered_markers"]
+    assert tidy[unmeasured].isna().all().all()
+    assert not tidy.drop(columns=[*of_ablation, *unmeasured]).isna().any().any()
     assert (tidy[of_ablation].notna().all(axis=1) == (tidy["what"] == "ablation")).all()
     assert tidy[of_ablation].isna().all(axis=1).equals(tidy["what"] == "patching")
 
@@ -152,7 +154,7 @@ def test_a_patched_text_is_the_recomputed_one(changed, model, prompts):
 def test_a_head_that_writes_nothing_recovers_nothing(model, evaluator, prompts):
     alone = {"heads": f"{SILENT[0]}:{SILENT[1]}", "num_random": 0, "num_other": 0}
     silent = SETTINGS.model_copy(update=alone)
-    ablation, patching, tidy, summary, ranks = change_heads(
+    ablation, patching, tidy, summary, ranks, _ = change_heads(
         model, evaluator, prompts, score_table(model), FOUR, silent, "test"
     )
     for record in (*ablation["records"], *patching["records"]):

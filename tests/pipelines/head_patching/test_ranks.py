@@ -283,6 +283,6 @@ def test_the_halves_heads_are_read_on_their_half(planner, reactions, model):
     changed = HeadSet("chosen", both.of_half | {"B": heads_by_hand(model, "4:1").of_half["B"]})
     one, two = (read_all(planner, reactions, [own], None) for own in (both, changed))
     table = reactions.prompts.table
-    half = one.pairs["pair_id"].map(dict(zip(table["pair_id"], table["half"], strict=True)))
+    half = one.pairs["cluster"].map(dict(zip(table["cluster"], table["half"], strict=True)))
     differ = np.abs(one.moved[ABLATION][0] - two.moved[ABLATION][0]) > 1e-6
     assert differ.tolist() == (half == "B").tolist()

@@ -27,7 +27,8 @@ from emotion_circuits.interventions.engine import run as engine
 from emotion_circuits.pipelines.head_screening.ablations import ablation_values
 from emotion_circuits.pipelines.head_screening.nodes import screen_heads
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
-from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.pipelines.head_screening.tables import _averages
+from emotion_circuits.prompts import EmotionSet, clusters_of
 from emotion_circuits.statistics.ratios import mean_interval
 from recomputation import reference_generate
 from study_emotions import FOUR
@@ -146,21 +147,23 @@ def test_ablated_texts_are_those_of_recomputing_each_alone(screened, model, eval
         assert sample["patched"]["goemotions"]["anger"] == pytest.approx(score, abs=1e-5)
 
 
-def test_intervals_resample_scenarios_and_not_pairs(screened):
-    """Three emotions share a neutral prompt: their interval is that of the four scenarios."""
+def test_intervals_resample_templates_and_not_pairs(screened, prompts):
+    """Three emotions share a neutral prompt, and pairs a template: these are the samples."""
     scores, table, _ = screened
-    of_prompt = dict(zip(scores["prompts"], scores["pair_ids"], strict=True))
+    template = dict(zip(prompts["text"], clusters_of(prompts), strict=True))
     metric = {"gratitude": "gratitude", "anger": "anger", "apology": "remorse"}
     for entry in scores["head_samples"][::5]:
-        drops: dict[str, list[float]] = {}
+        drops, templates = [], []
         for item in entry["samples"]:
             if item["label"] in metric:
                 before, after = item["baseline"]["goemotions"], item["patched"]["goemotions"]
                 name = metric[item["label"]]
-                drops.setdefault(of_prompt[item["prompt"]], []).append(before[name] - after[name])
-        assert {len(values) for values in drops.values()} == {3}
-        each = np.array([np.mean(drops[pair]) for pair in sorted(drops)])
-        _, lower, upper = mean_interval(each, n_bootstrap=SETTINGS.n_bootstrap, seed=0)
+                drops.append(before[name] - after[name])
+                templates.append(template[item["prompt"]])
+        assert 3 * len(set(templates)) == len(templates)
+        _, lower, upper = mean_interval(
+            np.array(drops), n_bootstrap=SETTINGS.n_bootstrap, seed=0, clusters=templates
+        )
         row = table[
             (table["layer"] == entry["layer"])
             & (table["head"] == entry["head"])
@@ -169,6 +172,20 @@ def test_intervals_resample_scenarios_and_not_pairs(screened):
         ].iloc[0]
         assert row["drop_mean_lower"] == pytest.approx(lower, abs=2e-6)
         assert row["drop_mean_upper"] == pytest.approx(upper, abs=2e-6)
+
+
+def test_scenarios_of_a_template_are_one_sample():
+    """Twelve pairs of three templates that decide their drops: the interval knows three."""
+    templates = np.repeat(["a", "b", "c"], 4)
+    drops = np.repeat([0.0, 0.3, 0.9], 4)[:, None] + np.arange(12)[:, None] * [[1e-3, 0.0]]
+    found = _averages({"half": templates, "cluster": templates, "drop_mean": drops}, SETTINGS)
+    options = {"n_bootstrap": SETTINGS.n_bootstrap, "seed": SETTINGS.seed}
+    mean, lower, upper = mean_interval(drops.T, **options, clusters=templates.tolist())
+    assert found["drop_mean"] == pytest.approx(mean)
+    assert found["drop_mean_lower"] == pytest.approx(lower)
+    assert found["drop_mean_upper"] == pytest.approx(upper)
+    _, low, high = mean_interval(drops.T, **options)
+    assert ((high - low) < 0.7 * (upper - lower)).all()
 
 
 def test_a_reaction_drop_is_what_recomputing_two_texts_gives(screened, model):

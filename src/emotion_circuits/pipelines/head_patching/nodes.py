@@ -24,6 +24,7 @@ from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.head_patching.ranks import rank_table
+from emotion_circuits.pipelines.head_patching.readings import reading_table
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.pipelines.head_patching.summary import summarize
 from emotion_circuits.pipelines.head_patching.tidy import pair_table
@@ -40,7 +41,7 @@ def change_heads(
     settings: HeadPatchingSettings,
     profile: str,
     checkpoint: Checkpoint | None = None,
-) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Ablate a set of heads, and patch it between neutral and emotional prompts.
 
     Args:
@@ -57,7 +58,7 @@ def change_heads(
     Returns:
         The file of ablation, with the chosen set under the first ablation at the top and every
         combination under ``records``; the file of patching, likewise; a tidy table of both; the
-        summary; and the chosen set's ranks among random sets.
+        summary; the chosen set's ranks among random sets; and its effect in each reading.
 
     Raises:
         InputError: If a head or metric does not exist, or a pair is incomplete.
@@ -91,6 +92,7 @@ def change_heads(
         tidy,
         summarize(tidy, settings),
         _ranks(planner, reactions, sets, settings, checkpoint),
+        reading_table(tidy, settings),
     )
 
 

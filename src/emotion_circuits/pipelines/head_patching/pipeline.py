@@ -27,6 +27,7 @@ def create_pipeline() -> Pipeline:
                     "head_patching_metrics",
                     "head_patching_summary",
                     "head_ranks",
+                    "head_readings",
                 ],
                 name="change_heads",
                 tags=["head_patching"],

@@ -12,6 +12,7 @@ from emotion_circuits.experiments import Outcomes, metric_name
 from emotion_circuits.experiments.contract.heads import COMBINATION
 from emotion_circuits.experiments.outcomes import BASELINE_KIND
 from emotion_circuits.experiments.reactions import Reactions
+from emotion_circuits.experiments.three_readings import READINGS, reading_keys
 from emotion_circuits.prompts import CLUSTER
 
 # Columns that differ between the pairs of a combination.
@@ -35,7 +36,8 @@ def pair_table(reactions: Reactions, outcomes: Outcomes) -> pd.DataFrame:
         ablation only (else NaN), ``neutral_patched_value``: the metric on the neutral prompt under
         the same ablation; ``neutral_shift``: its increase by the ablation; ``contrast_drop``: the
         decrease of the difference between the two prompts; ``neutral_fluency_loss``: the loss on
-        the neutral prompt.
+        the neutral prompt; ``recovered_masked`` and ``recovered_markers``: ``recovered`` in the
+        score with emotion words masked and in the rate of marker words, NaN without them.
     """
     prompts = reactions.prompts
     baseline = outcomes.baseline
@@ -51,10 +53,33 @@ def pair_table(reactions: Reactions, outcomes: Outcomes) -> pd.DataFrame:
                 "emotion": emotion,
                 **{name: where[name] for name in ("direction", "mode", "ablation", "head_set")},
             }
-            for index, values in _pair_values(reactions, part, baseline, emotion, key, where):
-                own = {name: column[index] for name, column in columns.items()}
-                lines.append({**shared, **own, "metric": metric_name(key), **values})
+            moved = _moved(part, baseline, emotion, key)
+            for line, values in _pair_values(reactions, part, baseline, emotion, key, where):
+                own = {name: column[line] for name, column in columns.items()}
+                # Patching from the emotional into the neutral prompt raises what it recovers.
+                sign = 1 if where["direction"] == "emotion_to_neutral" else -1
+                also = {name: sign * float(change[line]) for name, change in moved.items()}
+                lines.append({**shared, **own, "metric": metric_name(key), **values, **also})
     return pd.DataFrame(lines)
+
+
+def recovered_by(reading: str) -> str:
+    """Return the column of what is recovered in one of the three readings."""
+    return "recovered" if reading == READINGS[0] else f"recovered_{reading}"
+
+
+def _moved(part: Outcomes, baseline: Outcomes, emotion: str, key: str) -> dict[str, np.ndarray]:
+    """Return the change of each further reading on each line; NaN if it was not measured."""
+    moved = {}
+    for reading, other in reading_keys(emotion, key).items():
+        if reading == READINGS[0]:
+            continue
+        change = np.full(len(part.table), np.nan)
+        if other in part.keys:
+            before = baseline.values([other])[part.table["prompt_index"].to_numpy(), 0]
+            change = part.values([other])[:, 0] - before
+        moved[recovered_by(reading)] = change
+    return moved
 
 
 def _pair_values(
