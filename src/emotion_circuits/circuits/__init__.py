@@ -1,4 +1,4 @@
-"""Scores of heads that need no generation, and how well they predict effects of ablation."""
+"""Circuits: scores of heads, attribution of nodes and edges, and the circuits they make."""
 
 from emotion_circuits.circuits.agreement import Agreement, rank_agreement
 from emotion_circuits.circuits.attention_mass import CueAttention, cue_attention
@@ -10,6 +10,7 @@ from emotion_circuits.circuits.attribution import (
     projection_target,
 )
 from emotion_circuits.circuits.direct_write import direct_write, final_scales, head_writes
+from emotion_circuits.circuits.edge_scores import EdgeScores, edge_scores, graph_of
 from emotion_circuits.circuits.integrated_gradients import NodeScores, node_scores
 from emotion_circuits.circuits.nodes import Edge, Graph, Node
 
@@ -17,13 +18,16 @@ __all__ = [
     "Agreement",
     "CueAttention",
     "Edge",
+    "EdgeScores",
     "Graph",
     "Node",
     "NodeScores",
     "ablation_estimates",
     "cue_attention",
     "direct_write",
+    "edge_scores",
     "final_scales",
+    "graph_of",
     "head_gradients",
     "head_writes",
     "log_odds",

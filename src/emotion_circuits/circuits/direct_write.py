@@ -41,7 +41,7 @@ def head_writes(
         Writes in the model's units, on the CPU in float32.
     """
     layers = range(model.n_layers)
-    norms = [_following_norm(model, layer) for layer in layers]
+    norms = [following_norm(model, layer) for layer in layers]
     sites = [Site("z", layer) for layer in layers]
     sites += [Site("attn_out", layer) for layer in layers if norms[layer] is not None]
     written = torch.zeros(len(prompts), model.n_layers, model.n_heads, model.d_model)
@@ -52,7 +52,7 @@ def head_writes(
                 "rhk,hkd->rhd", last[Site("z", layer)], output_weights(model, layer)
             )
             if norm is not None:
-                writes = writes * _frozen_scale(norm, last[Site("attn_out", layer)])[:, None]
+                writes = writes * frozen_scale(norm, last[Site("attn_out", layer)])[:, None]
             written[indices, layer] = writes.float().cpu()
     return written
 
@@ -113,13 +113,19 @@ def final_norm(model: LanguageModel) -> nn.Module:
     return norm
 
 
-def _following_norm(model: LanguageModel, layer: int) -> nn.Module | None:
-    """Return the norm of attention's output before it is added to the stream, or ``None``."""
-    component = model.bridge.adapter.component_mapping["blocks"].submodules.get("ln1_post")
+def following_norm(model: LanguageModel, layer: int, name: str = "ln1_post") -> nn.Module | None:
+    """Return the norm of an output before it is added to the stream, or ``None``.
+
+    Args:
+        model: The model.
+        layer: Counted from 0.
+        name: ``ln1_post`` for attention's output, ``ln2_post`` for the MLP's.
+    """
+    component = model.bridge.adapter.component_mapping["blocks"].submodules.get(name)
     return None if component is None else model.plain_blocks[layer].get_submodule(component.name)
 
 
-def _divisor(norm: nn.Module, stream: Float[Tensor, "prompt d_model"]) -> Float[Tensor, " prompt"]:
+def _divisor(norm: nn.Module, stream: Float[Tensor, "*prompt d_model"]) -> Float[Tensor, "*prompt"]:
     wide = stream.float()
     centered = isinstance(norm, nn.LayerNorm)
     mean_square = wide.var(-1, correction=0) if centered else wide.square().mean(-1)
@@ -127,11 +133,11 @@ def _divisor(norm: nn.Module, stream: Float[Tensor, "prompt d_model"]) -> Float[
     return (mean_square + float(eps)).sqrt()
 
 
-def _frozen_scale(
-    norm: nn.Module, stream: Float[Tensor, "prompt d_model"]
-) -> Float[Tensor, "prompt d_model"]:
+def frozen_scale(
+    norm: nn.Module, stream: Float[Tensor, "*prompt d_model"]
+) -> Float[Tensor, "*prompt d_model"]:
     """Return an RMS norm's factor for each entry of the stream, at the scale of each prompt."""
     ones = torch.ones_like(stream[:1])
-    weight = norm(ones) * _divisor(norm, ones)[:, None]
-    scale: Tensor = weight / _divisor(norm, stream)[:, None]
+    weight = norm(ones) * _divisor(norm, ones)[..., None]
+    scale: Tensor = weight / _divisor(norm, stream)[..., None]
     return scale

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.circuits.attribution import Target
-from emotion_circuits.errors import InputError
+from emotion_circuits.circuits.paths import ENTRY, Path, trapezoid
 from emotion_circuits.interventions import Recording, Site, record
 from emotion_circuits.language_models import LanguageModel
 
@@ -22,7 +22,9 @@ class NodeScores(NamedTuple):
         input: The embeddings. With many steps, this is the whole change (completeness).
         heads: Each head.
         mlps: The MLP of each layer.
-        change: Target of the clean prompt minus that of the corrupted one.
+        change: Target of the clean prompt minus that of the corrupted one. For prompts of unequal
+            length, the corrupted prompt is the clean one with the embeddings of its partner where
+            the two are aligned.
     """
 
     input: Float[Tensor, " pair"]
@@ -44,11 +46,10 @@ def node_scores(
 
     A node's score is the difference of its output between the two prompts times the target's
     gradient with respect to it, summed over positions and entries. The gradient is the mean over
-    embeddings on the way from the corrupted to the clean prompt, by the trapezoidal rule: its error
-    falls with the square of the number of steps, and that of the sum over k = 1 to ``steps``, which
-    the paper has, only with the number. With one step, the gradient is that of the clean prompt:
-    attribution patching. A score estimates by how much the target falls if the node's output is
-    replaced by that of the corrupted prompt.
+    embeddings on the way from the corrupted to the clean prompt (see ``trapezoid``). With one step,
+    the gradient is that of the clean prompt: attribution patching. A score estimates by how much
+    the target falls if the node's output is replaced by that of the corrupted prompt. Prompts of
+    unequal length are aligned at their ends (see ``Path``).
 
     Scores of different nodes overlap, since a late node passes on what early ones wrote; they do
     not sum to the change. Scores of a cut through the model, such as the embeddings, do.
@@ -56,7 +57,7 @@ def node_scores(
     Args:
         model: The model; its weights get no gradients.
         clean: Prompts of equal length, on the model's device.
-        corrupted: The partner of each prompt, with as many tokens; ``[pair, pos]`` as well.
+        corrupted: The partner of each prompt; all partners have the same length.
         target: Function of the residual stream after ``layer`` and of the logits, both at the last
             position, that returns one number per pair.
         layer: Layer after which the stream is read. Nodes after it have a score of 0, if the
@@ -67,43 +68,69 @@ def node_scores(
         Scores, on the CPU in float32.
 
     Raises:
-        InputError: If the prompts differ in shape, or there is no step.
+        InputError: If the prompts do not form pairs, or there is no step.
 
     Source: Sundararajan et al. 2017, arXiv:1703.01365; EAP-IG (inputs), Hanna et al. 2024,
     arXiv:2403.17806.
     """
-    if clean.shape != corrupted.shape:
-        raise InputError(
-            f"clean prompts are {tuple(clean.shape)} and corrupted ones {tuple(corrupted.shape)} "
-            "(pairs, tokens); allowed are pairs with equal numbers of tokens"
-        )
-    if steps < 1:
-        raise InputError(f"steps is {steps}; allowed are whole numbers from 1")
-    entry, stream = Site("resid_pre", 0), Site("resid_post", layer)
-    nodes = [entry]
+    weights = trapezoid(steps)
+    nodes = node_sites(model)
+    path = Path.between(model, clean, corrupted, nodes)
+    read = partial(target_at, target, Site("resid_post", layer))
+    sites = list(dict.fromkeys([*nodes, Site("resid_post", layer)]))
+    total: dict[Site, Tensor] = {}
+    for share, weight in weights:
+        there = record(
+            model,
+            clean,
+            sites,
+            gradients={"target": read},
+            replace={ENTRY: path.embeddings(share)},
+        ).gradients["target"]
+        for site in nodes:
+            total[site] = total.get(site, 0) + there[site][:, -path.n_aligned :] * weight
+    scores = {site: path.difference(site) * total[site] for site in nodes}
+    return scores_by_node(scores, model.n_layers, change_along(model, clean, path, read))
+
+
+def node_sites(model: LanguageModel) -> list[Site]:
+    """Return the sites where nodes write: the embeddings, and each layer's heads and MLP."""
+    sites = [ENTRY]
     for number in range(model.n_layers):
-        nodes += [Site("z", number), Site("mlp_out", number)]
-    sites = list(dict.fromkeys([*nodes, stream]))
-    read = {"target": partial(_at_last, target, stream)}
-    ours = record(model, clean, sites, gradients=read)
-    theirs = record(model, corrupted, sites, gradients=read)
-    between = {site: ours.activations[site] - theirs.activations[site] for site in nodes}
-    total = {site: ours.gradients["target"][site] for site in nodes}
-    if steps > 1:
-        total = {site: (total[site] + theirs.gradients["target"][site]) / 2 for site in nodes}
-    for step in range(1, steps):
-        embeddings = theirs.activations[entry] + between[entry] * (step / steps)
-        there = record(model, clean, sites, gradients=read, replace={entry: embeddings})
-        total = {site: total[site] + there.gradients["target"][site] for site in nodes}
-    scores = {site: (between[site] * total[site] / steps).float().cpu() for site in nodes}
-    layers = range(model.n_layers)
+        sites += [Site("z", number), Site("mlp_out", number)]
+    return sites
+
+
+def scores_by_node(
+    products: dict[Site, Tensor], n_layers: int, change: Float[Tensor, " pair"]
+) -> NodeScores:
+    """Sum products of differences and gradients at each node's site to scores."""
+    summed = {site: product.float().cpu() for site, product in products.items()}
+    layers = range(n_layers)
     return NodeScores(
-        scores[entry].sum((1, 2)),
-        torch.stack([scores[Site("z", number)].sum((1, 3)) for number in layers], dim=1),
-        torch.stack([scores[Site("mlp_out", number)].sum((1, 2)) for number in layers], dim=1),
-        (ours.values["target"] - theirs.values["target"]).float().cpu(),
+        summed[ENTRY].sum((1, 2)),
+        torch.stack([summed[Site("z", number)].sum((1, 3)) for number in layers], dim=1),
+        torch.stack([summed[Site("mlp_out", number)].sum((1, 2)) for number in layers], dim=1),
+        change,
     )
 
 
-def _at_last(target: Target, stream: Site, recorded: Recording) -> Float[Tensor, " pair"]:
+@torch.no_grad()
+def change_along(
+    model: LanguageModel,
+    clean: Int[Tensor, "pair pos"],
+    path: Path,
+    read: partial[Float[Tensor, " pair"]],
+) -> Float[Tensor, " pair"]:
+    """Return the target at the end of a path minus that at its beginning."""
+    stream: Site = read.args[1]
+    ends = [
+        read(record(model, clean, [ENTRY, stream], replace={ENTRY: path.embeddings(share)}))
+        for share in (1.0, 0.0)
+    ]
+    return (ends[0] - ends[1]).float().cpu()
+
+
+def target_at(target: Target, stream: Site, recorded: Recording) -> Float[Tensor, " pair"]:
+    """Read a target from a recording of the stream and the logits."""
     return target(recorded.activations[stream][:, -1].float(), recorded.logits.float())

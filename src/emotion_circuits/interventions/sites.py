@@ -17,13 +17,15 @@ _HOOK_NAMES: Final = {
     "z": "attn.hook_z",
     "attn_out": "attn.hook_out",
     "mlp_out": "mlp.hook_out",
+    "q": "attn.hook_q",
+    "k": "attn.hook_k",
     "v": "attn.hook_v",
     "pattern": "attn.hook_pattern",
     "block_out": "hook_out",
 }
 POINTS: Final = tuple(_HOOK_NAMES)
-# Attention patterns and values exist as tensors only where TransformerLens computes attention.
-BRIDGE_POINTS: Final = ("v", "pattern")
+# These exist as tensors of known shape only where TransformerLens computes attention.
+BRIDGE_POINTS: Final = ("q", "k", "v", "pattern")
 PATCHABLE_POINTS: Final = ("resid_pre", "resid_post", "z", "attn_out", "mlp_out")
 
 
@@ -35,10 +37,11 @@ class Site:
         point: ``resid_pre`` and ``resid_post`` are the residual stream before and after a layer;
             ``z`` is the heads' output before the output projection; ``attn_out`` and ``mlp_out``
             are the outputs of the layer's attention and MLP, before any norm that follows them.
-            These points can be changed. Others can only be recorded: ``v``, the values of each
-            key/value head; ``pattern``, the attention weights of each query head; ``block_out``,
-            the block's output as the architecture returns it, which may be a tuple that begins
-            with the residual stream.
+            These points can be changed. Others can only be recorded: ``q``, the queries of each
+            query head; ``k`` and ``v``, the keys and values of each key/value head, all as the
+            projections return them; ``pattern``, the attention weights of each query head;
+            ``block_out``, the block's output as the architecture returns it, which may be a tuple
+            that begins with the residual stream.
         layer: Counted from 0.
         head: Query head, for ``z`` only; ``None`` means all heads of the layer.
     """

@@ -1,0 +1,207 @@
+"""Attribution of a target's change to the edges between nodes (EAP-IG)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from emotion_circuits.circuits.attribution import Target
+from emotion_circuits.circuits.direct_write import following_norm, frozen_scale, output_weights
+from emotion_circuits.circuits.edge_gradients import PORTS, Readings, read_gradients
+from emotion_circuits.circuits.integrated_gradients import (
+    NodeScores,
+    change_along,
+    node_sites,
+    scores_by_node,
+    target_at,
+)
+from emotion_circuits.circuits.nodes import Edge, Graph, Node
+from emotion_circuits.circuits.paths import ENTRY, Path, trapezoid
+from emotion_circuits.interventions import Site
+from emotion_circuits.language_models import LanguageModel
+
+
+class EdgeScores(NamedTuple):
+    """How much of a target's change between two prompts each edge accounts for.
+
+    Attributes:
+        edges: Scores in the order of ``Graph.edges``. Scores of the edges out of ``input`` sum to
+            the whole change, with many steps.
+        nodes: Scores of nodes, from the same passes.
+    """
+
+    edges: Float[Tensor, "pair edge"]
+    nodes: NodeScores
+
+
+def graph_of(model: LanguageModel) -> Graph:
+    """Return the graph of a model's nodes and edges."""
+    parallel = bool(getattr(model.bridge.cfg, "parallel_attn_mlp", False))
+    return Graph(model.n_layers, model.n_heads, parallel=parallel)
+
+
+def edge_scores(
+    model: LanguageModel,
+    clean: Int[Tensor, "pair pos"],
+    corrupted: Int[Tensor, "other_pair other_pos"],
+    target: Target,
+    *,
+    layer: int,
+    steps: int = 10,
+) -> EdgeScores:
+    """Estimate what each edge contributes to a target, in two passes per step for all edges.
+
+    An edge's score is the difference that its source writes to the residual stream between the two
+    prompts, times the target's gradient with respect to what the edge's target reads; the gradient
+    is the mean over the way between the prompts, as for ``node_scores``. A query head has its own
+    gradient for the key and the value that it shares with the other heads of its group. ``logits``
+    stands for whatever the target reads: the final stream, or the stream after ``layer``.
+
+    The scores of a node's outgoing edges sum to its own score, except where a norm follows
+    attention or the MLP (Gemma). There, a head's write is scaled as on its own prompt, so that the
+    writes of all nodes sum to the stream.
+
+    Args:
+        model: The model; its weights get no gradients.
+        clean: Prompts of equal length, on the model's device.
+        corrupted: The partner of each prompt; all partners have the same length.
+        target: As for ``node_scores``.
+        layer: Layer after which the target reads the stream.
+        steps: Number of steps from the corrupted to the clean prompt.
+
+    Raises:
+        InputError: If the prompts do not form pairs, or there is no step.
+
+    Source: edge attribution patching, Syed et al. 2023, arXiv:2310.10348; EAP-IG (inputs), Hanna
+    et al. 2024, arXiv:2403.17806.
+    """
+    weights = trapezoid(steps)
+    nodes, layers = node_sites(model), range(model.n_layers)
+    normed = [Site("attn_out", each) for each in layers if following_norm(model, each) is not None]
+    path = Path.between(model, clean, corrupted, [*nodes, *normed])
+    written = written_differences(model, path)
+    graph = graph_of(model)
+    scores = torch.zeros(len(clean), *_shape(graph), device=model.device)
+    outputs: dict[Site, Tensor] = {}
+    for share, weight in weights:
+        readings = read_gradients(
+            model, clean, path.embeddings(share), target, layer=layer, n_last=path.n_aligned
+        )
+        _add_scores(scores, graph, written, readings, layer, weight)
+        for site in nodes:
+            outputs[site] = outputs.get(site, 0) + readings.outputs[site] * weight
+    products = {site: path.difference(site) * outputs[site] for site in nodes}
+    read = partial(target_at, target, Site("resid_post", layer))
+    sources, readers = _places(graph)
+    return EdgeScores(
+        scores[:, sources, readers].cpu(),
+        scores_by_node(products, model.n_layers, change_along(model, clean, path, read)),
+    )
+
+
+def written_differences(
+    model: LanguageModel, path: Path
+) -> Float[Tensor, "pair aligned source d_model"]:
+    """Return what each node writes to the stream on the clean prompt minus the corrupted one.
+
+    Sources are ordered as in ``Graph.nodes``.
+    """
+    written = [path.difference(ENTRY)[:, :, None]]
+    for layer in range(model.n_layers):
+        clean, corrupted = (
+            _head_writes(model, layer, run, path.n_aligned) for run in (path.clean, path.corrupted)
+        )
+        written.append(clean - corrupted)
+        clean, corrupted = (
+            _mlp_write(model, layer, run, path.n_aligned) for run in (path.clean, path.corrupted)
+        )
+        written.append((clean - corrupted)[:, :, None])
+    return torch.cat(written, dim=2).float()
+
+
+@torch.no_grad()
+def _head_writes(
+    model: LanguageModel, layer: int, run: dict[Site, Tensor], n_last: int
+) -> Float[Tensor, "pair aligned head d_model"]:
+    z = run[Site("z", layer)][:, -n_last:]
+    writes: Tensor = torch.einsum("bphk,hkd->bphd", z, output_weights(model, layer))
+    norm = following_norm(model, layer)
+    if norm is None:
+        return writes
+    return writes * frozen_scale(norm, run[Site("attn_out", layer)][:, -n_last:])[:, :, None]
+
+
+@torch.no_grad()
+def _mlp_write(
+    model: LanguageModel, layer: int, run: dict[Site, Tensor], n_last: int
+) -> Float[Tensor, "pair aligned d_model"]:
+    out = run[Site("mlp_out", layer)][:, -n_last:]
+    norm = following_norm(model, layer, "ln2_post")
+    return out if norm is None else norm(out)
+
+
+def _add_scores(
+    scores: Float[Tensor, "pair source reader"],
+    graph: Graph,
+    written: Float[Tensor, "pair aligned source d_model"],
+    readings: Readings,
+    layer: int,
+    weight: float,
+) -> None:
+    """Add one step's products of differences and gradients to the scores, in place."""
+    n_heads, width = graph.n_heads, graph.n_heads + 1
+
+    def products(n_sources: int, gradients: Tensor) -> Tensor:
+        product: Tensor = torch.einsum(
+            "bpsd,bprd->bsr", written[:, :, :n_sources], gradients.float()
+        )
+        return product * weight
+
+    for number in range(graph.n_layers):
+        n_before, first = 1 + number * width, number * (3 * n_heads + 1)
+        gradients = readings.attention[number].flatten(2, 3)
+        scores[:, :n_before, first : first + 3 * n_heads] += products(n_before, gradients)
+        n_read = n_before + (0 if graph.parallel else n_heads)
+        last = slice(first + 3 * n_heads, first + 3 * n_heads + 1)
+        scores[:, :n_read, last] += products(n_read, readings.mlps[number][:, :, None])
+    for n_sources, gradient in (
+        (1 + (layer + 1) * width, readings.stream),
+        (written.shape[2], readings.logits),
+    ):
+        scores[:, :n_sources, -1:] += products(n_sources, gradient[:, :, None])
+
+
+def _shape(graph: Graph) -> tuple[int, int]:
+    """Return the numbers of sources and of readers."""
+    return len(graph.nodes()) - 1, graph.n_layers * (3 * graph.n_heads + 1) + 1
+
+
+def _places(graph: Graph) -> tuple[list[int], list[int]]:
+    """Return the source and the reader of each edge as indices of the scores."""
+    edges = graph.edges()
+    return (
+        [_source(graph, edge.source) for edge in edges],
+        [_reader(graph, edge) for edge in edges],
+    )
+
+
+def _source(graph: Graph, node: Node) -> int:
+    if node.layer is None:
+        return 0
+    place = graph.n_heads if node.head is None else node.head
+    return 1 + node.layer * (graph.n_heads + 1) + place
+
+
+def _reader(graph: Graph, edge: Edge) -> int:
+    node, n_heads = edge.target, graph.n_heads
+    if node.layer is None:
+        return graph.n_layers * (3 * n_heads + 1)
+    first = node.layer * (3 * n_heads + 1)
+    if edge.port is None:
+        return first + 3 * n_heads
+    assert node.head is not None
+    return first + PORTS.index(edge.port) * n_heads + node.head
