@@ -12,6 +12,7 @@ from emotion_circuits.circuits import (
     log_odds_target,
     projection_target,
 )
+from emotion_circuits.circuits.pair_attribution import attribute_pairs
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models import ModelSpec, load_language_model
 from handwritten_edges import GRAPHS, attribution
@@ -115,6 +116,29 @@ def test_pairs_do_not_depend_on_their_neighbours(model):
         model, CLEAN[1:], LONGER[1:], log_odds_target([TOKENS]), layer=last, steps=2
     ).edges
     torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["llama"], indirect=True)
+def test_many_pairs_are_what_each_is_alone(model):
+    clean = [tuple(ids) for ids in [*CLEAN.tolist(), *LONGER.tolist()]]
+    corrupted = [tuple(ids) for ids in [*CORRUPTED.tolist(), *CLEAN.tolist()]]
+    last = model.n_layers - 1
+    found = attribute_pairs(
+        model,
+        clean,
+        corrupted,
+        lambda chosen: log_odds_target([TOKENS] * len(chosen)),
+        layer=last,
+        steps=2,
+        batch_size=1,
+    )
+    for index, pair in enumerate(zip(clean, corrupted, strict=True)):
+        one, other = (torch.tensor([ids]) for ids in pair)
+        alone = edge_scores(model, one, other, log_odds_target([TOKENS]), layer=last, steps=2)
+        torch.testing.assert_close(found.edges[index], alone.edges[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found.nodes.heads[index], alone.nodes.heads[0])
+    with pytest.raises(InputError, match="4 clean prompts and 3 partners"):
+        attribute_pairs(model, clean, corrupted[:3], lambda chosen: LOG_ODDS, layer=last)
 
 
 @pytest.mark.parametrize("model", ["gpt2"], indirect=True)

@@ -13,6 +13,7 @@ from emotion_circuits.circuits.direct_write import direct_write, final_scales, h
 from emotion_circuits.circuits.edge_scores import EdgeScores, edge_scores, graph_of
 from emotion_circuits.circuits.integrated_gradients import NodeScores, node_scores
 from emotion_circuits.circuits.nodes import Edge, Graph, Node
+from emotion_circuits.circuits.pair_attribution import attribute_pairs
 
 __all__ = [
     "Agreement",
@@ -23,6 +24,7 @@ __all__ = [
     "Node",
     "NodeScores",
     "ablation_estimates",
+    "attribute_pairs",
     "cue_attention",
     "direct_write",
     "edge_scores",

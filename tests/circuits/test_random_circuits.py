@@ -1,0 +1,74 @@
+"""Random circuits, their rank p, and the likeness of circuits, by hand and by simulation."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from emotion_circuits.circuits.nodes import Graph
+from emotion_circuits.circuits.random_circuits import permuted_circuits, rank_p
+from emotion_circuits.circuits.stability import consensus, likeness, pairwise, resampled_pairs
+
+NODES = Graph(3, 4).nodes()[1:-1]
+HALVES = (NODES[:4], NODES[2:5])
+
+
+@pytest.mark.parametrize("kind", ["any", "same_layers", "same_kinds"])
+def test_images_keep_sizes_overlap_and_groups(kind):
+    images = permuted_circuits(HALVES, NODES, kind=kind, n_draws=50, seed=0)
+    assert len(images) == 50
+    assert len(set(images)) > 10
+    assert images == permuted_circuits(HALVES, NODES, kind=kind, n_draws=50, seed=0)
+    for one, other in images:
+        assert (len(one), len(other), len(one & other)) == (4, 3, 2)
+        if kind == "same_layers":
+            assert all(node.layer == 0 for node in one | other)
+        if kind == "same_kinds":
+            assert Counter(node.kind for node in other) == Counter(node.kind for node in HALVES[1])
+
+
+def test_any_node_is_drawn_as_often_as_another():
+    images = permuted_circuits([NODES[:5]], NODES, kind="any", n_draws=3000, seed=1)
+    counts = Counter(node for (image,) in images for node in image)
+    expected = 3000 * 5 / len(NODES)
+    assert all(abs(counts[node] - expected) < 5 * expected**0.5 for node in NODES)
+
+
+def test_a_circuit_chosen_at_random_has_a_uniform_p():
+    """The null: values of nodes are noise, and the circuit is any five nodes."""
+    rng = np.random.default_rng(0)
+    p_values = []
+    for trial in range(300):
+        value = dict(zip(NODES, rng.normal(size=len(NODES)), strict=True))
+        chosen = [NODES[index] for index in rng.permutation(len(NODES))[:5]]
+        images = permuted_circuits([chosen], NODES, kind="any", n_draws=39, seed=trial)
+        drawn = [sum(value[node] for node in image) for (image,) in images]
+        p_values.append(rank_p(sum(value[node] for node in chosen), drawn))
+    share = np.mean(np.array(p_values) <= 0.1)
+    assert 0.05 < share < 0.15  # 0.1, with a standard error of 0.017
+
+
+def test_rank_p_by_hand():
+    assert rank_p(2.0, [1.0, 2.0, 3.0, 0.0]) == 3 / 5
+    assert rank_p(5.0, [1.0]) == 1 / 2
+
+
+def test_likeness_by_hand():
+    scores = np.array([3.0, 1.0, 2.0])
+    found = likeness((NODES[:3], NODES[1:4]), (scores, -scores))
+    assert found == (0.5, pytest.approx(-1))
+    flat = likeness(((), ()), (scores, np.ones(3)))
+    assert np.isnan(flat).all()
+    assert len(pairwise([NODES[:2]] * 4, [scores] * 4)) == 6
+    assert consensus([NODES[:2], NODES[1:3], [NODES[1]]]) == {NODES[1]: 1.0}
+
+
+def test_resamples_draw_whole_clusters():
+    clusters = ["a", "a", "b", "c", "c", "c"]
+    drawn = resampled_pairs(clusters, n_resamples=20, seed=0)
+    assert len(drawn) == 20
+    for pairs in drawn:
+        counts = Counter(pairs)
+        assert counts[0] == counts[1]
+        assert counts[3] == counts[4] == counts[5]
+    assert len({tuple(pairs) for pairs in drawn}) > 5
