@@ -12,6 +12,7 @@ from emotion_circuits.config import current_config
 from emotion_circuits.pipelines import (
     activations,
     alignment,
+    circuits,
     compare,
     dataset,
     embedded_models,
@@ -35,7 +36,8 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Returns:
         Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare``,
-        ``vector_comparison`` and the pipelines that train and judge models and evaluators.
+        ``vector_comparison``, ``circuits`` and the pipelines that train and judge models and
+        evaluators.
     """
     config = current_config()
     study = read_study(config.profile, config["globals"])
@@ -58,6 +60,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         **phases,
         "compare": compare.create_pipeline(),
         "vector_comparison": _for_models(study.models, vector_comparison.create_pipeline()),
+        "circuits": _for_models(study.models, circuits.create_pipeline()),
         "embedded_models": embedded_models.create_pipeline(endings),
         "embedded_models_seeds": embedded_models.create_seeds_pipeline(endings),
         "embedded_models_report": embedded_models.create_report_pipeline(endings),

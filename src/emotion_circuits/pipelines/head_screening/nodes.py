@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from emotion_circuits.circuits.emotion_targets import marking_tokens, vector_site
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments import FLUENCY
@@ -20,11 +21,9 @@ from emotion_circuits.pipelines.head_screening.ablations import (
     ablation_values,
 )
 from emotion_circuits.pipelines.head_screening.readings import (
-    marking_tokens,
     read_attributions,
     read_cue_attention,
     read_writes,
-    vector_site,
 )
 from emotion_circuits.pipelines.head_screening.settings import HeadScreeningSettings
 from emotion_circuits.pipelines.head_screening.tables import BOTH, agreement_table, score_table

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -20,79 +17,14 @@ from emotion_circuits.circuits import (
     log_odds_target,
     projection_target,
 )
-from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.circuits.emotion_targets import VectorSite
 from emotion_circuits.experiments.heads import Head
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.interventions import capture_heads, length_batches
-from emotion_circuits.language_models import LanguageModel, encode_prompts
+from emotion_circuits.language_models import encode_prompts
 from emotion_circuits.pipelines.head_screening.ablations import Values
-from emotion_circuits.prompts import EmotionSet
 
 Reading = Float[np.ndarray, "prompt head"]
-
-
-@dataclass(frozen=True)
-class VectorSite:
-    """Emotion vectors at one point of the residual stream.
-
-    Attributes:
-        layer: The layer after which the stream is read.
-        vectors: The vector of each emotion.
-    """
-
-    layer: int
-    vectors: dict[str, Float[Tensor, " d_model"]]
-
-
-def vector_site(emotion_vectors: dict[str, Any], layer: int | None) -> VectorSite:
-    """Select the vectors of a layer; None for the last layer with vectors.
-
-    Raises:
-        InputError: If the layer has no vectors, or no head writes before their hook point.
-    """
-    metadata = emotion_vectors["metadata"]
-    known = list(metadata["layer_indices"])
-    wanted = max(known) if layer is None else layer
-    if wanted not in known:
-        raise unknown_name("vector_layer", wanted, known, where="the emotion vectors")
-    index = known.index(wanted)
-    # The stream before a layer is the stream after the previous layer.
-    after = wanted - 1 if metadata.get("hook_pos") == "resid_pre" else wanted
-    if after < 0:
-        raise InputError("vector_layer is 0 with vectors of resid_pre: no head writes there")
-    return VectorSite(
-        after,
-        {
-            emotion: torch.as_tensor(np.asarray(values[index]), dtype=torch.float32)
-            for emotion, values in emotion_vectors["emotion_vectors"].items()
-        },
-    )
-
-
-def marking_tokens(model: LanguageModel, emotions: EmotionSet) -> dict[str, Int[Tensor, " token"]]:
-    """Return the first tokens of each emotion's words, within a sentence and at its start.
-
-    Tokens that also begin another emotion's words are left out.
-
-    Raises:
-        InputError: If an emotion has no token left.
-    """
-    first_tokens: dict[str, set[int]] = {}
-    for emotion in emotions.names:
-        words = emotions.marking_words[emotion]
-        forms = [form for word in words for form in (f" {word}", word.capitalize())]
-        encoded = [model.tokenizer(form, add_special_tokens=False).input_ids for form in forms]
-        first_tokens[emotion] = {ids[0] for ids in encoded if ids}
-    own: dict[str, Int[Tensor, " token"]] = {}
-    for emotion, tokens in first_tokens.items():
-        others = set().union(*(first_tokens[other] for other in first_tokens if other != emotion))
-        if not tokens - others:
-            raise InputError(
-                f"marking_words of {emotion} begin with no token of their own for model "
-                f"{model.name!r}: {', '.join(emotions.marking_words[emotion])}"
-            )
-        own[emotion] = torch.tensor(sorted(tokens - others))
-    return own
 
 
 def read_writes(

@@ -1,0 +1,145 @@
+"""One emotion's pairs: scores of nodes and edges, and circuits found on some of the pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from emotion_circuits.circuits import (
+    EdgeScores,
+    attribute_pairs,
+    log_odds_target,
+    projection_target,
+)
+from emotion_circuits.circuits.attribution import Target
+from emotion_circuits.circuits.circuit import flat_scores, pruned, ranked, smallest_faithful
+from emotion_circuits.circuits.emotion_targets import VectorSite, marking_tokens, vector_site
+from emotion_circuits.circuits.faithfulness import Verifier
+from emotion_circuits.circuits.nodes import Node
+from emotion_circuits.circuits.replacements import inner_nodes, mean_ablated, resampled
+from emotion_circuits.experiments.paired_prompts import PairedPrompts
+from emotion_circuits.pipelines.circuits.settings import CircuitSettings
+from emotion_circuits.prompts import PAIR_HALVES
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The scores of one emotion's pairs, and the runs that verify circuits.
+
+    Attributes:
+        emotion: The emotion.
+        nodes: Heads and MLPs in the order of computation.
+        halves: Half of each pair.
+        clusters: Cluster of each pair.
+        scores: Scores of ``nodes`` on each pair.
+        attribution: Scores of all edges and nodes on each pair.
+        verifier: Runs circuits on the pairs.
+        settings: Parameters of the phase.
+    """
+
+    emotion: str
+    nodes: list[Node]
+    halves: np.ndarray
+    clusters: list[str]
+    scores: Float[np.ndarray, "pair node"]
+    attribution: EdgeScores
+    verifier: Verifier
+    settings: CircuitSettings
+
+    def of_half(self, half: str) -> list[int]:
+        """Return the indices of the pairs of a half."""
+        chosen: list[int] = np.flatnonzero(self.halves == half).tolist()
+        return chosen
+
+    def order(self, pairs: Sequence[int], signs: np.ndarray | None = None) -> list[Node]:
+        """Rank nodes by their mean score over pairs, each with a sign if ``signs`` is given."""
+        scores = self.scores[list(pairs)]
+        if signs is not None:
+            scores = scores * signs[list(pairs), None]
+        return ranked(self.nodes, scores.mean(0), self.settings.order)
+
+    def circuit(self, pairs: Sequence[int], order: Sequence[Node] | None = None) -> list[Node]:
+        """Find the smallest circuit that is faithful on some pairs."""
+        order, threshold = self.order(pairs) if order is None else order, self.settings.threshold
+        found = smallest_faithful(self.verifier, order, pairs, threshold=threshold)
+        if not self.settings.prune:
+            return found
+        return pruned(self.verifier, found, pairs, threshold=threshold)
+
+    def circuits_of_halves(self) -> dict[str, list[Node]]:
+        """Find a circuit on each half of the pairs."""
+        return {half: self.circuit(self.of_half(half)) for half in PAIR_HALVES}
+
+
+def discover(
+    prompts: PairedPrompts,
+    emotion_vectors: dict[str, Any],
+    settings: CircuitSettings,
+) -> list[Discovery]:
+    """Score every edge and node on each emotion's pairs.
+
+    Raises:
+        InputError: If the vectors lack the layer, or an emotion has no tokens of its own.
+    """
+    marking = marking_tokens(prompts.model, prompts.emotions)
+    site = vector_site(emotion_vectors, settings.vector_layer)
+    return [
+        _discover(prompts, emotion, marking[emotion], site, settings)
+        for emotion in prompts.emotions.names
+    ]
+
+
+def _discover(
+    prompts: PairedPrompts,
+    emotion: str,
+    tokens: Tensor,
+    site: VectorSite,
+    settings: CircuitSettings,
+) -> Discovery:
+    model, pairs = prompts.model, prompts.pairs(emotion)
+    clean = [prompts.ids[emotional] for emotional, _ in pairs]
+    partners = [prompts.ids[neutral] for _, neutral in pairs]
+    halves = np.array([prompts.halves[emotional] for emotional, _ in pairs])
+    clusters = [str(prompts.table["cluster"].iloc[emotional]) for emotional, _ in pairs]
+
+    def target_of(chosen: list[int]) -> Target:
+        if settings.target == "log_odds":
+            return log_odds_target([tokens] * len(chosen))
+        return projection_target(torch.stack([site.vectors[emotion]] * len(chosen)))
+
+    attribution = attribute_pairs(
+        model,
+        clean,
+        partners,
+        target_of,
+        layer=model.n_layers - 1 if settings.target == "log_odds" else site.layer,
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+    )
+    if settings.ablation == "resample":
+        replacements = resampled(model, clean, partners)
+    else:
+        replacements = [None] * len(clean)  # type: ignore[list-item]
+        for half in PAIR_HALVES:
+            own = np.flatnonzero(halves == half).tolist()
+            others = [i for i in range(len(clean)) if halves[i] != half]
+            averaged = [*(clean[i] for i in others), *(partners[i] for i in others)]
+            made = mean_ablated(model, [clean[i] for i in own], averaged)
+            for index, one in zip(own, made, strict=True):
+                replacements[index] = one
+    return Discovery(
+        emotion,
+        inner_nodes(model),
+        halves,
+        clusters,
+        flat_scores(attribution.nodes),
+        attribution,
+        Verifier(model, clean, replacements, [tokens], [0] * len(clean)),
+        settings,
+    )

@@ -1,0 +1,148 @@
+"""Figures of phase 8: faithfulness against size, and the circuits as graphs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+# Colour-blind safe colours of Okabe and Ito.
+_RAISES, _LOWERS, _BAND, _RANDOM = "#0072B2", "#D55E00", "rgba(0, 114, 178, 0.2)", "#777777"
+_EDGES: Final = 40  # edges drawn per emotion, the largest
+
+
+def draw_curves(circuit: Mapping[str, Any]) -> go.Figure:
+    """Draw faithfulness against the share of nodes kept, one panel per emotion.
+
+    The solid line with its ribbon shows nodes in the order of scores with 95 % intervals over
+    templates, the grey line the mean of random orders, the dotted line the threshold.
+
+    Args:
+        circuit: The result of ``find_circuits``.
+    """
+    emotions = list(circuit["circuits"])
+    figure = make_subplots(rows=1, cols=len(emotions), subplot_titles=emotions, shared_yaxes=True)
+    for column, emotion in enumerate(emotions, start=1):
+        lines = [line for line in circuit["circuits"][emotion]["curve"] if line["size"]]
+        shares = [line["share"] for line in lines]
+        position = {"row": 1, "col": column}
+        known = [line for line in lines if line["faithfulness_lower"] is not None]
+        if known:
+            ends = [line["share"] for line in known]
+            figure.add_scatter(
+                x=ends + ends[::-1],
+                y=[line["faithfulness_upper"] for line in known]
+                + [line["faithfulness_lower"] for line in known][::-1],
+                mode="lines",
+                fill="toself",
+                fillcolor=_BAND,
+                line={"width": 0},
+                hoverinfo="skip",
+                name="95 % interval",
+                showlegend=column == 1,
+                **position,
+            )
+        for key, name, colour in (
+            ("faithfulness", "order of scores", _RAISES),
+            ("random_mean", "random orders", _RANDOM),
+        ):
+            figure.add_scatter(
+                x=shares,
+                y=[line[key] for line in lines],
+                mode="lines+markers",
+                name=name,
+                line={"color": colour},
+                showlegend=column == 1,
+                **position,
+            )
+        figure.add_hline(y=circuit["settings"]["threshold"], line_dash="dot", **position)
+    figure.update_xaxes(type="log", title_text="share of nodes kept")
+    figure.update_yaxes(title_text="faithfulness", col=1)
+    figure.update_layout(
+        title=f"{circuit['model']}: faithfulness of circuits, found and tested on other templates",
+        template="simple_white",
+        height=420,
+        width=1100,
+        legend={"orientation": "h", "y": -0.25},
+    )
+    return figure
+
+
+def draw_circuits(circuit: Mapping[str, Any]) -> go.Figure:
+    """Draw each emotion's circuit, found on all pairs, by layer; MLPs stand right of the heads.
+
+    Blue raises the target, orange lowers it; edges are as wide as their scores are large.
+
+    Args:
+        circuit: The result of ``find_circuits``.
+    """
+    emotions = list(circuit["circuits"])
+    figure = make_subplots(rows=1, cols=len(emotions), subplot_titles=emotions, shared_yaxes=True)
+    for column, emotion in enumerate(emotions, start=1):
+        for trace in _traces(circuit["circuits"][emotion]):
+            figure.add_trace(trace, row=1, col=column)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(title_text="layer", col=1)
+    figure.update_layout(
+        title=f"{circuit['model']}: circuits found on all pairs",
+        template="simple_white",
+        height=620,
+        width=1100,
+        showlegend=False,
+    )
+    return figure
+
+
+def _traces(found: Mapping[str, Any]) -> list[go.Scatter]:
+    scores = {line["node"]: line["score"] for line in found["nodes"]}
+    names = ["input", *scores, "logits"]
+    layers = [int(match[1]) for name in scores if (match := re.match(r"[am](\d+)", name))]
+    heads = [int(match[1]) for name in scores if (match := re.search(r"\.h(\d+)", name))]
+    top, right = max(layers, default=0) + 1, max(heads, default=0) + 1
+    place = {name: _place(name, top, right) for name in names}
+    edges = sorted(found["edges"], key=lambda edge: -abs(edge["score"]))[:_EDGES]
+    widest = max((abs(edge["score"]) for edge in edges), default=1.0) or 1.0
+    traces = []
+    for edge in edges:
+        source, target = re.sub(r"<.>$", "", edge["edge"]).split("->")
+        traces.append(
+            go.Scatter(
+                x=[place[source][0], place[target][0]],
+                y=[place[source][1], place[target][1]],
+                mode="lines",
+                line={"width": 0.5 + 4 * abs(edge["score"]) / widest, "color": _colour(edge)},
+                opacity=0.5,
+                hoverinfo="text",
+                text=f"{edge['edge']}: {edge['score']:.3f}",
+            )
+        )
+    traces.append(
+        go.Scatter(
+            x=[place[name][0] for name in names],
+            y=[place[name][1] for name in names],
+            mode="markers+text",
+            text=names,
+            textposition="top center",
+            marker={
+                "size": 14,
+                "color": [_colour({"score": scores.get(name, 0.0)}) for name in names],
+            },
+        )
+    )
+    return traces
+
+
+def _place(name: str, top: int, right: int) -> tuple[float, float]:
+    if name in ("input", "logits"):
+        return right / 2, -1.0 if name == "input" else float(top)
+    head = re.fullmatch(r"a(\d+)\.h(\d+)", name)
+    if head is not None:
+        return float(head[2]), float(head[1])
+    return float(right), int(name[1:]) + 0.4
+
+
+def _colour(line: Mapping[str, Any]) -> str:
+    return _LOWERS if line["score"] < 0 else _RAISES

@@ -1,0 +1,157 @@
+"""Circuits of a shipped model, with one head that writes nothing, on a few pairs."""
+
+import json
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from embedded_heads import SILENT, load_model_with_a_silent_head, load_prompts, vectors_of
+from emotion_circuits.circuits.faithfulness import recovered
+from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.paired_prompts import PairedPrompts
+from emotion_circuits.pipelines.circuits.discovery import discover
+from emotion_circuits.pipelines.circuits.measures import measure_circuits
+from emotion_circuits.pipelines.circuits.nodes import draw, find_circuits
+from emotion_circuits.pipelines.circuits.settings import CircuitSettings
+from study_emotions import FOUR
+
+SETTINGS = CircuitSettings(
+    max_samples_per_emotion=4,
+    steps=2,
+    n_sizes=4,
+    num_random=4,
+    num_orders=2,
+    num_shuffled=2,
+    num_resamples=2,
+    prune=False,  # the slowest part; tests/circuits tests it
+    n_bootstrap=50,
+    max_edges=300,
+)
+SILENT_NODE = f"a{SILENT[0]}.h{SILENT[1]}"
+
+
+@pytest.fixture(scope="module")
+def prompts(project_root):
+    return load_prompts(project_root)
+
+
+@pytest.fixture(scope="module")
+def model(project_root):
+    return load_model_with_a_silent_head(project_root)
+
+
+@pytest.fixture(scope="module")
+def vectors(model, prompts):
+    return vectors_of(model, prompts)
+
+
+@pytest.fixture(scope="module")
+def found(model, prompts, vectors):
+    return find_circuits(model, prompts, vectors, FOUR, SETTINGS, "test")
+
+
+def test_the_file_has_every_measure_and_no_nan(found):
+    circuit, edges, stability, _ = found
+    json.dumps(circuit, allow_nan=False)
+    assert tuple(circuit["circuits"]) == FOUR.names
+    assert circuit["n_nodes"] == 6 * 7
+    assert len(edges) == 3 * 300
+    assert (edges.groupby("emotion")["rank"].max() == 300).all()
+    assert set(stability["emotion"]) == set(FOUR.names)
+    for each in circuit["circuits"].values():
+        assert each["faithfulness_where_found"] >= SETTINGS.threshold
+        assert {"any", "same_layers", "same_kinds", "shuffled_labels", "other_emotions"} == set(
+            each["controls"]
+        )
+        assert each["curve"][0]["faithfulness"] == pytest.approx(0)
+        assert each["curve"][-1]["faithfulness"] == pytest.approx(1)
+        assert each["cmd"]["value"] >= abs(1 - each["cpr"]["value"]) - 1e-9
+        assert {line["edge"] for line in each["edges"]} <= set(edges["edge"])
+
+
+def test_a_head_that_writes_nothing_is_in_no_circuit(found):
+    circuit, edges, _, graph = found
+    for each in circuit["circuits"].values():
+        members = [line["node"] for half in each["halves"].values() for line in half["members"]]
+        assert SILENT_NODE not in [*members, *(line["node"] for line in each["nodes"])]
+    of_silent = edges[(edges["source"] == SILENT_NODE)]
+    assert (of_silent["score"] == 0).all()
+    assert SILENT_NODE not in nx.parse_graphml(graph)
+
+
+def test_the_graph_is_the_circuit(found):
+    circuit, edges, _, text = found
+    graph = nx.parse_graphml(text, force_multigraph=True)
+    members = {line["node"] for each in circuit["circuits"].values() for line in each["nodes"]}
+    assert set(graph) == members | {"input", "logits"}
+    assert graph.number_of_edges() == edges["in_circuit"].sum()
+
+
+def test_circuits_are_tested_on_the_half_that_did_not_find_them(model, prompts, vectors, found):
+    paired = PairedPrompts.prepare(model, prompts, FOUR, split="test", limit=4)
+    # Runs of circuits do not depend on the number of steps.
+    for discovery in discover(paired, vectors, SETTINGS.model_copy(update={"steps": 1})):
+        each = found[0]["circuits"][discovery.emotion]
+        by_name = {str(node): node for node in discovery.nodes}
+        verifier = discovery.verifier
+        kept = np.empty(len(discovery.halves))
+        for pair, half in enumerate(discovery.halves):
+            other = each["halves"]["B" if half == "A" else "A"]["members"]
+            members = [by_name[line["node"]] for line in other]
+            kept[pair] = verifier.keep([members], [pair])[0, 0]
+        wanted = recovered(kept, verifier.full, verifier.empty)
+        assert each["faithfulness"]["value"] == pytest.approx(float(wanted), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_measures(model, prompts, vectors):
+    measured = []
+    for _ in range(2):
+        paired = PairedPrompts.prepare(model, prompts, FOUR, split="test", limit=4)
+        settings = SETTINGS.model_copy(update={"steps": 1, "prune": False})
+        discovery = discover(paired, vectors, settings)[1]
+        measured.append(measure_circuits(discovery, discovery.circuits_of_halves()))
+    assert str(measured[0]) == str(measured[1])  # NaN is equal to NaN as text
+
+
+@pytest.mark.slow
+def test_other_settings_run_too(model, prompts, vectors):
+    settings = SETTINGS.model_copy(
+        update={
+            "target": "projection",
+            "ablation": "mean",
+            "order": "signed",
+            "prune": False,
+            "steps": 1,
+        }
+    )
+    circuit = find_circuits(model, prompts, vectors, FOUR, settings, "test")[0]
+    assert all(each["nodes"] for each in circuit["circuits"].values())
+
+
+def test_figures_show_every_emotion(found):
+    curves, graphs = draw(found[0])
+    for figure in (curves, graphs):
+        titles = [note["text"] for note in figure.layout.annotations]
+        assert set(FOUR.names) <= set(titles)
+    assert len(graphs.data) > 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"threshhold": 0.9}, "'threshhold' is unknown.*nearest: threshold"),
+        ({"max_samples_per_emotion": 1}, "max_samples_per_emotion"),
+    ],
+)
+def test_impossible_settings_are_one_line(settings, line):
+    with pytest.raises(InputError, match=line):
+        CircuitSettings(**settings)
+
+
+def test_a_layer_without_vectors_is_one_line(model, prompts, vectors):
+    settings = SETTINGS.model_copy(update={"vector_layer": 99})
+    with pytest.raises(InputError, match="vector_layer '99' is not in the emotion vectors"):
+        find_circuits(model, prompts, vectors, FOUR, settings, "test")
