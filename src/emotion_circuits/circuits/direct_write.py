@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from emotion_circuits.circuits.norms import block_norm, divisor, final_norm, gain, is_centered
 from emotion_circuits.interventions import Site, length_batches, output_projection, record
 from emotion_circuits.language_models import LanguageModel
 
@@ -41,7 +42,7 @@ def head_writes(
         Writes in the model's units, on the CPU in float32.
     """
     layers = range(model.n_layers)
-    norms = [following_norm(model, layer) for layer in layers]
+    norms = [block_norm(model, layer, "ln1_post") for layer in layers]
     sites = [Site("z", layer) for layer in layers]
     sites += [Site("attn_out", layer) for layer in layers if norms[layer] is not None]
     written = torch.zeros(len(prompts), model.n_layers, model.n_heads, model.d_model)
@@ -52,7 +53,7 @@ def head_writes(
                 "rhk,hkd->rhd", last[Site("z", layer)], output_weights(model, layer)
             )
             if norm is not None:
-                writes = writes * frozen_scale(norm, last[Site("attn_out", layer)])[:, None]
+                writes = writes * _frozen_scale(norm, last[Site("attn_out", layer)])[:, None]
             written[indices, layer] = writes.float().cpu()
     return written
 
@@ -72,8 +73,8 @@ def final_scales(
     scales = torch.zeros(len(prompts))
     for indices, ids in length_batches(model, prompts, batch_size):
         last = record(model, ids, [stream], keep=_last_position).activations
-        scales[indices] = _divisor(norm, last[stream]).float().cpu()
-    return scales, isinstance(norm, nn.LayerNorm)
+        scales[indices] = divisor(norm, last[stream]).float().cpu()
+    return scales, is_centered(norm)
 
 
 def _last_position(activation: Float[Tensor, "prompt pos ..."]) -> Float[Tensor, "prompt ..."]:
@@ -106,38 +107,9 @@ def direct_write(
     return written
 
 
-def final_norm(model: LanguageModel) -> nn.Module:
-    """Return the norm between the last layer and the logits."""
-    name = model.bridge.adapter.component_mapping["ln_final"].name
-    norm: nn.Module = model.plain_model.get_submodule(name)
-    return norm
-
-
-def following_norm(model: LanguageModel, layer: int, name: str = "ln1_post") -> nn.Module | None:
-    """Return the norm of an output before it is added to the stream, or ``None``.
-
-    Args:
-        model: The model.
-        layer: Counted from 0.
-        name: ``ln1_post`` for attention's output, ``ln2_post`` for the MLP's.
-    """
-    component = model.bridge.adapter.component_mapping["blocks"].submodules.get(name)
-    return None if component is None else model.plain_blocks[layer].get_submodule(component.name)
-
-
-def _divisor(norm: nn.Module, stream: Float[Tensor, "*prompt d_model"]) -> Float[Tensor, "*prompt"]:
-    wide = stream.float()
-    centered = isinstance(norm, nn.LayerNorm)
-    mean_square = wide.var(-1, correction=0) if centered else wide.square().mean(-1)
-    eps = getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", None) or 0.0
-    return (mean_square + float(eps)).sqrt()
-
-
-def frozen_scale(
-    norm: nn.Module, stream: Float[Tensor, "*prompt d_model"]
-) -> Float[Tensor, "*prompt d_model"]:
+def _frozen_scale(
+    norm: nn.Module, stream: Float[Tensor, "prompt d_model"]
+) -> Float[Tensor, "prompt d_model"]:
     """Return an RMS norm's factor for each entry of the stream, at the scale of each prompt."""
-    ones = torch.ones_like(stream[:1])
-    weight = norm(ones) * _divisor(norm, ones)[..., None]
-    scale: Tensor = weight / _divisor(norm, stream)[..., None]
+    scale: Tensor = gain(norm, stream.shape[-1]) / divisor(norm, stream)[:, None]
     return scale

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.circuits.attribution import Target
-from emotion_circuits.circuits.direct_write import following_norm, frozen_scale, output_weights
+from emotion_circuits.circuits.direct_write import output_weights
+from emotion_circuits.circuits.norms import block_norm, frozen_scale
 from emotion_circuits.circuits.edge_gradients import PORTS, Readings, read_gradients
 from emotion_circuits.circuits.integrated_gradients import (
     NodeScores,
@@ -81,7 +82,7 @@ def edge_scores(
     """
     weights = trapezoid(steps)
     nodes, layers = node_sites(model), range(model.n_layers)
-    normed = [Site("attn_out", each) for each in layers if following_norm(model, each) is not None]
+    normed = [Site("attn_out", each) for each in layers if block_norm(model, each, "ln1_post") is not None]
     path = Path.between(model, clean, corrupted, [*nodes, *normed])
     written = written_differences(model, path)
     graph = graph_of(model)
@@ -129,7 +130,7 @@ def _head_writes(
 ) -> Float[Tensor, "pair aligned head d_model"]:
     z = run[Site("z", layer)][:, -n_last:]
     writes: Tensor = torch.einsum("bphk,hkd->bphd", z, output_weights(model, layer))
-    norm = following_norm(model, layer)
+    norm = block_norm(model, layer, "ln1_post")
     if norm is None:
         return writes
     return writes * frozen_scale(norm, run[Site("attn_out", layer)][:, -n_last:])[:, :, None]
@@ -140,7 +141,7 @@ def _mlp_write(
     model: LanguageModel, layer: int, run: dict[Site, Tensor], n_last: int
 ) -> Float[Tensor, "pair aligned d_model"]:
     out = run[Site("mlp_out", layer)][:, -n_last:]
-    norm = following_norm(model, layer, "ln2_post")
+    norm = block_norm(model, layer, "ln2_post")
     return out if norm is None else norm(out)
 
 
