@@ -5,9 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
-from architectures import ARCHITECTURES, save_architecture
 from emotion_circuits.circuits import head_writes
 from emotion_circuits.circuits.norms import is_centered
 from emotion_circuits.circuits.reading.ov import (
@@ -25,25 +23,10 @@ from emotion_circuits.circuits.reading.vocabulary import token_streams
 from emotion_circuits.circuits.reading.weights import attention_weights
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import Site, record
-from emotion_circuits.language_models import ModelSpec, load_language_model
 from handwritten import written_heads
 
 IDS = [5, 17, 60, 33]  # no longer than the shortest attention window
 ROUNDING = {"atol": 2e-5, "rtol": 1e-3}  # float32, summed in another order
-
-
-@pytest.fixture(scope="module", params=ARCHITECTURES)
-def loaded(request, tmp_path_factory):
-    folder = save_architecture(request.param, tmp_path_factory.mktemp(request.param))
-    with torch.no_grad():  # biases and gains are 0 and 1 at first, and would hide a mistake
-        plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        torch.manual_seed(1)
-        for weight in plain.parameters():
-            if weight.dim() == 1:
-                weight.add_(0.3 * torch.randn_like(weight))
-        plain.save_pretrained(folder)
-    model = load_language_model(ModelSpec(name=request.param, source=str(folder), device="cpu"))
-    return model, plain
 
 
 def streams_of(model, ids, layer):
@@ -51,9 +34,9 @@ def streams_of(model, ids, layer):
     return record(model, torch.tensor([ids]), [site]).activations[site][0]
 
 
-def test_scores_are_those_before_the_softmax_at_every_distance(loaded):
+def test_scores_are_those_before_the_softmax_at_every_distance(shaken):
     """Differences of log attention are differences of scores, for every query and key."""
-    model, plain = loaded
+    model, plain = shaken
     heads, _ = written_heads(plain, model.name, IDS)
     for layer in range(model.n_layers):
         weights, streams = attention_weights(model, layer), streams_of(model, IDS, layer)
@@ -77,9 +60,9 @@ def test_scores_are_those_before_the_softmax_at_every_distance(loaded):
                 )
 
 
-def test_the_score_at_zero_distance_is_the_bridges(loaded):
+def test_the_score_at_zero_distance_is_the_bridges(shaken):
     """TransformerLens shows the score of a position with itself."""
-    model, _ = loaded
+    model, _ = shaken
     if model.name == "gpt_neo":
         return  # TransformerLens 4.3 shows attention after the softmax there
     _, cache = model.bridge.run_with_cache(torch.tensor([IDS]))
@@ -91,9 +74,9 @@ def test_the_score_at_zero_distance_is_the_bridges(loaded):
             torch.testing.assert_close(scores, shown[head], atol=1e-4, rtol=1e-3)
 
 
-def test_a_token_alone_is_written_as_predicted(loaded):
+def test_a_token_alone_is_written_as_predicted(shaken):
     """The only token of a prompt gets all attention, so the write is that of OV."""
-    model, _ = loaded
+    model, _ = shaken
     writes = head_writes(model, [[token] for token in IDS])
     for layer in range(model.n_layers):
         weights = attention_weights(model, layer)
@@ -106,9 +89,9 @@ def test_a_token_alone_is_written_as_predicted(loaded):
                 torch.testing.assert_close(written, seen, **ROUNDING)
 
 
-def test_attention_that_is_forced_onto_a_token_writes_as_predicted(loaded):
+def test_attention_that_is_forced_onto_a_token_writes_as_predicted(shaken):
     """The last position's output of one head is replaced by the value of an earlier token."""
-    model, plain = loaded
+    model, plain = shaken
     heads, _ = written_heads(plain, model.name, IDS)
     z, out = Site("z", 1), Site("attn_out", 1)
     clean = record(model, torch.tensor([IDS]), [z, out]).activations
@@ -125,8 +108,8 @@ def test_attention_that_is_forced_onto_a_token_writes_as_predicted(loaded):
         torch.testing.assert_close(head_values(weights, head, streams[[2]])[0], written, **ROUNDING)
 
 
-def test_top_entries_are_those_of_loops_over_tokens(loaded, monkeypatch):
-    model, _ = loaded
+def test_top_entries_are_those_of_loops_over_tokens(shaken, monkeypatch):
+    model, _ = shaken
     tokens = torch.arange(40, 61)
     streams, unembed = token_streams(model, tokens), unembedding(model)
     weights, head = attention_weights(model, 0), model.n_heads - 1
@@ -152,9 +135,9 @@ def test_top_entries_are_those_of_loops_over_tokens(loaded, monkeypatch):
     np.testing.assert_allclose(liked.numpy(), table.mean(0), atol=1e-4)
 
 
-def test_logits_of_a_write_are_what_it_adds_before_the_softmax(loaded):
+def test_logits_of_a_write_are_what_it_adds_before_the_softmax(shaken):
     """With the final norm's divisor held, a write moves log odds as its logits say."""
-    model, plain = loaded
+    model, plain = shaken
     weights, unembed = attention_weights(model, 0), unembedding(model)
     streams = token_streams(model, torch.tensor(IDS))
     write = head_values(weights, 0, streams)[0].double()
@@ -176,8 +159,8 @@ def test_logits_of_a_write_are_what_it_adds_before_the_softmax(loaded):
     torch.testing.assert_close(moved - moved.mean(), wanted, atol=1e-4, rtol=1e-3)
 
 
-def test_gain_is_that_of_the_whole_matrix_and_of_a_longer_stream(loaded):
-    model, _ = loaded
+def test_gain_is_that_of_the_whole_matrix_and_of_a_longer_stream(shaken):
+    model, _ = shaken
     weights = attention_weights(model, 1)
     rng = torch.Generator().manual_seed(2)
     directions = torch.randn(3, model.d_model, generator=rng)
@@ -189,9 +172,9 @@ def test_gain_is_that_of_the_whole_matrix_and_of_a_longer_stream(loaded):
             assert float(found) == pytest.approx(float(unit @ read @ write @ unit), abs=1e-4)
 
 
-def test_the_linear_part_of_a_write_is_the_folded_matrix(loaded):
+def test_the_linear_part_of_a_write_is_the_folded_matrix(shaken):
     """A stream and its negative share the divisor, so half their difference has no bias."""
-    model, _ = loaded
+    model, _ = shaken
     weights = attention_weights(model, 1)
     streams = 10 * torch.randn(5, model.d_model, generator=torch.Generator().manual_seed(4))
     centered = streams - streams.mean(1, keepdim=True) * is_centered(weights.norm)
@@ -202,9 +185,9 @@ def test_the_linear_part_of_a_write_is_the_folded_matrix(loaded):
         torch.testing.assert_close(halves * scales, streams @ read @ write, atol=1e-3, rtol=1e-3)
 
 
-def test_random_directions_have_the_gain_that_is_stated(loaded):
+def test_random_directions_have_the_gain_that_is_stated(shaken):
     """20,000 directions: the standard error of the mean is 1/141 of their deviation."""
-    model, _ = loaded
+    model, _ = shaken
     weights = attention_weights(model, 0)
     drawn = torch.randn(20_000, model.d_model, generator=torch.Generator().manual_seed(3))
     gains = direction_gain(weights, 1, drawn)
@@ -213,8 +196,8 @@ def test_random_directions_have_the_gain_that_is_stated(loaded):
     assert float(gains.std()) == pytest.approx(deviation, rel=0.04)
 
 
-def test_writes_along_a_direction_are_relative_to_the_mean_token(loaded):
-    model, _ = loaded
+def test_writes_along_a_direction_are_relative_to_the_mean_token(shaken):
+    model, _ = shaken
     weights = attention_weights(model, 0)
     streams = token_streams(model, torch.arange(10, 30))
     direction = torch.arange(model.d_model).float()
@@ -224,8 +207,8 @@ def test_writes_along_a_direction_are_relative_to_the_mean_token(loaded):
     np.testing.assert_allclose(along.numpy(), np.array(wanted) - np.mean(wanted), atol=1e-4)
 
 
-def test_tokens_are_read_by_embedding_and_by_the_first_mlp(loaded, monkeypatch):
-    model, _ = loaded
+def test_tokens_are_read_by_embedding_and_by_the_first_mlp(shaken, monkeypatch):
+    model, _ = shaken
     if model.bridge.adapter.component_mapping.get("pos_embed") is not None:
         monkeypatch.setattr(model.plain_model.transformer.wpe.weight, "data", torch.zeros(64, 32))
         monkeypatch.setattr(
@@ -243,8 +226,8 @@ def test_tokens_are_read_by_embedding_and_by_the_first_mlp(loaded, monkeypatch):
     )
 
 
-def test_the_check_accepts_heads_as_read_and_refuses_others(loaded):
-    model, _ = loaded
+def test_the_check_accepts_heads_as_read_and_refuses_others(shaken):
+    model, _ = shaken
     for layer in range(model.n_layers):
         weights = attention_weights(model, layer)
         check_reading(model, weights, torch.tensor(IDS))
@@ -257,7 +240,7 @@ def test_the_check_accepts_heads_as_read_and_refuses_others(loaded):
                 check_reading(model, wrong, torch.tensor(IDS))
 
 
-def test_a_layer_that_does_not_exist_is_one_line(loaded):
-    model, _ = loaded
+def test_a_layer_that_does_not_exist_is_one_line(shaken):
+    model, _ = shaken
     with pytest.raises(InputError, match=rf"layer {model.n_layers} is out of range"):
         attention_weights(model, model.n_layers)
