@@ -8,7 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from emotion_circuits.circuits.norms import block_norm, divisor, final_norm, gain, is_centered
+from emotion_circuits.circuits.norms import (
+    block_norm,
+    divisor,
+    final_norm,
+    frozen_scale,
+    is_centered,
+)
 from emotion_circuits.interventions import Site, length_batches, output_projection, record
 from emotion_circuits.language_models import LanguageModel
 
@@ -53,7 +59,7 @@ def head_writes(
                 "rhk,hkd->rhd", last[Site("z", layer)], output_weights(model, layer)
             )
             if norm is not None:
-                writes = writes * _frozen_scale(norm, last[Site("attn_out", layer)])[:, None]
+                writes = writes * frozen_scale(norm, last[Site("attn_out", layer)])[:, None]
             written[indices, layer] = writes.float().cpu()
     return written
 
@@ -105,11 +111,3 @@ def direct_write(
         unit = unit - unit.mean()  # equivalent to subtracting the mean from each write
     written: Tensor = (writes @ unit) / scales[:, None, None]
     return written
-
-
-def _frozen_scale(
-    norm: nn.Module, stream: Float[Tensor, "prompt d_model"]
-) -> Float[Tensor, "prompt d_model"]:
-    """Return an RMS norm's factor for each entry of the stream, at the scale of each prompt."""
-    scale: Tensor = gain(norm, stream.shape[-1]) / divisor(norm, stream)[:, None]
-    return scale

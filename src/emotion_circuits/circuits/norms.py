@@ -70,3 +70,11 @@ def fold_input(
         return weights.float()
     folded = weights.float() * gain(norm, weights.shape[-2])[:, None]
     return folded - folded.mean(-2, keepdim=True) if is_centered(norm) else folded
+
+
+def frozen_scale(
+    norm: nn.Module, stream: Float[Tensor, "*row width"]
+) -> Float[Tensor, "*row width"]:
+    """Return an RMS norm's factor for each entry of the stream, at the scale of each row."""
+    scale: Tensor = gain(norm, stream.shape[-1]) / divisor(norm, stream)[..., None]
+    return scale

@@ -28,20 +28,27 @@ MODES: Final = ("pattern_v", "v_only")
 
 
 def ablate_heads(
-    name: str, heads: Iterable[tuple[int, int]], values: Float[Tensor, "layer head d_head"]
+    name: str,
+    heads: Iterable[tuple[int, int]],
+    values: Float[Tensor, "layer head d_head"],
+    *,
+    positions: Positions | None = None,
 ) -> Condition:
-    """Replace heads' outputs by fixed values at every position, including generated ones.
+    """Replace heads' outputs by fixed values.
 
     Args:
         name: The condition's name.
         heads: The heads to ablate, in any order.
         values: Replacements for all heads of the model: zeros, or means over other prompts.
+        positions: Positions to replace; None for every position, including generated ones.
 
     Raises:
         InputError: If a head does not exist.
     """
     heads = _existing(heads, *values.shape[:2])
-    return _at_heads(name, heads, lambda head: Ablate(values[head.layer, head.head]), Everywhere())
+    return _at_heads(
+        name, heads, lambda head: Ablate(values[head.layer, head.head]), positions or Everywhere()
+    )
 
 
 def patch_heads(

@@ -9,6 +9,7 @@ from emotion_circuits.interventions.engine.checkpoint import Checkpoint, model_d
 from emotion_circuits.interventions.engine.divergence import Divergence, divergence
 from emotion_circuits.interventions.engine.patches import Applied
 from emotion_circuits.interventions.engine.plans import planned
+from emotion_circuits.interventions.engine.recorded_rows import record_rows
 from emotion_circuits.interventions.engine.rows import Generated, Row
 from emotion_circuits.interventions.engine.run import generate_rows
 from emotion_circuits.interventions.engine.sampling import Sampling
@@ -100,6 +101,7 @@ __all__ = [
     "positions_for_window",
     "read_logits",
     "record",
+    "record_rows",
     "stack_layers",
     "steer",
     "sweep",
