@@ -1,5 +1,11 @@
 """Roles of heads: which detect an emotion, move it to the last position, or express it."""
 
+from emotion_circuits.circuits.roles.depths import (
+    RoleAlignment,
+    RoleDepths,
+    alignment_table,
+    role_alignment,
+)
 from emotion_circuits.circuits.roles.dissociation import (
     Dissociation,
     dissociation,
@@ -31,16 +37,20 @@ __all__ = [
     "Measures",
     "Pairs",
     "Probes",
+    "RoleAlignment",
+    "RoleDepths",
     "RoleReadings",
     "RoleRules",
     "Share",
     "agreement_of",
+    "alignment_table",
     "dissociation",
     "dissociation_table",
     "head_roles",
     "head_shares",
     "read_measures",
     "read_roles",
+    "role_alignment",
     "role_of",
     "role_stability",
     "roles_of_halves",

@@ -19,6 +19,7 @@ from emotion_circuits.interventions import Positions, Recording, Row, Site, reco
 from emotion_circuits.language_models import LanguageModel, encode_prompts
 from emotion_circuits.layer_choice import Depth, layer_numbers
 from emotion_circuits.prompts import PAIR_HALVES, EmotionSet
+from emotion_circuits.prompts.clusters import CLUSTER
 
 MEASURES: Final = ("text", "late_text", "last", "output")
 # Heads to ablate on the prompts of each half.
@@ -171,7 +172,8 @@ class Pairs(NamedTuple):
         emotional: Index of each pair's emotional prompt.
         neutral: Index of its neutral prompt.
         emotion: Number of its emotion.
-        clusters: Name of its cluster, the unit of resampling and of splits.
+        clusters: Name of its scenario, whose pairs share a neutral prompt: the unit of tests.
+        templates: Name of its template (see ``prompts.clusters_of``): the unit of splits.
         halves: Its half.
     """
 
@@ -179,6 +181,7 @@ class Pairs(NamedTuple):
     neutral: Int[np.ndarray, " pair"]
     emotion: Int[np.ndarray, " pair"]
     clusters: np.ndarray
+    templates: np.ndarray
     halves: np.ndarray
 
     @classmethod
@@ -190,8 +193,8 @@ class Pairs(NamedTuple):
             for emotional, neutral in prompts.pairs(name)
         ]
         emotional, neutral, emotion = np.array(listed, dtype=int).reshape(-1, 3).T
-        clusters = prompts.table["pair_id"].astype(str).to_numpy()[emotional]
-        return cls(emotional, neutral, emotion, clusters, np.array(prompts.halves)[emotional])
+        names = prompts.table[["pair_id", CLUSTER, "half"]].astype(str).to_numpy()[emotional]
+        return cls(emotional, neutral, emotion, *names.T)
 
     def contrast(
         self, values: Float[np.ndarray, "*set prompt emotion"]

@@ -229,20 +229,23 @@ def role_stability(
     Args:
         readings: Readings on all pairs.
         rules: The thresholds.
-        n_splits: Number of splits. Halves share no cluster.
+        n_splits: Number of splits. Halves share no template.
         n_permutations: Sign flips of each test.
         seed: Seed of splits and flips.
 
     Returns:
-        Cohen's κ over heads for each split; NaN if all heads have one role on both halves.
+        Cohen's κ over heads for each split; NaN if all heads have one role on both halves, or if
+        there is one template alone.
 
     Source: Cohen 1960, doi:10.1177/001316446002000104.
     """
     kappas = []
     for split in range(n_splits):
         first = halve_clusters(
-            readings.pairs.emotion.tolist(), readings.pairs.clusters.tolist(), seed=seed + split
+            readings.pairs.emotion.tolist(), readings.pairs.templates.tolist(), seed=seed + split
         )
+        if not first.any():
+            return [float("nan")] * n_splits
         roles = [
             head_roles(readings.select(half), rules, n_permutations=n_permutations, seed=seed)
             for half in (first, ~first)
