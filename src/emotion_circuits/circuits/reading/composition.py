@@ -37,7 +37,8 @@ def composition_scores(
         port: Input of the later head.
 
     Returns:
-        Scores from 0 to 1; NaN where the source is not in an earlier layer.
+        Scores from 0 to 1; NaN where the source is not in an earlier layer, and 0 for a head whose
+        weights are zero.
 
     Source: Elhage et al. 2021, A Mathematical Framework for Transformer Circuits. TransformerLens
     has the same score of weights without norms (``all_composition_scores``), for all heads at once.
@@ -52,7 +53,9 @@ def composition_scores(
         for source in range(target):
             products = torch.einsum("sam,tmb->stab", writes[source], reads).flatten(2).norm(dim=2)
             lengths = writes[source].flatten(1).norm(dim=1)
-            scores[source, :, target] = (products / (lengths[:, None] * sizes)).cpu()
+            # A head whose weights are zero composes with none.
+            whole = (lengths[:, None] * sizes).clamp(min=torch.finfo(products.dtype).tiny)
+            scores[source, :, target] = (products / whole).cpu()
     return scores
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from emotion_circuits.circuits.reading.ov import head_values
+from emotion_circuits.circuits.reading.ov import values_and_logits
 from emotion_circuits.circuits.reading.weights import AttentionWeights
 
 _BLOCK = 256
@@ -56,21 +56,19 @@ def copying(
     share of top tokens, Wang et al. 2022, arXiv:2211.00593.
     """
     tokens = tokens.to(unembed.device)
-    read = weights.normed(streams)
-    read = (read - read.mean(0)) @ weights.w_v[weights.group(head)]
+    values, written = values_and_logits(weights, head, streams, unembed)
+    values = values - values.mean(0)
     # The map [token, token] has the eigenvalues of this small one, and zeros.
-    small = (weights.w_o[head] * weights.write_gain) @ unembed[:, tokens] @ read
-    values = torch.linalg.eigvals(small.double().cpu())
-    size = float(values.abs().sum())
-    written = head_values(weights, head, streams)
-    written = written - written.mean(0)
+    small = written[:, tokens] @ values
+    own = torch.linalg.eigvals(small.double().cpu())
+    size = float(own.abs().sum())
     hits = 0
     for first in range(0, len(tokens), _BLOCK):
         part = slice(first, first + _BLOCK)
-        top = (written[part] @ unembed).topk(n_top).indices
+        top = (values[part] @ written).topk(n_top).indices
         hits += int((top == tokens[part, None]).any(1).sum())
     return Copying(
-        float(values.real.sum()) / size if size else float("nan"),
+        float(own.real.sum()) / size if size else float("nan"),
         hits / len(tokens),
         n_top / unembed.shape[1],
     )

@@ -29,10 +29,30 @@ def head_values(
 
     Source: OV circuit, Elhage et al. 2021, A Mathematical Framework for Transformer Circuits.
     """
-    group = weights.group(head)
-    values = weights.normed(streams) @ weights.w_v[group] + weights.b_v[group]
-    written: Tensor = values @ weights.w_o[head] * weights.write_gain
+    written: Tensor = _values(weights, head, streams) @ weights.w_o[head] * weights.write_gain
     return written
+
+
+def _values(weights: AttentionWeights, head: int, streams: Tensor) -> Float[Tensor, "token d_head"]:
+    group = weights.group(head)
+    values: Tensor = weights.normed(streams) @ weights.w_v[group] + weights.b_v[group]
+    return values
+
+
+def values_and_logits(
+    weights: AttentionWeights,
+    head: int,
+    streams: Float[Tensor, "token d_model"],
+    unembed: Float[Tensor, "d_model vocab"],
+) -> tuple[Float[Tensor, "token d_head"], Float[Tensor, "d_head vocab"]]:
+    """Return the factors of a head's logits for each stream: its values, and what they write.
+
+    Their product is ``head_values`` times ``unembed``, and costs d_head / d_model of it.
+    """
+    return (
+        _values(weights, head, streams),
+        (weights.w_o[head] * weights.write_gain) @ unembed,
+    )
 
 
 def ov_factors(
@@ -57,6 +77,7 @@ def unembedding(model: LanguageModel) -> Float[Tensor, "d_model vocab"]:
     return folded - folded.mean(1, keepdim=True)
 
 
+@torch.no_grad()
 def top_writes(
     weights: AttentionWeights,
     head: int,
@@ -75,10 +96,10 @@ def top_writes(
         n_top: Number of pairs.
     """
     best = TopScores(torch.empty(0).long(), torch.empty(0).long(), torch.empty(0))
+    values, written = values_and_logits(weights, head, streams, unembed)
     size = max(1, _LOGITS // unembed.shape[1])
     for first in range(0, len(streams), size):
-        logits = head_values(weights, head, streams[first : first + size]) @ unembed
-        best = merge_top(best, logits, first, n_top)
+        best = merge_top(best, values[first : first + size] @ written, first, n_top)
     return best
 
 
