@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install smoke real test test-slow check format docs bench viz clean
+.PHONY: help install smoke selfcheck real test test-slow check format docs bench viz clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 smoke: install  ## the whole study on the embedded models, five prompts per emotion
 	$(BIN)/kedro run --env=baseline_smoke
+
+selfcheck: install  ## what the phases recover of models whose circuit is known
+	$(BIN)/kedro run --pipelines=selfcheck
 
 real: $(VENV)/.weights  ## a pretrained model on natural English: SmolLM2, without a hub or GPU
 	test -f results/evaluators/emotions/model.safetensors || $(BIN)/kedro run --pipelines=real_evaluators --env=real

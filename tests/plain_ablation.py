@@ -50,15 +50,20 @@ def silenced(planted, names):
 
 
 @torch.no_grad()
-def reaction_odds(planted, label, emotion=None, without=()):
-    """Mean log odds of an emotion's reactions as the next word, on the texts of a label."""
-    ids = planted.tokenizer.convert_tokens_to_ids(planted.truth.reactions[emotion or label])
+def mean_odds(planted, texts, emotion, without=()):
+    """Mean log odds of an emotion's reactions as the next word after texts."""
+    ids = planted.tokenizer.convert_tokens_to_ids(planted.truth.reactions[emotion])
     values = []
     with silenced(planted, without):
-        for text in texts_of(planted, label)[:8]:
-            p = planted.model(encode(planted, text)).logits[0, -1].softmax(-1)[ids].sum()
+        for text in texts:
+            p = planted.model(encode(planted, text)).logits[0, -1].double().softmax(-1)[ids].sum()
             values.append((p.log() - (1 - p).log()).item())
     return sum(values) / len(values)
+
+
+def reaction_odds(planted, label, emotion=None, without=()):
+    """Mean log odds of an emotion's reactions, its own by default, on eight texts of a label."""
+    return mean_odds(planted, texts_of(planted, label)[:8], emotion or label, without)
 
 
 @torch.no_grad()

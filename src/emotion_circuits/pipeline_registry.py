@@ -21,6 +21,7 @@ from emotion_circuits.pipelines import (
     head_screening,
     real_evaluators,
     residual_patching,
+    selfcheck,
     statistics,
     transfer_steering,
     vector_comparison,
@@ -36,7 +37,8 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Returns:
         Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare``,
-        ``vector_comparison``, ``circuits`` and the pipelines that train and judge models and
+        ``vector_comparison``, ``circuits``, ``selfcheck`` and the pipelines that train and judge
+        models and
         evaluators.
     """
     config = current_config()
@@ -61,6 +63,16 @@ def register_pipelines() -> dict[str, Pipeline]:
         "compare": compare.create_pipeline(),
         "vector_comparison": _for_models(study.models, vector_comparison.create_pipeline()),
         "circuits": _for_models(study.models, circuits.create_pipeline()),
+        "selfcheck": selfcheck.create_pipeline(
+            {
+                "activations": activations.create_pipeline(),
+                "emotion_vectors": emotion_vectors.create_pipeline(),
+                "alignment": alignment.create_pipeline(),
+                "residual_patching": residual_patching.create_pipeline(),
+                "head_screening": head_screening.create_pipeline(),
+                "head_patching": head_patching.create_pipeline(),
+            }
+        ),
         "embedded_models": embedded_models.create_pipeline(endings),
         "embedded_models_seeds": embedded_models.create_seeds_pipeline(endings),
         "embedded_models_report": embedded_models.create_report_pipeline(endings),

@@ -34,7 +34,7 @@ def test_a_minimal_file_has_emotions_cues_and_reactions(tmp_path):
     }
     truth = PlantedTruth.read(_written(tmp_path, minimal))
     assert truth.direction("joy", 0) is None
-    assert truth.heads_of("joy") == []
+    assert truth.heads == []
 
 
 def _changed(fields, path, value):

@@ -145,7 +145,15 @@ def _directions(
         until = [vector for head, vector in written if head.layer <= layer]
         if until:
             total = tuple(float(value) for value in sum(until[1:], start=until[0]))
-            directions.append(PlantedDirection(emotion=emotion, layer=layer, vector=total))
+            directions.append(
+                PlantedDirection(
+                    emotion=emotion,
+                    layer=layer,
+                    vector=total,
+                    # What is detected is read at the delimiter, what is carried at the last token.
+                    steers=layer >= layout.aggregate.layer,
+                )
+            )
     return directions
 
 

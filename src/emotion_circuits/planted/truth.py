@@ -25,6 +25,11 @@ class PlantedDirection(PhaseSettings):
     emotion: str
     layer: int = Field(ge=0, description="the stream is read after this layer")
     vector: tuple[float, ...] = Field(min_length=1, description="of any length, not zero")
+    steers: bool | None = Field(
+        None,
+        description="whether the vector brings the emotion's reactions if it is added to neutral "
+        "prompts here, from their last position on; null: not known",
+    )
 
     @model_validator(mode="after")
     def _points_somewhere(self) -> PlantedDirection:
@@ -162,10 +167,6 @@ class PlantedTruth(PhaseSettings):
                 vector = np.array(known.vector)
                 return vector / np.linalg.norm(vector)  # type: ignore[no-any-return]
         return None
-
-    def heads_of(self, emotion: str) -> list[PlantedNode]:
-        """Return the heads that carry an emotion."""
-        return [node for node in self.heads if emotion in node.emotions]
 
     @property
     def heads(self) -> list[PlantedNode]:

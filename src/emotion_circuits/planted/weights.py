@@ -83,7 +83,7 @@ def to_transformers(
         )
         named = _llama(weights)
     _load(model, named)
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 @torch.no_grad()

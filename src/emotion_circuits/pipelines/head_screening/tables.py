@@ -20,7 +20,10 @@ from emotion_circuits.statistics.ratios import mean_interval
 BOTH: Final = "both"
 _WITH_INTERVAL: Final = tuple(
     f"{name}_{ablation}"
-    for name in ("drop", "reaction_drop", "logit_drop", "fluency_loss", "neutral_fluency_loss")
+    for name in (
+        *("drop", "reaction_drop", "logit_drop", "logit_contrast_drop"),
+        *("fluency_loss", "neutral_fluency_loss"),
+    )
     for ablation in ("zero", "mean")
 )
 # Columns that name a pair's half, and the cluster that it is resampled with.
@@ -43,6 +46,7 @@ def pair_scores(
         ablation; ``neutral_shift_<ablation>``: increase of the same metric on the neutral prompt;
         ``reaction_drop_<ablation>``: decrease of ``AblationEffects.preference``;
         ``logit_drop_<ablation>``: decrease of the log odds that the next token marks the emotion;
+        ``logit_contrast_drop_<ablation>``: that decrease minus the decrease on the neutral prompt;
         ``fluency_loss_<ablation>`` and ``neutral_fluency_loss_<ablation>``: nats per token that the
         continuations of the emotional and of the neutral prompt lose under the unpatched model;
         ``fluency_loss_reference``: the same for the unpatched reaction to the neutral prompt after
@@ -64,7 +68,9 @@ def pair_scores(
         after = [effects.ablated(values, ablation) for values in measures]
         columns[f"drop_{ablation}"] = before[0][emotional, None] - after[0][emotional]
         columns[f"neutral_shift_{ablation}"] = after[0][neutral] - before[0][neutral, None]
-        columns[f"logit_drop_{ablation}"] = before[1][emotional, None] - after[1][emotional]
+        lost_odds = before[1][:, None] - after[1]
+        columns[f"logit_drop_{ablation}"] = lost_odds[emotional]
+        columns[f"logit_contrast_drop_{ablation}"] = lost_odds[emotional] - lost_odds[neutral]
         columns[f"reaction_drop_{ablation}"] = before[2][emotional, None] - after[2][emotional]
         columns[f"fluency_loss_{ablation}"] = after[3][emotional] - before[3][emotional, None]
         columns[f"neutral_fluency_loss_{ablation}"] = after[3][neutral] - before[3][neutral, None]

@@ -1,0 +1,143 @@
+"""The phases of one model, each compared with what is true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from emotion_circuits.pipelines.selfcheck.phases import Phases
+from emotion_circuits.pipelines.selfcheck.settings import SelfcheckSettings
+from emotion_circuits.pipelines.selfcheck.subjects import PlantedSubject
+from emotion_circuits.planted.recovery import (
+    Check,
+    check_directions,
+    check_patching,
+    check_redundant,
+    check_screening,
+    check_significant,
+    check_steering,
+)
+
+_ALPHA = 1.0
+# Sets of other heads that are compared with the planted ones, and pairs of prompts to read them on.
+_N_OTHER, _N_PAIRS = 5, 6
+
+
+class Examination:
+    """Runs phases on one model; each result is there for the next phase.
+
+    A further phase is one more method with its comparison in ``planted.recovery``.
+    """
+
+    def __init__(
+        self, subject: PlantedSubject, phases: Phases, settings: SelfcheckSettings
+    ) -> None:
+        """Prepare a model.
+
+        Args:
+            subject: The model.
+            phases: The study's phases.
+            settings: Parameters of the selfcheck.
+        """
+        self._subject, self._phases, self._settings = subject, phases, settings
+        self.data: dict[str, Any] = {
+            "language_model": subject.model,
+            "text_evaluator": subject.evaluator,
+            "prompts": subject.prompts,
+            "params:emotions": subject.emotions,
+            "params:profile": "selfcheck",
+        }
+        self._generation: dict[str, Any] = {"sequence_length": settings.sequence_length}
+        self._heads = self._generation | {
+            "max_samples_per_emotion": settings.n_pairs,
+            "n_bootstrap": settings.n_bootstrap,
+        }
+
+    def checks(self) -> Iterator[Check]:
+        """Run all phases and yield their comparisons."""
+        yield from self.directions()
+        yield from self.screening()
+        yield from self.patching()
+        yield from self.steering()
+
+    def screened(self) -> pd.DataFrame:
+        """Run what screening needs, and screening; return its table."""
+        self._run("activations", {})
+        self._run("emotion_vectors", {"position_strategy": "last_token"})
+        self._run("head_screening", self._heads)
+        table: pd.DataFrame = self.data["head_score_table"]
+        return table
+
+    def directions(self) -> Iterator[Check]:
+        """Compare emotion vectors of the last token with planted directions."""
+        self._run("activations", {})
+        self._run("emotion_vectors", {"position_strategy": "last_token"})
+        vectors = self.data["emotion_vectors"]
+        yield from check_directions(
+            self._subject.truth,
+            vectors["emotion_vectors"],
+            vectors["metadata"]["layer_indices"],
+            bar=self._settings.bars.direction_cosine,
+        )
+
+    def screening(self) -> Iterator[Check]:
+        """Compare the scores of heads with the heads that each should find."""
+        self._run("head_screening", self._heads)
+        truth, table = self._subject.truth, self.data["head_score_table"]
+        bars = self._settings.bars
+        yield from check_screening(truth, table, bar=bars.screening_auroc)
+        yield from check_significant(
+            truth, table, alpha=self._settings.alpha, bar=bars.heads_significant
+        )
+
+    def patching(self) -> Iterator[Check]:
+        """Patch and ablate all planted heads together, and redundant ones."""
+        truth, bars = self._subject.truth, self._settings.bars
+        carrying = tuple(node.node for node in truth.heads if node.emotions)
+        if carrying:
+            ranks = self._ranks(carrying, n_other=_N_OTHER)
+            yield from check_patching(
+                truth, ranks, bar=bars.heads_share, others_bar=bars.other_share
+            )
+        for group in truth.redundant:
+            yield from check_redundant(
+                group,
+                self._ranks(group.nodes, n_other=0),
+                self.data["head_score_table"],
+                bar=bars.heads_share,
+                alone_bar=bars.other_share,
+            )
+
+    def steering(self) -> Iterator[Check]:
+        """Add the recovered vectors to neutral prompts at every layer."""
+        parameters = {"alphas": [_ALPHA], "layers_up_to": 1.0, "split": "test"}
+        self._run("residual_patching", self._generation | parameters, nodes=("sweep_emotions",))
+        bars = self._settings.bars
+        yield from check_steering(
+            self._subject.truth,
+            self.data["residual_sweep"],
+            alpha=_ALPHA,
+            bar=bars.steered_share,
+            nothing_bar=bars.steered_nothing,
+        )
+
+    def _ranks(self, heads: tuple[str, ...], *, n_other: int) -> pd.DataFrame:
+        """Return head patching's table of shares for a set of heads."""
+        parameters = {
+            "heads": " ".join(head[1:].replace(".h", ":") for head in heads),
+            "ablations": ["mean"],
+            "modes": ["pattern_v"],
+            "single_heads": False,
+            "num_random": 0,
+            "num_other": n_other,
+            "rank_random": 0,
+            "rank_pairs": _N_PAIRS,
+        }
+        self._run("head_patching", self._heads | parameters)
+        table: pd.DataFrame = self.data["head_ranks"]
+        return table
+
+    def _run(self, phase: str, parameters: dict[str, Any], *, nodes: tuple[str, ...] = ()) -> None:
+        self.data |= self._phases.run(phase, self.data, parameters, nodes=nodes)
