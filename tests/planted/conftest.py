@@ -4,7 +4,6 @@ from emotion_circuits.planted import PlantedShape, build_planted
 
 SHAPES = {
     "gpt2": PlantedShape(),
-    "deep_gpt2": PlantedShape(n_layers=6, n_heads=5),
     "llama": PlantedShape(architecture="llama", n_layers=5, n_heads=8, n_kv_heads=2, d_model=96),
     "shallow_llama": PlantedShape(architecture="llama", n_layers=3, n_heads=6, n_kv_heads=3),
 }

@@ -129,6 +129,18 @@ def test_a_seed_gives_one_model_and_another_seed_another():
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_another_basis_rotates_the_stream_and_changes_nothing_else(architecture):
+    shape = PlantedShape(architecture=architecture, n_layers=3)
+    plain, turned = (build_planted(shape, seed=0, basis_seed=basis) for basis in (None, 1))
+    ids = encode(plain, texts_of(plain, "anger")[0])
+    with torch.no_grad():
+        assert torch.allclose(plain.model(ids).logits, turned.model(ids).logits, atol=1e-3)
+    assert plain.truth.nodes == turned.truth.nodes
+    known = [each.truth.direction("anger", 2) for each in (plain, turned)]
+    assert abs(known[0] @ known[1]) < 0.5
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_a_saved_model_loads_as_any_other_with_its_truth(architecture, tmp_path):
     planted = build_planted(PlantedShape(architecture=architecture), seed=0)
     planted.save(tmp_path / "model")

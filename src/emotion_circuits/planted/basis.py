@@ -50,6 +50,11 @@ class Basis:
         rest = vectors[len(names) :]
         return cls(named, rest[:N_JUNK], rest[N_JUNK:])
 
+    @property
+    def everything(self) -> Float[np.ndarray, "direction d_model"]:
+        """All directions; what is drawn as components along them turns with the basis."""
+        return np.concatenate([np.stack(list(self.named.values())), self.junk, self.tokens])
+
     def __getitem__(self, name: str) -> Float[np.ndarray, " d_model"]:
         return self.named[name]
 

@@ -31,13 +31,18 @@ def idle_weights(
         seed: Seed of everything else.
     """
     rng = rng_for(seed, "planted_idle")
-    gain, width = norm_gain(shape.width), shape.width
+    gain, n_directions = norm_gain(shape.width), len(basis.everything)
 
     def reader(*sizes: int) -> Float[np.ndarray, "... d_model out"]:
         """Read tokens' identities at random."""
         drawn = rng.normal(size=(*sizes[:-1], len(basis.tokens), sizes[-1]))
         read: np.ndarray = np.einsum("td,...tk->...dk", basis.tokens, drawn)
         return read
+
+    def writer(*sizes: int) -> Float[np.ndarray, "... d_model"]:
+        """Write into all directions at random."""
+        written: np.ndarray = rng.normal(size=(*sizes, n_directions)) @ basis.everything
+        return written
 
     heads = (shape.n_layers, shape.n_heads, D_HEAD)
     key_heads = (shape.n_layers, shape.key_heads, D_HEAD)
@@ -47,9 +52,9 @@ def idle_weights(
         q=amplitudes.IDLE_ATTENTION * reader(*heads),
         k=amplitudes.IDLE_ATTENTION * reader(*key_heads),
         v=reader(*key_heads),
-        o=amplitudes.IDLE_WRITE * rng.normal(size=(*heads, width)),
+        o=amplitudes.IDLE_WRITE * writer(*heads),
         mlp_in=amplitudes.IDLE_MLP_READ * reader(shape.n_layers, shape.d_mlp),
-        mlp_out=amplitudes.IDLE_MLP_WRITE * rng.normal(size=(shape.n_layers, shape.d_mlp, width)),
+        mlp_out=amplitudes.IDLE_MLP_WRITE * writer(shape.n_layers, shape.d_mlp),
         one=basis["constant"] / (gain * amplitudes.CONSTANT),
     )
 

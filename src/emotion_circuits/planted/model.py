@@ -60,20 +60,23 @@ def build_planted(
     planted: bool = True,
     emotions: EmotionSet | None = None,
     world_seed: int = 0,
+    basis_seed: int | None = None,
 ) -> PlantedModel:
     """Build a model with a known circuit, without training.
 
     Args:
         shape: Architecture and size.
-        seed: Seed of directions, places and noise.
+        seed: Seed of places, noise and directions.
         planted: Whether to plant the circuit and its decoys; without it, cues are words as any
             other, and the model says neutral reactions alone.
         emotions: The emotions; None for the study's default ones.
-        world_seed: Seed of prompts and of the fillers' tones; models of one world can be aligned.
+        world_seed: Seed of prompts and of the fillers' tones.
+        basis_seed: Seed of directions alone; None for ``seed``. Two models that differ in it
+            compute the same, in streams that are rotated against each other.
     """
     names = emotions or EmotionSet.model_validate({})
     vocabulary = Vocabulary(planted_emotions(names.names, names.neutral))
-    basis = Basis.draw(shape.width, names.names, seed)
+    basis = Basis.draw(shape.width, names.names, seed if basis_seed is None else basis_seed)
     weights = idle_weights(shape, vocabulary, basis, tones_seed=world_seed, seed=seed)
     layout = lay_out(shape, names.names, seed)
     known: dict[str, Any] = {}

@@ -54,6 +54,41 @@ def planted_prompts(vocabulary: Vocabulary, *, seed: int) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def neutral_prompts(vocabulary: Vocabulary, *, n_texts: int, seed: int) -> pd.DataFrame:
+    """Write neutral texts without partners, to learn maps between models on.
+
+    Args:
+        vocabulary: The words.
+        n_texts: Number of texts, divided between the splits as three to one.
+        seed: Seed of the draw.
+
+    Returns:
+        Phase 1's table of distinct texts; a few fewer than asked for if some are drawn twice.
+    """
+    rng = rng_for(seed, "neutral_prompts")
+    label = vocabulary.emotions.neutral
+    lines: list[dict[str, Any]] = []
+    for index in range(n_texts):
+        number = int(index % 4 == 3)
+        templates = TEMPLATES[number::2]
+        template = templates[int(rng.integers(len(templates)))]
+        fillers = [list(rng.choice(vocabulary.fillers, size=size)) for size in template]
+        cue = str(rng.choice(vocabulary.cues(label)))
+        lines.append(
+            {
+                "text": _text(fillers, cue),
+                "emotion": label,
+                "lang": "en",
+                "pair_id": f"neutral_{index:04d}",
+                "template_id": "-".join(map(str, template)),
+                "explicit": False,
+                "split": ("train", "test")[number],
+                "cue": cue,
+            }
+        )
+    return pd.DataFrame(lines).drop_duplicates("text")
+
+
 def _text(fillers: list[list[np.str_]], cue: str) -> str:
     before, between, after = fillers
     return " ".join([*before, cue, *between, DELIMITER, *after, END])

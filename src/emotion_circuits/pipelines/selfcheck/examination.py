@@ -10,8 +10,10 @@ import pandas as pd
 from emotion_circuits.pipelines.selfcheck.phases import Phases
 from emotion_circuits.pipelines.selfcheck.settings import SelfcheckSettings
 from emotion_circuits.pipelines.selfcheck.subjects import PlantedSubject
+from emotion_circuits.planted import Vocabulary, neutral_prompts
 from emotion_circuits.planted.recovery import (
     Check,
+    check_alignment,
     check_directions,
     check_patching,
     check_redundant,
@@ -19,10 +21,22 @@ from emotion_circuits.planted.recovery import (
     check_significant,
     check_steering,
 )
+from emotion_circuits.prompts import PromptSource
 
 _ALPHA = 1.0
 # Sets of other heads that are compared with the planted ones, and pairs of prompts to read them on.
 _N_OTHER, _N_PAIRS = 5, 6
+_VECTORS = {"position_strategy": "last_token"}
+# The null needs 100 permutations; what is not compared is run as little as it can be.
+_ALIGNMENT = {
+    "n_permutations": 100,
+    "n_swaps": 100,
+    "k_max": 1,
+    "n_random": 1,
+    "n_splits": 1,
+    "n_resamples": 1,
+    "n_halvings": 1,
+}
 
 
 class Examination:
@@ -46,6 +60,8 @@ class Examination:
             "language_model": subject.model,
             "text_evaluator": subject.evaluator,
             "prompts": subject.prompts,
+            # Steering uses the table's neutral prompts.
+            "fresh_prompts": PromptSource("none", ()),
             "params:emotions": subject.emotions,
             "params:profile": "selfcheck",
         }
@@ -61,11 +77,12 @@ class Examination:
         yield from self.screening()
         yield from self.patching()
         yield from self.steering()
+        yield from self.alignment()
 
     def screened(self) -> pd.DataFrame:
         """Run what screening needs, and screening; return its table."""
         self._run("activations", {})
-        self._run("emotion_vectors", {"position_strategy": "last_token"})
+        self._run("emotion_vectors", _VECTORS)
         self._run("head_screening", self._heads)
         table: pd.DataFrame = self.data["head_score_table"]
         return table
@@ -73,7 +90,7 @@ class Examination:
     def directions(self) -> Iterator[Check]:
         """Compare emotion vectors of the last token with planted directions."""
         self._run("activations", {})
-        self._run("emotion_vectors", {"position_strategy": "last_token"})
+        self._run("emotion_vectors", _VECTORS)
         vectors = self.data["emotion_vectors"]
         yield from check_directions(
             self._subject.truth,
@@ -122,6 +139,39 @@ class Examination:
             bar=bars.steered_share,
             nothing_bar=bars.steered_nothing,
         )
+
+    def alignment(self) -> Iterator[Check]:
+        """Map the model into its rotated copy, by maps learned on neutral texts."""
+        rotated = self._subject.rotated
+        if rotated is None:
+            return
+        data = {
+            f"{name}_{side}": value
+            for side, subject in (("a", self._subject), ("b", rotated))
+            for name, value in self._geometry(subject).items()
+        }
+        shared = {name: value for name, value in self.data.items() if name.startswith("params:")}
+        aligned = self._phases.run("alignment", data | shared, _ALIGNMENT, nodes=("align_models",))
+        bars = self._settings.bars
+        yield from check_alignment(
+            rotated.truth,
+            aligned["mapped_vectors"],
+            aligned["overlaps"],
+            bar=bars.direction_cosine,
+            shuffled_bar=bars.other_share,
+        )
+
+    def _geometry(self, subject: PlantedSubject) -> dict[str, Any]:
+        """Return activations, vectors and subspaces, with more neutral texts to learn maps on."""
+        vocabulary = Vocabulary(subject.emotions)
+        neutral = neutral_prompts(vocabulary, n_texts=2 * subject.model.d_model, seed=0)
+        prompts = pd.concat([subject.prompts, neutral], ignore_index=True).drop_duplicates("text")
+        data = self.data | {"language_model": subject.model, "prompts": prompts}
+        written = self._phases.run("activations", data, {"hook_points": ["resid_post"]})
+        written |= self._phases.run("emotion_vectors", data | written, _VECTORS)
+        return {
+            name: written[name] for name in ("activations", "emotion_vectors", "emotion_subspaces")
+        }
 
     def _ranks(self, heads: tuple[str, ...], *, n_other: int) -> pd.DataFrame:
         """Return head patching's table of shares for a set of heads."""

@@ -14,6 +14,7 @@ from kedro.runner import SequentialRunner
 from emotion_circuits.phase_settings import PhaseSettings
 
 _PARAMETERS = "params:"
+_CHECKPOINT = "_checkpoint"
 
 
 class Phases:
@@ -39,7 +40,7 @@ class Phases:
 
         Args:
             phase: The phase's name.
-            data: Datasets by name; those that a node reads and this lacks are None.
+            data: Datasets by name; checkpoints are left out, and nothing is kept of a killed run.
             parameters: The phase's parameters that differ from their defaults.
             nodes: Names of the nodes to run; empty for all.
 
@@ -50,7 +51,10 @@ class Phases:
         if nodes:
             pipeline = pipeline.only_nodes(*nodes)
         own = {f"{_PARAMETERS}{phase}": _settings(pipeline, phase, parameters)}
-        held = {name: data.get(name) for name in pipeline.inputs()} | own
+        read = pipeline.inputs() - own.keys()
+        held = own | {
+            name: None if name.endswith(_CHECKPOINT) else data[name] for name in sorted(read)
+        }
         catalog = DataCatalog(
             {name: MemoryDataset(value, copy_mode="assign") for name, value in held.items()}
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,8 @@ from emotion_circuits.planted import PlantedTruth, build_planted
 from emotion_circuits.prompts import EmotionSet, PromptSource, SourceRecord, standard_form
 
 _METRIC = "markers"
+# What is added to a seed for the directions of a rotated copy.
+_OTHER_BASIS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class PlantedSubject:
         prompts: Phase 1's table.
         truth: What is known of it.
         planted: Whether a circuit is there.
+        rotated: The same model in a rotated stream; None if there is none.
     """
 
     name: str
@@ -36,6 +39,7 @@ class PlantedSubject:
     prompts: pd.DataFrame
     truth: PlantedTruth
     planted: bool
+    rotated: PlantedSubject | None = None
 
     @property
     def emotions(self) -> EmotionSet:
@@ -76,13 +80,23 @@ def _spec(name: str, source: str) -> ModelSpec:
 
 
 def _built(settings: SelfcheckSettings, index: int, *, planted: bool) -> PlantedSubject:
+    seed = settings.first_seed + index
+    subject = _of_basis(settings, index, planted=planted, basis_seed=seed)
+    if not planted:
+        return subject
+    rotated = _of_basis(settings, index, planted=True, basis_seed=seed + _OTHER_BASIS)
+    return replace(subject, rotated=replace(rotated, name=f"{subject.name}_rotated"))
+
+
+def _of_basis(
+    settings: SelfcheckSettings, index: int, *, planted: bool, basis_seed: int
+) -> PlantedSubject:
     shape = settings.shapes[index % len(settings.shapes)]
     seed = settings.first_seed + index
     kind = "planted" if planted else "unplanted"
     name = f"{kind}_{shape.architecture}_{shape.n_layers}x{shape.n_heads}_{seed}"
-    built = build_planted(shape, seed=seed, planted=planted)
-    spec = _spec(name, name)
-    model = wrap_language_model(spec, built.model, built.tokenizer)
+    built = build_planted(shape, seed=seed, planted=planted, basis_seed=basis_seed)
+    model = wrap_language_model(_spec(name, name), built.model, built.tokenizer)
     return PlantedSubject(name, model, built.prompts, built.truth, planted)
 
 

@@ -1,5 +1,6 @@
 """Comparisons of what the phases recover of a planted model with what is true of it."""
 
+from emotion_circuits.planted.recovery.alignment import check_alignment
 from emotion_circuits.planted.recovery.checks import Check, check_table
 from emotion_circuits.planted.recovery.directions import check_directions
 from emotion_circuits.planted.recovery.patching import check_patching, check_redundant
@@ -13,6 +14,7 @@ from emotion_circuits.planted.recovery.steering import check_steering
 
 __all__ = [
     "Check",
+    "check_alignment",
     "check_directions",
     "check_nothing_found",
     "check_patching",

@@ -20,16 +20,15 @@ def check_patching(
         truth: What is known.
         ranks: Table of ranks of head patching, for the set of all heads that carry an emotion.
         bar: Smallest share of the effect that the set moves.
-        others_bar: Largest mean share that sets of its size without its heads move.
+        others_bar: Largest mean share that sets of its size without its heads move; a model with
+            too few other heads has none.
     """
     for line in _lines(ranks):
         if line["emotion"] in truth.emotions:
             yield Check("planted_heads_share", _subject(line), float(line["fraction"]), bar)
-            yield Check(
-                "other_heads_share",
-                *(_subject(line), float(line["other_fraction"]), others_bar),
-                at_least=False,
-            )
+            if line["n_other"]:
+                share = float(line["other_fraction"])
+                yield Check("other_heads_share", _subject(line), share, others_bar, at_least=False)
 
 
 def check_redundant(
@@ -67,10 +66,12 @@ def check_redundant(
 
 
 def _lines(ranks: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    for line in ranks.fillna({"ablation": "", "direction": "", "mode": ""}).to_dict("records"):
+    for line in ranks.to_dict("records"):
         yield {str(key): value for key, value in line.items()}
 
 
 def _subject(line: dict[str, Any]) -> str:
-    how = [str(line[part]) for part in ("ablation", "direction", "mode") if line[part]]
+    # A table that was read from its file has NaN for parts that do not apply.
+    parts = (line[part] for part in ("ablation", "direction", "mode"))
+    how = [part for part in parts if isinstance(part, str) and part]
     return f"{line['emotion']}, {' '.join(how)}"
