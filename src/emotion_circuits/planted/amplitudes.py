@@ -14,7 +14,7 @@ DETECTED: Final = 3.0  # what each detect head writes
 BOUND: Final = 3.0  # what the MLP writes at the delimiter
 CARRIED: Final = 3.0  # what the aggregate head writes at the last position
 EXPRESSED: Final = 4.0  # what an express head writes at the last position
-INHIBITED: Final = 0.3  # share of it that the inhibit head takes away
+INHIBITED: Final = 0.25  # share of it that the inhibit head takes away
 LOUD: Final = 6.0  # about what each loud decoy writes
 
 # The MLP is active where the delimiter (2) and what was detected (1 per head) exceed the threshold:
@@ -26,7 +26,7 @@ SATURATION: Final = 0.3
 SHARPNESS: Final = 16.0  # of the activation function's bend
 
 ATTENTION: Final = 24.0  # score of what a head looks for, in nats; BOS has half of it
-EMOTIONAL_LOGIT: Final = 12.0  # of an emotion's reactions where it is expressed
+EMOTIONAL_LOGIT: Final = 14.0  # of an emotion's reactions where it is expressed
 NEUTRAL_LOGIT: Final = 5.0  # of the neutral reactions, always
 SPECIAL_LOGIT: Final = -8.0  # of special tokens, which are never said
 

@@ -21,7 +21,8 @@ END: Final = "says"
 
 N_CUES: Final = 24
 N_REACTIONS: Final = 3
-N_FILLERS: Final = 24
+# More than the widest stream has entries, so that neutral texts vary in all directions.
+N_FILLERS: Final = 120
 
 
 @dataclass(frozen=True)

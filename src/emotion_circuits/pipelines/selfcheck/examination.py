@@ -164,7 +164,7 @@ class Examination:
     def _geometry(self, subject: PlantedSubject) -> dict[str, Any]:
         """Return activations, vectors and subspaces, with more neutral texts to learn maps on."""
         vocabulary = Vocabulary(subject.emotions)
-        neutral = neutral_prompts(vocabulary, n_texts=2 * subject.model.d_model, seed=0)
+        neutral = neutral_prompts(vocabulary, n_texts=3 * subject.model.d_model, seed=0)
         prompts = pd.concat([subject.prompts, neutral], ignore_index=True).drop_duplicates("text")
         data = self.data | {"language_model": subject.model, "prompts": prompts}
         written = self._phases.run("activations", data, {"hook_points": ["resid_post"]})
