@@ -38,8 +38,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     Returns:
         Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare``,
         ``vector_comparison``, ``circuits``, ``selfcheck`` and the pipelines that train and judge
-        models and
-        evaluators.
+        models and evaluators.
     """
     config = current_config()
     study = read_study(config.profile, config["globals"])

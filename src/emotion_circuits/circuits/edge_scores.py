@@ -11,7 +11,6 @@ from torch import Tensor
 
 from emotion_circuits.circuits.attribution import Target
 from emotion_circuits.circuits.direct_write import output_weights
-from emotion_circuits.circuits.norms import block_norm, frozen_scale
 from emotion_circuits.circuits.edge_gradients import PORTS, Readings, read_gradients
 from emotion_circuits.circuits.integrated_gradients import (
     NodeScores,
@@ -21,6 +20,7 @@ from emotion_circuits.circuits.integrated_gradients import (
     target_at,
 )
 from emotion_circuits.circuits.nodes import Edge, Graph, Node
+from emotion_circuits.circuits.norms import block_norm, frozen_scale
 from emotion_circuits.circuits.paths import ENTRY, Path, trapezoid
 from emotion_circuits.interventions import Site
 from emotion_circuits.language_models import LanguageModel
@@ -82,7 +82,9 @@ def edge_scores(
     """
     weights = trapezoid(steps)
     nodes, layers = node_sites(model), range(model.n_layers)
-    normed = [Site("attn_out", each) for each in layers if block_norm(model, each, "ln1_post") is not None]
+    normed = [
+        Site("attn_out", each) for each in layers if block_norm(model, each, "ln1_post") is not None
+    ]
     path = Path.between(model, clean, corrupted, [*nodes, *normed])
     written = written_differences(model, path)
     graph = graph_of(model)
