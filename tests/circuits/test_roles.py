@@ -208,7 +208,6 @@ def simulated(rng, *, carried=(), n_pairs=24, n_heads=12):
         np.arange(n_pairs),
         np.tile([0, 1], n_pairs // 2),
         clusters,
-        clusters,
         np.where(np.arange(n_pairs) < n_pairs // 2, "A", "B"),
     )
     effect = 1 + 0.2 * rng.normal(size=n_pairs)

@@ -58,9 +58,3 @@ def permuted_circuits(
         to = {node: nodes[target] for node, target in zip(nodes, image.tolist(), strict=True)}
         images.append(tuple(frozenset(to[node] for node in circuit) for circuit in circuits))
     return images
-
-
-def rank_p(observed: float, drawn: Sequence[float]) -> float:
-    """Return the share of draws that reach an observed value, which counts as one of them."""
-    reached = sum(value >= observed for value in drawn)
-    return (1 + reached) / (1 + len(drawn))

@@ -172,8 +172,7 @@ class Pairs(NamedTuple):
         emotional: Index of each pair's emotional prompt.
         neutral: Index of its neutral prompt.
         emotion: Number of its emotion.
-        clusters: Name of its scenario, whose pairs share a neutral prompt: the unit of tests.
-        templates: Name of its template (see ``prompts.clusters_of``): the unit of splits.
+        clusters: Name of its template (see ``prompts.clusters_of``): the unit of tests and splits.
         halves: Its half.
     """
 
@@ -181,7 +180,6 @@ class Pairs(NamedTuple):
     neutral: Int[np.ndarray, " pair"]
     emotion: Int[np.ndarray, " pair"]
     clusters: np.ndarray
-    templates: np.ndarray
     halves: np.ndarray
 
     @classmethod
@@ -193,7 +191,7 @@ class Pairs(NamedTuple):
             for emotional, neutral in prompts.pairs(name)
         ]
         emotional, neutral, emotion = np.array(listed, dtype=int).reshape(-1, 3).T
-        names = prompts.table[["pair_id", CLUSTER, "half"]].astype(str).to_numpy()[emotional]
+        names = prompts.table[[CLUSTER, "half"]].astype(str).to_numpy()[emotional]
         return cls(emotional, neutral, emotion, *names.T)
 
     def contrast(

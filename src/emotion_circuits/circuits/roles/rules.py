@@ -242,7 +242,7 @@ def role_stability(
     kappas = []
     for split in range(n_splits):
         first = halve_clusters(
-            readings.pairs.emotion.tolist(), readings.pairs.templates.tolist(), seed=seed + split
+            readings.pairs.emotion.tolist(), readings.pairs.clusters.tolist(), seed=seed + split
         )
         if not first.any():
             return [float("nan")] * n_splits

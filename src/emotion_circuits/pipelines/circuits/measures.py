@@ -10,10 +10,11 @@ from jaxtyping import Float
 
 from emotion_circuits.circuits.faithfulness import area_weights, areas, recovered, sizes_to_try
 from emotion_circuits.circuits.nodes import Node
-from emotion_circuits.circuits.random_circuits import Kind, permuted_circuits, rank_p
+from emotion_circuits.circuits.random_circuits import Kind, permuted_circuits
 from emotion_circuits.pipelines.circuits.discovery import Discovery
 from emotion_circuits.prompts import PAIR_HALVES
 from emotion_circuits.seeds import rng_for
+from emotion_circuits.statistics import rank_p
 from emotion_circuits.statistics.ratios import ratio_interval
 
 # Circuits or orders, by the half that they were found on.
@@ -162,12 +163,12 @@ def _curves(crossed: CrossFitted, orders: ByHalf) -> dict[str, Any]:
         "cmd": crossed.interval(weights @ distance)
         | {
             "random_mean": float(np.mean([each.cmd for each in drawn_areas])),
-            "random_p": rank_p(-found.cmd, [-each.cmd for each in drawn_areas]),
+            "random_p": float(rank_p(-found.cmd, np.array([-each.cmd for each in drawn_areas]))),
         },
         "cpr": crossed.interval(weights @ gained)
         | {
             "random_mean": float(np.mean([each.cpr for each in drawn_areas])),
-            "random_p": rank_p(found.cpr, [each.cpr for each in drawn_areas]),
+            "random_p": float(rank_p(found.cpr, np.array([each.cpr for each in drawn_areas]))),
         },
     }
 
@@ -227,5 +228,5 @@ def _against(observed: float, drawn: Float[np.ndarray, " draw"]) -> dict[str, fl
         "n": len(drawn),
         "mean": float(drawn.mean()),
         "upper": float(np.quantile(drawn, 0.975)),
-        "p": rank_p(observed, drawn.tolist()),
+        "p": float(rank_p(observed, drawn)),
     }
