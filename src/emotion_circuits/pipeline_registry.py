@@ -18,6 +18,7 @@ from emotion_circuits.pipelines import (
     embedded_models,
     emotion_vectors,
     head_patching,
+    head_roles,
     head_screening,
     real_evaluators,
     residual_patching,
@@ -61,7 +62,14 @@ def register_pipelines() -> dict[str, Pipeline]:
         **phases,
         "compare": compare.create_pipeline(),
         "vector_comparison": _for_models(study.models, vector_comparison.create_pipeline()),
-        "circuits": _for_models(study.models, circuits.create_pipeline()),
+        "circuits": sum(
+            (
+                _for_models(study.models, circuits.create_pipeline()),
+                _for_models(study.models, head_roles.create_pipeline()),
+                _for_pairs(study.pairs, head_roles.create_pair_pipeline()),
+            ),
+            Pipeline([]),
+        ),
         "selfcheck": selfcheck.create_pipeline(
             {
                 "activations": activations.create_pipeline(),

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_circuits.circuits import graph_of
+from emotion_circuits.circuits.edge_tables import edge_table
 from emotion_circuits.circuits.faithfulness import recovered
 from emotion_circuits.circuits.graph_export import circuit_graph, graphml
+from emotion_circuits.circuits.nodes import Edge, Node
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.circuits.discovery import Discovery, discover
-from emotion_circuits.pipelines.circuits.edge_tables import edge_table
 from emotion_circuits.pipelines.circuits.measures import measure_circuits
 from emotion_circuits.pipelines.circuits.settings import CircuitSettings
 from emotion_circuits.pipelines.circuits.stabilities import (
@@ -71,7 +72,7 @@ def find_circuits(
         halves = discovery.circuits_of_halves()
         stability, agreed = resample_circuits(discovery, halves)
         stability_tables.append(stability)
-        edge_tables.append(edge_table(discovery, edges, circuit))
+        edge_tables.append(_edge_table(discovery, edges, circuit))
         found[discovery.emotion] = {
             **describe_circuit(discovery, circuit, agreed),
             **measure_circuits(discovery, halves),
@@ -99,6 +100,24 @@ def find_circuits(
         pd.concat(stability_tables, ignore_index=True),
         graphml(circuit_graph(graph, members, within)),
     )
+
+
+def _edge_table(
+    discovery: Discovery, edges: Sequence[Edge], circuit: Collection[Node]
+) -> pd.DataFrame:
+    settings = discovery.settings
+    table = edge_table(
+        edges,
+        discovery.attribution.edges.double().numpy(),
+        circuit,
+        halves=discovery.halves,
+        clusters=discovery.clusters,
+        limit=settings.max_edges,
+        n_bootstrap=settings.n_bootstrap,
+        seed=settings.seed,
+    )
+    table.insert(0, "emotion", discovery.emotion)
+    return table
 
 
 def _compare_emotions(found: dict[str, Any], discoveries: Sequence[Discovery]) -> None:

@@ -9,6 +9,7 @@ from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.experiments import Plan, run
 from emotion_circuits.experiments.contract import nest_head_records, nest_head_result
 from emotion_circuits.experiments.head_plans import HeadPlanner, baseline_lines
+from emotion_circuits.experiments.head_readings import reading_table
 from emotion_circuits.experiments.head_sets import (
     OTHER,
     HeadSet,
@@ -24,7 +25,6 @@ from emotion_circuits.interventions import Checkpoint
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.head_patching.ranks import rank_table
-from emotion_circuits.pipelines.head_patching.readings import reading_table
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from emotion_circuits.pipelines.head_patching.summary import summarize
 from emotion_circuits.pipelines.head_patching.tidy import pair_table
@@ -92,7 +92,7 @@ def change_heads(
         tidy,
         summarize(tidy, settings),
         _ranks(planner, reactions, sets, settings, checkpoint),
-        reading_table(tidy, settings),
+        reading_table(tidy, n_bootstrap=settings.n_bootstrap, seed=settings.seed),
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from emotion_circuits.experiments import Outcomes, metric_name
 from emotion_circuits.experiments.contract.heads import COMBINATION
+from emotion_circuits.experiments.head_readings import recovered_by
 from emotion_circuits.experiments.outcomes import BASELINE_KIND
 from emotion_circuits.experiments.reactions import Reactions
 from emotion_circuits.experiments.three_readings import READINGS, reading_keys
@@ -61,11 +62,6 @@ def pair_table(reactions: Reactions, outcomes: Outcomes) -> pd.DataFrame:
                 also = {name: sign * float(change[line]) for name, change in moved.items()}
                 lines.append({**shared, **own, "metric": metric_name(key), **values, **also})
     return pd.DataFrame(lines)
-
-
-def recovered_by(reading: str) -> str:
-    """Return the column of what is recovered in one of the three readings."""
-    return "recovered" if reading == READINGS[0] else f"recovered_{reading}"
 
 
 def _moved(part: Outcomes, baseline: Outcomes, emotion: str, key: str) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def evaluator_gates(
     name = trained.record["name"]
     reactions = generate_reactions(world, split="test", n=n_texts, seed=seed)
     scores = predict(trained.model, trained.tokenizer, reactions["text"].tolist()).numpy()
-    targets = targets_of(reactions, name).numpy()
+    targets = targets_of(reactions, name).numpy() > 0
     rng = np.random.default_rng(seed)
     own = np.arange(n_texts)
     if name == "goemotions":

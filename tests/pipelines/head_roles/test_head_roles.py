@@ -17,11 +17,11 @@ from emotion_circuits.circuits.reading import (
 from emotion_circuits.circuits.roles import Probes, head_roles, read_roles
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
-from emotion_circuits.pipelines.circuits.head_settings import CircuitHeadsSettings
-from emotion_circuits.pipelines.circuits.heads import compare_roles, describe_heads
+from emotion_circuits.pipelines.head_roles.nodes import compare_roles, describe_heads
+from emotion_circuits.pipelines.head_roles.settings import HeadRolesSettings
 from study_emotions import FOUR
 
-SETTINGS = CircuitHeadsSettings(
+SETTINGS = HeadRolesSettings(
     max_samples_per_emotion=4, n_bootstrap=20, n_permutations=99, n_random=1
 )
 
@@ -115,7 +115,7 @@ def test_a_model_has_its_own_roles_at_its_own_depth(described):
 )
 def test_impossible_parameters_are_one_line(values, line):
     with pytest.raises(InputError, match=line) as error:
-        CircuitHeadsSettings(**values)
+        HeadRolesSettings(**values)
     assert "\n" not in str(error.value)
 
 

@@ -11,7 +11,7 @@ from emotion_circuits.layer_choice import Depth
 from emotion_circuits.phase_settings import PhaseSettings
 
 
-class CircuitHeadsSettings(PhaseSettings):
+class HeadRolesSettings(PhaseSettings):
     """Prompts, probes and tokens by which the heads of a model are described."""
 
     split: Literal["test", "train", "all"] = Field(

@@ -45,7 +45,7 @@ from emotion_circuits.circuits.roles import (
     share_intervals,
 )
 from emotion_circuits.language_models import LanguageModel
-from emotion_circuits.pipelines.circuits.head_settings import CircuitHeadsSettings
+from emotion_circuits.pipelines.head_roles.settings import HeadRolesSettings
 
 # No longer than any attention window.
 _CHECKED_TOKENS = 3
@@ -193,7 +193,7 @@ def role_table(
     readings: RoleReadings,
     probes: Probes,
     emotions: Sequence[str],
-    settings: CircuitHeadsSettings,
+    settings: HeadRolesSettings,
 ) -> pd.DataFrame:
     """List the roles of all heads, for all emotions together and for each, and their shares.
 

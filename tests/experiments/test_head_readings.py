@@ -6,8 +6,8 @@ import pytest
 
 from embedded_heads import load_model, load_prompts, score_table
 from emotion_circuits.evaluation import TextEvaluator, masked_key
+from emotion_circuits.experiments.head_readings import reading_table
 from emotion_circuits.pipelines.head_patching.nodes import change_heads
-from emotion_circuits.pipelines.head_patching.readings import reading_table
 from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
 from study_emotions import FOUR
 
@@ -78,7 +78,7 @@ def test_each_reading_is_that_of_the_texts(changed, evaluator, direction):
 
 def test_readings_that_no_evaluator_gives_are_left_out(changed):
     tidy = changed[2].assign(recovered_masked=np.nan, recovered_markers=np.nan)
-    table = reading_table(tidy, SETTINGS)
+    table = reading_table(tidy, n_bootstrap=SETTINGS.n_bootstrap, seed=SETTINGS.seed)
     assert set(table["reading"]) == {"score"}
     kept = changed[5][changed[5]["reading"] == "score"].reset_index(drop=True)
     pd.testing.assert_frame_equal(table, kept)

@@ -18,8 +18,8 @@ from emotion_circuits.circuits.roles import (
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.node_marks import needs_emotions
-from emotion_circuits.pipelines.circuits.head_settings import CircuitHeadsSettings
-from emotion_circuits.pipelines.circuits.head_tables import (
+from emotion_circuits.pipelines.head_roles.settings import HeadRolesSettings
+from emotion_circuits.pipelines.head_roles.tables import (
     Vocabulary,
     lens_table,
     reading_table,
@@ -50,7 +50,7 @@ def describe_heads(
     prompts: pd.DataFrame,
     emotion_vectors: dict[str, Any],
     emotions: EmotionSet,
-    settings: CircuitHeadsSettings,
+    settings: HeadRolesSettings,
 ) -> HeadDescription:
     """Read the weights of every head, and tell its role from ablations.
 
@@ -111,7 +111,7 @@ def compare_roles(
     heads_a: pd.DataFrame,
     heads_b: pd.DataFrame,
     emotions: EmotionSet,
-    settings: CircuitHeadsSettings,
+    settings: HeadRolesSettings,
 ) -> pd.DataFrame:
     """Compare two models' roles by relative depth, for all emotions together and for each.
 

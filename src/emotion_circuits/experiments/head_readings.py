@@ -9,19 +9,23 @@ import pandas as pd
 from emotion_circuits.experiments.head_sets import CHOSEN, RANDOM, kind_of_set
 from emotion_circuits.experiments.shares import Resampling, mean_with_interval
 from emotion_circuits.experiments.three_readings import READINGS
-from emotion_circuits.pipelines.head_patching.settings import HeadPatchingSettings
-from emotion_circuits.pipelines.head_patching.tidy import recovered_by
 from emotion_circuits.prompts import CLUSTER
 
 _WAY: Final = ["what", "emotion", "direction", "mode", "ablation"]
 
 
-def reading_table(tidy: pd.DataFrame, settings: HeadPatchingSettings) -> pd.DataFrame:
+def recovered_by(reading: str) -> str:
+    """Return the column of what is recovered in one of the three readings."""
+    return "recovered" if reading == READINGS[0] else f"recovered_{reading}"
+
+
+def reading_table(tidy: pd.DataFrame, *, n_bootstrap: int, seed: int) -> pd.DataFrame:
     """Put what the chosen heads move in an emotion's score, masked score and marker rate together.
 
     Args:
-        tidy: The result of ``pair_table``.
-        settings: Number and seed of resamples.
+        tidy: Head patching's table of pairs, with what each reading recovers (``recovered_by``).
+        n_bootstrap: Number of resamples.
+        seed: Seed of the resamples.
 
     Returns:
         One line per combination, emotion and reading (see ``three_readings``) that the study's
@@ -35,7 +39,7 @@ def reading_table(tidy: pd.DataFrame, settings: HeadPatchingSettings) -> pd.Data
         where = dict(zip(_WAY, keys, strict=True))
         same = (tidy[_WAY] == pd.Series(where)).all(axis=1)
         random = tidy[same & (kinds == RANDOM)]
-        resampling = Resampling(settings.n_bootstrap, settings.seed, part[CLUSTER].tolist())
+        resampling = Resampling(n_bootstrap, seed, part[CLUSTER].tolist())
         cost = mean_with_interval(part["fluency_loss"].to_numpy(), "fluency_loss", resampling)
         for reading in READINGS:
             column = recovered_by(reading)
