@@ -78,6 +78,8 @@ def register_pipelines() -> dict[str, Pipeline]:
                 "residual_patching": residual_patching.create_pipeline(),
                 "head_screening": head_screening.create_pipeline(),
                 "head_patching": head_patching.create_pipeline(),
+                "circuits": circuits.create_pipeline(),
+                "head_roles": head_roles.create_pipeline(),
             }
         ),
         "embedded_models": embedded_models.create_pipeline(endings),

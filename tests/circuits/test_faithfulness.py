@@ -6,7 +6,7 @@ import torch
 
 from architectures import save_architecture
 from emotion_circuits.circuits import log_odds
-from emotion_circuits.circuits.circuit import pruned, ranked, smallest_faithful
+from emotion_circuits.circuits.circuit import Criterion, pruned, ranked, smallest_circuit
 from emotion_circuits.circuits.faithfulness import (
     Verifier,
     area_weights,
@@ -164,11 +164,11 @@ def test_the_smallest_circuit_is_the_shortest_beginning_that_suffices():
     amounts |= {NODES[1]: 6.0, NODES[4]: 3.0, NODES[6]: 1.0}
     order = ranked(NODES, np.array(list(amounts.values())))
     assert order[:3] == [NODES[1], NODES[4], NODES[6]]
-    found = smallest_faithful(Additive(amounts), order, [0, 2], threshold=0.9)
+    found = smallest_circuit(Additive(amounts), order, [0, 2], Criterion(0.9))
     assert found == [NODES[1], NODES[4]]
     # Nodes that the order puts first by mistake are dropped.
     wrong = [NODES[0], NODES[1], NODES[2], NODES[4]]
-    kept = pruned(Additive(amounts), wrong, [0, 1], threshold=0.9)
+    kept = pruned(Additive(amounts), wrong, [0, 1], Criterion(0.9))
     assert kept == [NODES[1], NODES[4]]
 
 
@@ -178,3 +178,34 @@ def test_orders_differ_in_where_nodes_stand_that_lower_the_target():
     assert ranked(NODES, scores)[:2] == [NODES[5], NODES[2]]
     signed = ranked(NODES, scores, "signed")
     assert (signed[0], signed[-1]) == (NODES[2], NODES[5])
+
+
+class Redundant(Additive):
+    """Beside what nodes add, either of two nodes is enough for one part of the metric."""
+
+    def __init__(self, amounts, pair, part, n_pairs=4):
+        super().__init__(amounts, n_pairs)
+        self.pair, self.part, self.nodes = set(pair), part, set(amounts)
+        self.full = self.full + part
+
+    def keep(self, circuits, pairs=None):
+        either = [self.part if self.pair & set(circuit) else 0.0 for circuit in circuits]
+        return super().keep(circuits, pairs) + np.array(either)[:, None]
+
+    def remove(self, circuits, pairs=None):
+        return self.keep([self.nodes - set(circuit) for circuit in circuits], pairs)
+
+
+def test_a_criterion_may_ask_for_nodes_that_lower_and_for_redundant_ones():
+    amounts = dict.fromkeys(NODES, 0.0) | {NODES[1]: 8.0, NODES[4]: -3.0}
+    model = Redundant(amounts, [NODES[2], NODES[5]], 5.0)
+    order = [NODES[1], NODES[2], NODES[4], NODES[5], NODES[0], NODES[3], *NODES[6:]]
+    # Without the node that lowers it, 13 of 10; without the second redundant one, all 10.
+    assert smallest_circuit(model, order, [0], Criterion(0.9)) == order[:2]
+    assert smallest_circuit(model, order, [0], Criterion(0.9, most=1.1)) == order[:3]
+    complete = Criterion(0.9, most=1.1, gap=0.1)
+    assert smallest_circuit(model, order, [0], complete) == order[:4]
+    assert pruned(model, order[:6], [0], complete) == order[:4]
+    assert pruned(model, order[:6], [0], Criterion(0.9, most=1.1)) == order[:3]
+    # Nothing is enough: all nodes.
+    assert smallest_circuit(model, order, [0], Criterion(1.4, most=1.5)) == order

@@ -269,7 +269,7 @@ def test_findings_are_compared_with_what_chance_gives(n_models, allowed):
     assert chance(allowed) > 0.05 >= round(chance(allowed + 1), 12)
     names = [f"model {index}" for index in range(n_models)]
     as_many = dict.fromkeys(names, 0) | dict.fromkeys(names[:allowed], 3)
-    check = check_nothing_found(as_many, alpha=0.05)
+    check = check_nothing_found("models_with_findings", as_many, alpha=0.05)
     assert (check.recovered, check.bar, check.passed) == (allowed, allowed, True)
     one_more = dict.fromkeys(names, 0) | dict.fromkeys(names[: allowed + 1], 1)
-    assert not check_nothing_found(one_more, alpha=0.05).passed
+    assert not check_nothing_found("models_with_findings", one_more, alpha=0.05).passed

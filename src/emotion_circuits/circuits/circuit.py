@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from emotion_circuits.circuits.faithfulness import Verifier, recovered
 from emotion_circuits.circuits.integrated_gradients import NodeScores
@@ -37,10 +38,55 @@ def ranked(
     return [nodes[index] for index in np.argsort(-keys, kind="stable")]
 
 
-def smallest_faithful(
-    verifier: Verifier, order: Sequence[Node], pairs: Sequence[int], *, threshold: float
+@dataclass(frozen=True)
+class Criterion:
+    """What a set of nodes must do to be a circuit.
+
+    Attributes:
+        least: Smallest faithfulness, such as 0.9.
+        most: Largest faithfulness, such as 1.1, so that nodes that lower the target belong to the
+            circuit too; None for no limit.
+        gap: Largest difference between what is left of the change if a member is lost from the
+            circuit, and if it is lost from the whole model, such as 0.1. A member with a backup
+            outside the circuit exceeds it, so that redundant nodes all belong to the circuit; None
+            for no limit.
+
+    Source of ``gap``: completeness with subsets of one node, Wang et al. 2022, arXiv:2211.00593.
+    """
+
+    least: float = 0.9
+    most: float | None = None
+    gap: float | None = None
+
+    def faithful(
+        self, verifier: Verifier, circuits: Sequence[Sequence[Node]], pairs: Sequence[int]
+    ) -> Bool[np.ndarray, " circuit"]:
+        """Return which circuits are faithful on some pairs."""
+        shares = _shares(verifier, verifier.keep(circuits, pairs), pairs)
+        met: np.ndarray = shares >= self.least
+        return met if self.most is None else met & (shares <= self.most)
+
+    def complete(self, verifier: Verifier, circuit: Sequence[Node], pairs: Sequence[int]) -> bool:
+        """Return whether no member of a circuit has a backup outside it."""
+        if self.gap is None or not circuit:
+            return True
+        without = verifier.keep([[n for n in circuit if n != lost] for lost in circuit], pairs)
+        in_model = verifier.remove([[lost] for lost in circuit], pairs)
+        gaps = _shares(verifier, without, pairs) - _shares(verifier, in_model, pairs)
+        return bool((np.abs(gaps) <= self.gap).all())
+
+
+def _shares(
+    verifier: Verifier, values: Float[np.ndarray, "circuit pair"], pairs: Sequence[int]
+) -> Float[np.ndarray, " circuit"]:
+    chosen = list(pairs)
+    return recovered(values, verifier.full[chosen], verifier.empty[chosen])
+
+
+def smallest_circuit(
+    verifier: Verifier, order: Sequence[Node], pairs: Sequence[int], criterion: Criterion
 ) -> list[Node]:
-    """Return the shortest beginning of an order whose faithfulness reaches a threshold.
+    """Return the shortest beginning of an order that meets a criterion; all nodes if none does.
 
     All sizes are run, since faithfulness need not rise with size: this is the exact verification
     of the scores by patching.
@@ -48,34 +94,35 @@ def smallest_faithful(
     Args:
         verifier: Runs circuits.
         order: All nodes, the most important first.
-        pairs: Pairs on which faithfulness is measured.
-        threshold: For example 0.9.
+        pairs: Pairs on which circuits are measured.
+        criterion: What to reach.
     """
     sizes = range(len(order) + 1)
-    kept = verifier.keep([order[:size] for size in sizes], pairs)
-    shares = recovered(kept, verifier.full[list(pairs)], verifier.empty[list(pairs)])
-    reached = np.flatnonzero(shares >= threshold)
-    return list(order[: reached[0]]) if len(reached) else list(order)
+    faithful = criterion.faithful(verifier, [order[:size] for size in sizes], pairs)
+    for size in np.flatnonzero(faithful).tolist():
+        if criterion.complete(verifier, order[:size], pairs):
+            return list(order[:size])
+    return list(order)
 
 
 def pruned(
-    verifier: Verifier, circuit: Sequence[Node], pairs: Sequence[int], *, threshold: float
+    verifier: Verifier, circuit: Sequence[Node], pairs: Sequence[int], criterion: Criterion
 ) -> list[Node]:
     """Drop members that a circuit does not need, the least important first.
 
-    One member after the other is left out, and stays out if the rest still reaches the threshold.
-    Of two redundant members, one is therefore kept.
+    One member after the other is left out, and stays out if the rest still meets the criterion. Of
+    two redundant members, one is therefore kept, unless the criterion asks for completeness.
 
     Args:
         verifier: Runs circuits.
         circuit: Members, the most important first.
-        pairs: Pairs on which faithfulness is measured.
-        threshold: The faithfulness to keep.
+        pairs: Pairs on which circuits are measured.
+        criterion: What to keep.
     """
-    full, empty = verifier.full[list(pairs)], verifier.empty[list(pairs)]
     kept = list(circuit)
     for member in reversed(circuit):
         rest = [node for node in kept if node != member]
-        if recovered(verifier.keep([rest], pairs), full, empty)[0] >= threshold:
+        faithful = criterion.faithful(verifier, [rest], pairs)[0]
+        if faithful and criterion.complete(verifier, rest, pairs):
             kept = rest
     return kept

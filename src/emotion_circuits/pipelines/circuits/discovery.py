@@ -18,7 +18,7 @@ from emotion_circuits.circuits import (
     projection_target,
 )
 from emotion_circuits.circuits.attribution import Target
-from emotion_circuits.circuits.circuit import flat_scores, pruned, ranked, smallest_faithful
+from emotion_circuits.circuits.circuit import flat_scores, pruned, ranked, smallest_circuit
 from emotion_circuits.circuits.emotion_targets import VectorSite, marking_tokens, vector_site
 from emotion_circuits.circuits.faithfulness import Verifier
 from emotion_circuits.circuits.nodes import Node
@@ -65,12 +65,12 @@ class Discovery:
         return ranked(self.nodes, scores.mean(0), self.settings.order)
 
     def circuit(self, pairs: Sequence[int], order: Sequence[Node] | None = None) -> list[Node]:
-        """Find the smallest circuit that is faithful on some pairs."""
-        order, threshold = self.order(pairs) if order is None else order, self.settings.threshold
-        found = smallest_faithful(self.verifier, order, pairs, threshold=threshold)
-        if not self.settings.prune:
-            return found
-        return pruned(self.verifier, found, pairs, threshold=threshold)
+        """Find the smallest circuit that meets the criterion on some pairs."""
+        criterion = self.settings.criterion()
+        found = smallest_circuit(
+            self.verifier, self.order(pairs) if order is None else order, pairs, criterion
+        )
+        return pruned(self.verifier, found, pairs, criterion) if self.settings.prune else found
 
     def circuits_of_halves(self) -> dict[str, list[Node]]:
         """Find a circuit on each half of the pairs."""

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt
 
+from emotion_circuits.circuits.circuit import Criterion
 from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.phase_settings import PhaseSettings
 
@@ -29,6 +30,15 @@ class CircuitSettings(PhaseSettings):
         "resample", description="what replaces nodes outside the circuit: partner's output or mean"
     )
     threshold: float = Field(0.9, gt=0, description="faithfulness that the circuit must reach")
+    most: float | None = Field(
+        None, gt=0, description="largest faithfulness, so that nodes that lower it count; null: any"
+    )
+    gap: float | None = Field(
+        None,
+        gt=0,
+        description="largest difference between the loss of a member from the circuit and from the "
+        "model, so that backups count (completeness); null: any",
+    )
     prune: bool = Field(True, description="whether members that are not needed are dropped")
     n_sizes: int = Field(24, ge=2, description="sizes on the curve of faithfulness")
     num_random: int = Field(200, ge=1, description="random circuits per kind, for a rank p")
@@ -42,6 +52,10 @@ class CircuitSettings(PhaseSettings):
     device: str | None = Field(None, description="device of the model; null: the profile's device")
     n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")
     seed: int = Field(0, ge=0, description="seed of controls and resamples")
+
+    def criterion(self) -> Criterion:
+        """Return what a circuit must reach."""
+        return Criterion(self.threshold, self.most, self.gap)
 
     def placed(self, model: LanguageModel) -> LanguageModel:
         """Move the model to ``device``, unless that is null, and return it."""

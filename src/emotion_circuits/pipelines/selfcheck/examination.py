@@ -7,6 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from emotion_circuits.circuits import graph_of
+from emotion_circuits.circuits.emotion_targets import marking_tokens
+from emotion_circuits.circuits.faithfulness import Verifier
+from emotion_circuits.circuits.replacements import resampled
+from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.pipelines.selfcheck.phases import Phases
 from emotion_circuits.pipelines.selfcheck.settings import SelfcheckSettings
 from emotion_circuits.pipelines.selfcheck.subjects import PlantedSubject
@@ -14,9 +19,12 @@ from emotion_circuits.planted import Vocabulary, neutral_prompts
 from emotion_circuits.planted.recovery import (
     Check,
     check_alignment,
+    check_circuits,
     check_directions,
+    check_faithfulness,
     check_patching,
     check_redundant,
+    check_roles,
     check_screening,
     check_significant,
     check_steering,
@@ -37,6 +45,24 @@ _ALIGNMENT = {
     "n_resamples": 1,
     "n_halvings": 1,
 }
+
+
+# Pairs of prompts that circuits are found on.
+_N_CIRCUIT_PAIRS = 12
+# Circuits hold what lowers an emotion too, and redundant nodes; controls are not compared.
+_CIRCUITS = {
+    "most": 1.1,
+    "gap": 0.1,
+    "num_random": 1,
+    "num_orders": 1,
+    "num_shuffled": 1,
+    "num_resamples": 2,
+    "n_sizes": 2,
+    "n_bootstrap": 1,
+}
+_ROLES = {"n_random": 1, "n_splits": 1, "n_top": 1, "max_tokens": 2, "n_bootstrap": 1}
+# The smallest p is 0.005, so that it can be significant for one of several emotions.
+UNPLANTED_CIRCUITS = _CIRCUITS | {"most": None, "gap": None, "num_random": 199}
 
 
 class Examination:
@@ -76,6 +102,7 @@ class Examination:
         yield from self.directions()
         yield from self.screening()
         yield from self.patching()
+        yield from self.circuits()
         yield from self.steering()
         yield from self.alignment()
 
@@ -125,6 +152,59 @@ class Examination:
                 self.data["head_score_table"],
                 bar=bars.heads_share,
                 alone_bar=bars.other_share,
+            )
+
+    def circuits(self) -> Iterator[Check]:
+        """Find circuits and edges, tell roles, and run the planted circuit alone."""
+        truth, bars = self._subject.truth, self._settings.bars
+        if not truth.nodes:
+            return
+        self.find_circuits(_CIRCUITS)
+        yield from check_circuits(
+            truth,
+            self.data["circuit"]["circuits"],
+            self.data["circuit_edges"],
+            bar=bars.circuit_share,
+            edge_bar=bars.edge_share,
+        )
+        yield from self._faithfulness()
+        self._run("head_roles", _ROLES | {"max_samples_per_emotion": self._settings.n_pairs})
+        yield from check_roles(truth, self.data["circuit_heads"], bar=bars.circuit_share)
+
+    def find_circuits(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Run the search for circuits, after activations and vectors; return them by emotion."""
+        limit = {"max_samples_per_emotion": _N_CIRCUIT_PAIRS}
+        self._run("circuits", parameters | limit, nodes=("find_circuits",))
+        found: dict[str, Any] = self.data["circuit"]["circuits"]
+        return found
+
+    def _faithfulness(self) -> Iterator[Check]:
+        subject, bars = self._subject, self._settings.bars
+        paired = PairedPrompts.prepare(
+            subject.model, subject.prompts, subject.emotions, split="test", limit=_N_CIRCUIT_PAIRS
+        )
+        marking = marking_tokens(subject.model, subject.emotions)
+        graph = graph_of(subject.model)
+        for emotion in subject.truth.emotions:
+            circuit = [graph.node(n.node) for n in subject.truth.nodes if emotion in n.emotions]
+            pairs = paired.pairs(emotion)
+            clean, partners = ([paired.ids[i] for i in side] for side in zip(*pairs, strict=True))
+            verifier = Verifier(
+                subject.model,
+                clean,
+                resampled(subject.model, clean, partners),
+                [marking[emotion]],
+                [0] * len(clean),
+            )
+            yield from check_faithfulness(
+                emotion,
+                verifier,
+                circuit,
+                graph.nodes()[1:-1],
+                bar=bars.circuit_faithfulness,
+                random_bar=bars.other_share,
+                distance_bar=bars.circuit_distance,
+                seed=0,
             )
 
     def steering(self) -> Iterator[Check]:

@@ -7,13 +7,14 @@ import logging
 import pandas as pd
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.pipelines.selfcheck.examination import Examination
+from emotion_circuits.pipelines.selfcheck.examination import UNPLANTED_CIRCUITS, Examination
 from emotion_circuits.pipelines.selfcheck.phases import Phases
 from emotion_circuits.pipelines.selfcheck.settings import SelfcheckSettings
 from emotion_circuits.pipelines.selfcheck.subjects import subjects
 from emotion_circuits.planted.recovery import (
     check_nothing_found,
     check_table,
+    significant_circuits,
     significant_heads,
 )
 
@@ -35,7 +36,7 @@ def examine_models(phases: Phases, settings: SelfcheckSettings) -> pd.DataFrame:
         InputError: If a model's folder is incomplete or invalid.
     """
     tables: list[pd.DataFrame] = []
-    findings: dict[str, int] = {}
+    findings: dict[str, dict[str, int]] = {"models_with_findings": {}, "models_with_circuits": {}}
     for subject in subjects(settings):
         examination = Examination(subject, phases, settings)
         if subject.planted:
@@ -47,10 +48,20 @@ def examine_models(phases: Phases, settings: SelfcheckSettings) -> pd.DataFrame:
             tables.append(table)
         else:
             heads = significant_heads(examination.screened(), alpha=settings.alpha)
-            findings[subject.name] = len(heads)
-            logger.info("%s: significant heads: %s", subject.name, heads or "none")
-    if findings:
-        table = check_table([check_nothing_found(findings, alpha=settings.alpha)])
+            circuits = significant_circuits(
+                examination.find_circuits(UNPLANTED_CIRCUITS), alpha=settings.alpha
+            )
+            findings["models_with_findings"][subject.name] = len(heads)
+            findings["models_with_circuits"][subject.name] = len(circuits)
+            logger.info(
+                "%s: significant heads: %s; circuits: %s",
+                *(subject.name, heads or "none", circuits or "none"),
+            )
+    if findings["models_with_findings"]:
+        table = check_table(
+            check_nothing_found(name, of_models, alpha=settings.alpha)
+            for name, of_models in findings.items()
+        )
         table.insert(0, "model", "unplanted")
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -15,8 +15,8 @@ def create_pipeline(pipelines: Mapping[str, Pipeline]) -> Pipeline:
 
     Args:
         pipelines: By name, the phases' pipelines without namespaces: ``activations``,
-            ``emotion_vectors``, ``alignment``, ``residual_patching``, ``head_screening`` and
-            ``head_patching``.
+            ``emotion_vectors``, ``alignment``, ``residual_patching``, ``head_screening``,
+            ``head_patching``, ``circuits`` and ``head_roles``.
     """
     phases = Phases(pipelines)
 

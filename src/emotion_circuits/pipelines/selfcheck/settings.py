@@ -22,6 +22,16 @@ class Bars(PhaseSettings):
     other_share: float = Field(
         0.2, description="largest share that as many other heads, or one redundant head, move"
     )
+    circuit_share: float = Field(
+        0.9, description="smallest precision and recall of a circuit, and share of roles recovered"
+    )
+    edge_share: float = Field(0.8, description="smallest share of planted edges recovered")
+    circuit_faithfulness: float = Field(
+        0.9, description="smallest faithfulness of the planted circuit"
+    )
+    circuit_distance: float = Field(
+        0.05, description="largest mean distance of its faithfulness from 1 as other nodes join"
+    )
     steered_share: float = Field(
         0.9, description="smallest share of words that are the emotion's, where its vector steers"
     )

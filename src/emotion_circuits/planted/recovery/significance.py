@@ -103,18 +103,19 @@ def check_significant(
             yield Check("planted_heads_significant", emotion, share, bar)
 
 
-def check_nothing_found(n_found: dict[str, int], *, alpha: float) -> Check:
-    """Ask whether too many models in which nothing is planted have a significant head.
+def check_nothing_found(check: str, n_found: dict[str, int], *, alpha: float) -> Check:
+    """Ask whether too many models in which nothing is planted have a significant finding.
 
     The bar is the largest number that a one-sided binomial test at 5 % does not refuse, if each
     model has a finding with probability α.
 
     Args:
-        n_found: By model, the number of significant heads.
+        check: Name of the comparison.
+        n_found: By model, the number of findings, such as significant heads.
         alpha: Chance of any finding in a model.
     """
     found = [name for name, number in n_found.items() if number]
     n_models = len(n_found)
     allowed = int(stats.binom.isf(_LEVEL, n_models, alpha))
     subject = f"of {n_models}" + (f": {', '.join(found)}" if found else "")
-    return Check("models_with_findings", subject, len(found), allowed, at_least=False)
+    return Check(check, subject, len(found), allowed, at_least=False)
