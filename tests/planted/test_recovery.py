@@ -7,18 +7,24 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from emotion_circuits.circuits.faithfulness import Verifier
+from emotion_circuits.circuits.nodes import Graph
 from emotion_circuits.planted import PlantedTruth
 from emotion_circuits.planted.recovery import (
     Check,
     check_alignment,
+    check_circuits,
     check_directions,
+    check_faithfulness,
     check_nothing_found,
     check_patching,
     check_redundant,
+    check_roles,
     check_screening,
     check_significant,
     check_steering,
     check_table,
+    significant_circuits,
     significant_heads,
 )
 from emotion_circuits.planted.recovery.significance import EFFECTS
@@ -273,3 +279,90 @@ def test_findings_are_compared_with_what_chance_gives(n_models, allowed):
     assert (check.recovered, check.bar, check.passed) == (allowed, allowed, True)
     one_more = dict.fromkeys(names, 0) | dict.fromkeys(names[: allowed + 1], 1)
     assert not check_nothing_found("models_with_findings", one_more, alpha=0.05).passed
+
+
+def circuits_of(joy, fear):
+    return {
+        name: {"nodes": [{"node": node} for node in nodes]}
+        for name, nodes in (("joy", joy), ("fear", fear))
+    }
+
+
+def test_circuits_are_compared_by_members_and_edges_by_rank():
+    truth = TRUTH.model_copy(update={"edges": {"joy": ("input->a0.h0<v>", "a1.h0->logits")}})
+    edges = pd.DataFrame(
+        {
+            "emotion": ["joy", "joy", "joy", "fear"],
+            "edge": ["a1.h0->logits", "input->m0", "input->a0.h0<v>", "a1.h0->logits"],
+            "rank": [1, 2, 3, 1],
+        }
+    )
+    circuits = circuits_of(["a0.h0", "a1.h0", "a1.h1", "m0"], ["a0.h1"])
+    checks = list(check_circuits(truth, circuits, edges, bar=0.7, edge_bar=0.8))
+    found = {(check.check, check.subject): check for check in checks}
+    assert found["circuit_precision", "joy"].recovered == 0.75
+    assert found["circuit_recall", "joy"].recovered == 1
+    assert found["circuit_precision", "fear"].passed
+    # One of two redundant heads is not enough.
+    assert found["circuit_recall", "fear"].recovered == 0.5
+    assert found["edge_recall", "joy"].recovered == 0.5  # of the first two edges
+    assert not found["edge_recall", "joy"].passed
+    assert ("edge_recall", "fear") not in found
+    nothing = list(check_circuits(truth, circuits_of([], []), edges, bar=0.7, edge_bar=0.8))
+    assert not any(check.passed for check in nothing if check.check != "edge_recall")
+
+
+def test_roles_are_compared_for_each_emotion_that_a_head_carries():
+    heads = pd.DataFrame(
+        {
+            "node": ["a0.h0", "a0.h1", "a0.h2", "a0.h3", "a1.h0", "a1.h1"],
+            "role_joy": ["detect", "none", "none", "detect", "express", "express"],
+            "role_fear": ["none", "detect", "aggregate", "none", "none", "none"],
+        }
+    )
+    (check,) = check_roles(TRUTH, heads, bar=0.9)
+    assert (check.recovered, check.subject) == (0.75, "4 heads")
+    assert not check.passed
+
+
+class Counting(Verifier):
+    """The metric is the share of the planted nodes that are kept."""
+
+    def __init__(self, planted, n_pairs=3):
+        self.planted = frozenset(planted)
+        self.full, self.empty = np.ones(n_pairs), np.zeros(n_pairs)
+
+    def keep(self, circuits, pairs=None):
+        shares = [len(self.planted & set(each)) / len(self.planted) for each in circuits]
+        return np.repeat(np.array(shares)[:, None], len(self.full), axis=1)
+
+
+def test_a_true_circuit_is_faithful_and_a_wrong_one_is_not():
+    nodes = Graph(4, 4).nodes()[1:-1]
+    bars = {"bar": 0.9, "random_bar": 0.4, "distance_bar": 0.05, "seed": 0}
+
+    def checks(circuit):
+        verifier = Counting(nodes[:4])
+        found = check_faithfulness("joy", verifier, circuit, nodes, **bars)
+        return {check.check: check for check in found}
+
+    right = checks(nodes[:4])
+    assert right["circuit_faithfulness"].recovered == 1
+    assert right["circuit_model_distance"].recovered == 0
+    # Four of twenty nodes, drawn from all: a fifth of the planted ones on average.
+    assert right["random_faithfulness"].recovered == pytest.approx(0.2, abs=0.08)
+    assert all(check.passed for check in right.values())
+    wrong = checks(nodes[2:6])
+    assert wrong["circuit_faithfulness"].recovered == 0.5
+    assert not wrong["circuit_faithfulness"].passed
+    assert not wrong["circuit_model_distance"].passed
+
+
+def test_circuits_are_significant_after_a_correction_for_emotions():
+    def found(*p):
+        circuits = {f"emotion {i}": {"controls": {"any": {"p": each}}} for i, each in enumerate(p)}
+        return significant_circuits(circuits, alpha=0.05)
+
+    assert found(0.016, 0.2, 0.017) == ["emotion 0"]
+    # A metric that does not change has no p.
+    assert found(None, 0.5, 0.9) == []

@@ -57,6 +57,8 @@ def test_the_command_writes_the_table_and_ends_well(project_root, monkeypatch, t
     assert {
         *("direction_cosine", "screening_auroc", "planted_heads_share", "redundant_alone"),
         *("other_heads_share", "steered_share", "mapped_cosine", "models_with_findings"),
+        *("circuit_recall", "edge_recall", "roles_recovered", "circuit_faithfulness"),
+        *("circuit_model_distance", "random_faithfulness", "models_with_circuits"),
     } <= set(table["check"])
 
 
