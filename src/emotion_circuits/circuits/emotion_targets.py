@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.prompts import EmotionSet
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,22 +57,20 @@ def vector_site(emotion_vectors: dict[str, Any], layer: int | None) -> VectorSit
 
 
 def marking_tokens(model: LanguageModel, emotions: EmotionSet) -> dict[str, Int[Tensor, " token"]]:
-    """Return the first tokens of each emotion's words, within a sentence and at its start.
+    """Return the tokens that are one of an emotion's words, within a sentence or at its start.
 
-    Tokens that also begin another emotion's words are left out.
+    Words of several tokens are left out, since their first token also begins other words: "Furious"
+    may be "F" and "urious", and "Forgive" begins with "For". If an emotion has no word of one
+    token, the first tokens of its words stand for them, and the log says so. Tokens of several
+    emotions are left out too.
 
     Raises:
         InputError: If an emotion has no token left.
     """
-    first_tokens: dict[str, set[int]] = {}
-    for emotion in emotions.names:
-        words = emotions.marking_words[emotion]
-        forms = [form for word in words for form in (f" {word}", word.capitalize())]
-        encoded = [model.tokenizer(form, add_special_tokens=False).input_ids for form in forms]
-        first_tokens[emotion] = {ids[0] for ids in encoded if ids}
+    marking = {name: _word_tokens(model, name, emotions) for name in emotions.names}
     own: dict[str, Int[Tensor, " token"]] = {}
-    for emotion, tokens in first_tokens.items():
-        others = set().union(*(first_tokens[other] for other in first_tokens if other != emotion))
+    for emotion, tokens in marking.items():
+        others = set().union(*(marking[other] for other in marking if other != emotion))
         if not tokens - others:
             raise InputError(
                 f"marking_words of {emotion} begin with no token of their own for model "
@@ -77,3 +78,17 @@ def marking_tokens(model: LanguageModel, emotions: EmotionSet) -> dict[str, Int[
             )
         own[emotion] = torch.tensor(sorted(tokens - others))
     return own
+
+
+def _word_tokens(model: LanguageModel, emotion: str, emotions: EmotionSet) -> set[int]:
+    words = emotions.marking_words[emotion]
+    forms = [form for word in words for form in (f" {word}", word.capitalize())]
+    encoded = [model.tokenizer(form, add_special_tokens=False).input_ids for form in forms]
+    whole = {ids[0] for ids in encoded if len(ids) == 1}
+    if whole:
+        return whole
+    logger.info(
+        "No word of %s (%s) is one token of %s; the first tokens of its words mark it",
+        *(emotion, ", ".join(words), model.name),
+    )
+    return {ids[0] for ids in encoded if ids}

@@ -47,7 +47,7 @@ class EmotionSet(PhaseSettings):
         description="by emotion, the metric/label that scores it in a text",
     )
     marking_words: dict[str, tuple[str, ...]] = Field(
-        default={}, description="by emotion, words whose first tokens mark it"
+        default={}, description="by emotion, words whose tokens mark it"
     )
 
     @model_validator(mode="before")
