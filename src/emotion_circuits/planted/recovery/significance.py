@@ -47,6 +47,9 @@ def significant_heads(table: pd.DataFrame, *, alpha: float) -> list[HeadEffect]:
     The standard error is that of the table's bootstrap interval, with the factor that makes a
     bootstrapped variance unbiased.
 
+    Pairs must be of different templates, as those of planted models are: the table's intervals are
+    over templates, and the degrees of freedom here are those of pairs.
+
     Args:
         table: Table of head screening.
         alpha: Chance of any finding in a model without effects.
