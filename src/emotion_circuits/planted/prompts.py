@@ -11,8 +11,8 @@ import pandas as pd
 from emotion_circuits.planted.vocabulary import DELIMITER, END, N_CUES, Vocabulary
 from emotion_circuits.seeds import rng_for
 
-# Numbers of fillers before the cue, between the cue and the delimiter, and after the delimiter. Each
-# set of texts of a split has a template of its own, so that sets are independent samples.
+# Numbers of fillers before the cue, between the cue and the delimiter, and after the delimiter.
+# Each set of texts of a split has a template of its own, so that sets are independent samples.
 TEMPLATES: Final = tuple(product((1, 2, 3), (0, 1, 2, 3), (1, 2, 3, 4)))
 
 
