@@ -87,7 +87,7 @@ def draw_circuits(circuit: Mapping[str, Any]) -> go.Figure:
     figure.update_xaxes(visible=False)
     figure.update_yaxes(title_text="layer", col=1)
     figure.update_layout(
-        title=f"{circuit['model']}: circuits found on all pairs",
+        title=f"{circuit['model']}: circuits found on all pairs (orange lowers the target)",
         template="simple_white",
         height=620,
         width=1100,
