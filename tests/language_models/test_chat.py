@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from embedded_heads import load_model, load_prompts
+from emotion_circuits.circuits.paths import Path
+from emotion_circuits.circuits.replacements import mean_ablated
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
-from emotion_circuits.interventions import BASELINE, Row, generate_rows
+from emotion_circuits.interventions import BASELINE, Prompt, Row, generate_rows
 from emotion_circuits.language_models import (
     ModelSpec,
     encode_prompts,
@@ -92,3 +95,21 @@ def test_what_cannot_be_a_chat_is_refused_in_one_line(plain, model, monkeypatch)
     spec = plain.spec.model_copy(update={"chat": True})
     with pytest.raises(InputError, match="no chat template; set its chat to false"):
         wrap_language_model(spec, plain.plain_model, plain.tokenizer)
+
+
+def test_circuits_align_texts_and_not_the_template(model):
+    """The last positions of unequal prompts correspond; the template before the text does not."""
+    clean, partner = (torch.tensor([model.encode(text)]) for text in TEXTS)
+    first = first_text_position(model, TEXTS[0])
+    path = Path.between(model, clean, partner, [])
+    assert path.n_aligned == min(clean.shape[1], partner.shape[1]) - first
+    (made,) = mean_ablated(model, [tuple(clean[0].tolist())], [tuple(partner[0].tolist())])
+    (change, *_) = made.interventions.values()
+    assert change.positions == Prompt(clean.shape[1] - first)
+
+
+def test_a_text_that_the_template_repeats_is_found_where_it_stands(model):
+    encoded = encode_prompts(model, ["Dana said"])
+    (ids,), (content,) = encoded.token_ids, encoded.content_mask
+    assert model.tokenizer.decode(ids) == "I saw the lamp. We Dana said. Dana said"
+    assert content.int().argmax() == first_text_position(model, TEXTS[0])

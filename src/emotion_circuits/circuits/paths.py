@@ -10,7 +10,7 @@ from torch import Tensor
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.head_conditions import aligned_positions
 from emotion_circuits.interventions import Site, record
-from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models import LanguageModel, first_text_position
 
 ENTRY = Site("resid_pre", 0)
 
@@ -53,7 +53,7 @@ class Path:
         Raises:
             InputError: If there are no pairs, or a prompt has no position to align.
         """
-        n_special = 0 if model.bos_token_id is None else 1
+        n_special = first_text_position(model, "a")  # any text has the same tokens before it
         n_aligned = aligned_positions(clean.shape[1], corrupted.shape[1], n_special=n_special)
         if len(clean) != len(corrupted) or not len(clean) or n_aligned < 1:
             raise InputError(

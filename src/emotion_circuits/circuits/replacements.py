@@ -26,7 +26,7 @@ from emotion_circuits.interventions import (
     record,
     stack_layers,
 )
-from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models import LanguageModel, first_text_position
 
 Prompts = Sequence[tuple[int, ...]]
 
@@ -89,7 +89,7 @@ def resampled(
     Source: resample ablation, Chan et al. 2022; MIB, Mueller et al. 2025, arXiv:2504.13151.
     """
     outputs = Outputs(model, partners, batch_size=batch_size)
-    n_special = 0 if model.bos_token_id is None else 1
+    n_special = first_text_position(model, "a")  # any text has the same tokens before it
     made = []
     for ids, partner, z, mlps in zip(prompts, partners, outputs.z, outputs.mlps, strict=True):
         n = aligned_positions(len(ids), len(partner), n_special=n_special)
@@ -131,7 +131,7 @@ def mean_ablated(
 
     Source: mean ablation, Wang et al. 2022, arXiv:2211.00593.
     """
-    n_special = 0 if model.bos_token_id is None else 1
+    n_special = first_text_position(model, "a")  # any text has the same tokens before it
     outputs = Outputs(model, others, batch_size=batch_size)
     z = torch.stack([each[:, n_special:].mean(1) for each in outputs.z]).mean(0)
     mlps = torch.stack([each[:, n_special:].mean(1) for each in outputs.mlps]).mean(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Int
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.model import LanguageModel
+
+# A character of private use, which no template or prompt has.
+_MARK: Final = "\ue000"
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,9 @@ def _spans(model: LanguageModel, text: str) -> list[tuple[int, int]]:
         added = model.bos_token_id is not None and not model.tokenizer_adds_bos
         return [*([(0, 0)] if added else []), *offsets]
     chat = model.write_chat(text, system=model.spec.system_prompt)
-    # The text is the last thing in front of the answer, whatever a system prompt says.
-    start = chat.rfind(text)
-    if start < 0:
+    # The text itself may occur elsewhere in the template or in the system prompt.
+    start = model.write_chat(_MARK, system=model.spec.system_prompt).find(_MARK)
+    if start < 0 or chat[start : start + len(text)] != text:
         raise InputError(
             f"the chat template of model {model.name!r} changes the text {text[:40]!r}…; remove "
             "spaces around texts, or set chat to false"
