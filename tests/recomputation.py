@@ -31,7 +31,29 @@ OUTPUT_PROJECTION = {
     "llama": "self_attn.o_proj",
     "qwen3": "self_attn.o_proj",
     "gemma3": "self_attn.o_proj",
+    "bloom": "self_attention.dense",
+    "falcon": "self_attention.dense",
+    "gptj": "attn.out_proj",
+    "codegen": "attn.out_proj",
+    "mpt": "attn.out_proj",
+    "opt": "self_attn.out_proj",
+    "xglm": "self_attn.out_proj",
+    "phi": "self_attn.dense",
+    "gpt_bigcode": "attn.c_proj",
 }
+# Most architectures call it so.
+_COMMON_PROJECTION = "self_attn.o_proj"
+# The module whose output the MLP adds to the stream, where it is not ``mlp``.
+MLP_END = {
+    "bloom": "mlp.dense_4h_to_h",
+    "mpt": "ffn.down_proj",
+    "opt": "fc2",
+    "xglm": "fc2",
+}
+
+
+def projection_of(architecture):
+    return OUTPUT_PROJECTION.get(architecture, _COMMON_PROJECTION)
 
 
 def blocks_of(plain):
@@ -121,14 +143,27 @@ def hook_for(intervention, n_prompt, step, n_heads, handles, blocks, architectur
 
         handles.append(block.register_forward_pre_hook(before, with_kwargs=True))
     elif site.point == "z":
-        module = block.get_submodule(OUTPUT_PROJECTION[architecture])
+        module = block.get_submodule(projection_of(architecture))
         handles.append(
             module.register_forward_pre_hook(lambda _, args: (change(args[0]), *args[1:]))
         )
     else:
-        name = OUTPUT_PROJECTION[architecture] if site.point == "attn_out" else "mlp"
-        module = block.get_submodule(name)
-        handles.append(module.register_forward_hook(lambda _, __, out: change(out)))
+        ends = {
+            "attn_out": projection_of(architecture),
+            "mlp_out": MLP_END.get(architecture, "mlp"),
+        }
+        handles.append(
+            block.get_submodule(ends[site.point]).register_forward_hook(
+                lambda _, __, out: change_output(change, out)
+            )
+        )
+
+
+def change_output(change, output):
+    """Change a module's output: alone or the first of several, with one axis less for OPT."""
+    stream = output[0] if isinstance(output, tuple) else output
+    changed = change(stream.view(1, -1, stream.shape[-1])).view(stream.shape)
+    return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
 
 @torch.no_grad()

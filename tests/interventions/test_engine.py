@@ -1,6 +1,7 @@
 """Batches, order, failures and kills change nothing in what the engine gives."""
 
 import logging
+import math
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from emotion_circuits.interventions import (
     Intervention,
     Listed,
     Prompt,
+    Replace,
+    ReplaceV,
     Row,
     Sampling,
     Site,
@@ -273,6 +276,21 @@ def test_what_cannot_run_is_one_line(model):
         sweep(model, "I am", [BASELINE])
     with pytest.raises(InputError, match=r"direction has 30 values; resid_post of layer 1 has 32"):
         run(Intervention(Site("resid_post", 1), Add(vector(1, 30))))
+    # Shorter sources in a batch would be filled up with zeros, to the length of their neighbours.
+    for length in (2, 4):
+        source = vector(1, 32 * length).view(length, 32)
+        with pytest.raises(InputError, match=rf"source has {length} positions .* prompt has 3"):
+            run(Intervention(Site("resid_post", 1), Replace(source), Prompt()))
+    values = ReplaceV(torch.zeros(3, 8))
+    with pytest.raises(InputError, match="reads attention 2 times at z of layer 0 head 1"):
+        run(*[Intervention(Site("z", 0, 1), values, Prompt())] * 2)
+
+
+@pytest.mark.parametrize("alpha", [math.nan, math.inf, -math.inf])
+def test_a_strength_that_is_no_number_is_one_line(alpha):
+    for make in (Constant, lambda a: Decay(a, 0.5), lambda a: Listed((1.0, a))):
+        with pytest.raises(InputError, match=r"a strength is -?(nan|inf); allowed are finite"):
+            make(alpha)
 
 
 KILLED = """

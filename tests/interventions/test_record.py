@@ -24,7 +24,7 @@ from emotion_circuits.interventions import (
     steer,
 )
 from emotion_circuits.interventions.engine.patches import Patches, Span, patched
-from emotion_circuits.interventions.sites import PATCHABLE_POINTS, POINTS
+from emotion_circuits.interventions.sites import PATCHABLE_POINTS, POINTS, bridge_hook_name
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
 IDS = (5, 17, 60, 33, 90, 201, 44)
@@ -60,7 +60,7 @@ def test_each_site_is_the_hook_point_of_its_name(model):
     seen = record(model, ids, sites)
     logits, cache = model.bridge.run_with_cache(ids)
     for site in sites:
-        wanted = cache[site.hook_name]
+        wanted = cache[bridge_hook_name(model, site)]
         assert seen.activations[site].shape == wanted.shape
         scale = max(1.0, float(wanted.abs().max()))
         assert float((seen.activations[site] - wanted).abs().max()) <= TOLERANCE * scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from emotion_circuits.errors import InputError
@@ -73,6 +74,16 @@ class Condition:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "interventions", tuple(self.interventions))
+        reading = [
+            item.site for item in self.interventions if item.operator.needs & READ_IN_ATTENTION
+        ]
+        for site, times in Counter(reading).items():
+            # Each would change the head's output as if the other were not there.
+            if times > 1:
+                raise InputError(
+                    f"condition {self.name!r} reads attention {times} times at {site}; allowed is "
+                    "one operator with such needs per head"
+                )
 
     @property
     def windows(self) -> frozenset[Window]:

@@ -14,7 +14,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from emotion_circuits.interventions.sites import Site, module_at
+from emotion_circuits.interventions.sites import (
+    Site,
+    bridge_hook_name,
+    ends_in_projection,
+    module_at,
+)
 from emotion_circuits.language_models import LanguageModel
 
 SiteFunction = Callable[[Any], Tensor | None]  # a tensor at every point but ``block_out``
@@ -30,18 +35,42 @@ def at_sites(model: LanguageModel, functions: Mapping[Site, SiteFunction]) -> It
     """
     with ExitStack() as hooks:
         for site, function in functions.items():
-            hooks.callback(_add_hook(model, site, function).remove)
+            for handle in _add_hooks(model, site, function):
+                hooks.callback(handle.remove)
         yield
 
 
-def _add_hook(model: LanguageModel, site: Site, function: SiteFunction) -> Any:
+def _add_hooks(model: LanguageModel, site: Site, function: SiteFunction) -> list[Any]:
     module = module_at(model, site)
     if site.point == "z":
         function = partial(_by_head, function, model.n_heads)
     if site.point in ("resid_pre", "z"):
-        return module.register_forward_pre_hook(partial(_at_input, function), with_kwargs=True)
+        return [module.register_forward_pre_hook(partial(_at_input, function), with_kwargs=True)]
+    if site.point == "mlp_out" and ends_in_projection(model):
+        shape: list[int] = []
+        function = partial(_by_row, function, shape)
+        block = model.plain_blocks[site.layer]
+        return [
+            block.register_forward_pre_hook(partial(_note_shape, shape), with_kwargs=True),
+            module.register_forward_hook(partial(_at_output, function, False)),
+        ]
     whole = site.point == "block_out"
-    return module.register_forward_hook(partial(_at_output, function, whole))
+    return [module.register_forward_hook(partial(_at_output, function, whole))]
+
+
+def _note_shape(
+    shape: list[int],
+    module: nn.Module,  # noqa: ARG001 - torch sets the signature of hooks
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
+    shape[:] = (args[0] if args else kwargs["hidden_states"]).shape[:2]
+
+
+def _by_row(function: SiteFunction, shape: list[int], values: Tensor) -> Tensor | None:
+    """Call a function with ``[row, pos, d_model]``; OPT's MLP has rows and positions as one."""
+    changed = function(values.unflatten(0, shape) if values.dim() == 2 else values)
+    return None if changed is None else changed.view(values.shape)
 
 
 def _by_head(function: SiteFunction, n_heads: int, values: Tensor) -> Tensor | None:
@@ -84,7 +113,10 @@ def at_bridge_sites(model: LanguageModel, functions: Mapping[Site, SiteFunction]
         model: The model whose ``hf_model`` is called within the context.
         functions: Functions by site. Activations have the shapes of TransformerLens.
     """
-    hooks = [(site.hook_name, partial(_at_hook_point, item)) for site, item in functions.items()]
+    hooks = [
+        (bridge_hook_name(model, site), partial(_at_hook_point, item))
+        for site, item in functions.items()
+    ]
     with ExitStack() as early, model.bridge.hooks(fwd_hooks=hooks):
         for site, function in functions.items():
             for module in _pattern_dropouts(model, site.layer) if site.point == "pattern" else ():

@@ -255,8 +255,8 @@ class Replace:
     Source: activation patching, Vig et al. 2020, arXiv:2004.12265; resampling, Chan et al. 2022.
 
     Attributes:
-        source: ``[pos, width]``: new activations for each position of the row's prompt; only those
-            at covered positions are used.
+        source: ``[pos, width]``: new activations for each position of the row's prompt, of the same
+            number of positions; only those at covered positions are used.
     """
 
     source: Any
@@ -287,7 +287,8 @@ class ReplaceV(Replace):
 
     The head's output becomes A v′: A is the pattern of the patched run, and v′ has the other run's
     values at the covered positions. The key/value head does not change, nor do the other query
-    heads of its group.
+    heads of its group. The output changes at the prompt's positions alone: generated tokens read
+    the model's own values there, from its cache.
 
     Attributes:
         source: ``[pos, d_head]``: new values for each position of the row's prompt.

@@ -23,6 +23,9 @@ _HOOK_NAMES: Final = {
     "pattern": "attn.hook_pattern",
     "block_out": "hook_out",
 }
+# What TransformerLens names as a part's output where the part's module returns the residual stream,
+# with its output added (Bloom, MPT), or where the part has no module (OPT, XGLM).
+_PROJECTIONS: Final = {"attn_out": "attn.o.hook_out", "mlp_out": "mlp.out.hook_out"}
 POINTS: Final = tuple(_HOOK_NAMES)
 # These exist as tensors of known shape only where TransformerLens computes attention.
 BRIDGE_POINTS: Final = ("q", "k", "v", "pattern")
@@ -55,11 +58,6 @@ class Site:
             raise unknown_name("hook point", self.point, POINTS)
         if self.head is not None and self.point != "z":
             raise InputError(f"site {self}: no point but 'z' has a head; head is {self.head}")
-
-    @property
-    def hook_name(self) -> str:
-        """The point's name in TransformerLens."""
-        return f"blocks.{self.layer}.{_HOOK_NAMES[self.point]}"
 
     def __str__(self) -> str:
         head = "" if self.head is None else f" head {self.head}"
@@ -97,7 +95,32 @@ def module_at(model: LanguageModel, site: Site) -> nn.Module:
     if site.point in ("z", "attn_out"):
         return output_projection(model, site.layer)
     block = model.plain_blocks[site.layer]
-    if site.point != "mlp_out":
-        return block
-    component = model.bridge.adapter.component_mapping["blocks"].submodules["mlp"]
-    return block.get_submodule(component.name)
+    return _mlp_end(model, block) if site.point == "mlp_out" else block
+
+
+def _mlp_end(model: LanguageModel, block: nn.Module) -> nn.Module:
+    """Return the module whose output the MLP adds to the residual stream."""
+    mlp = model.bridge.adapter.component_mapping["blocks"].submodules["mlp"]
+    if not ends_in_projection(model):
+        return block.get_submodule(mlp.name)
+    # OPT and XGLM have no module for the whole MLP.
+    inside = block if mlp.name is None else block.get_submodule(mlp.name)
+    return inside.get_submodule(mlp.submodules["out"].name)
+
+
+def ends_in_projection(model: LanguageModel) -> bool:
+    """Return whether only the MLP's last projection returns what the MLP writes.
+
+    The MLP of Bloom and MPT returns the residual stream, with its own output added; OPT and XGLM
+    have no module for the MLP. TransformerLens states it by an alias.
+    """
+    blocks = model.bridge.adapter.component_mapping["blocks"]
+    return bool(blocks.hook_aliases.get("hook_mlp_out") == _PROJECTIONS["mlp_out"])
+
+
+def bridge_hook_name(model: LanguageModel, site: Site) -> str:
+    """Return the site's name in a model's TransformerLens bridge."""
+    aliases = model.bridge.adapter.component_mapping["blocks"].hook_aliases
+    projection = _PROJECTIONS.get(site.point)
+    named = projection if projection in aliases.values() else _HOOK_NAMES[site.point]
+    return f"blocks.{site.layer}.{named}"

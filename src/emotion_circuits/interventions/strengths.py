@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -9,6 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from emotion_circuits.errors import InputError
+
+
+def _check_finite(alpha: float) -> None:
+    if not math.isfinite(alpha):
+        raise InputError(f"a strength is {alpha}; allowed are finite numbers")
 
 
 @runtime_checkable
@@ -24,6 +30,9 @@ class Constant:
     """The same α at each step."""
 
     alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_finite(self.alpha)
 
     def values(self, n_steps: int) -> Float[np.ndarray, " step"]:
         """Return ``n_steps`` times α."""
@@ -43,6 +52,7 @@ class Decay:
     rate: float
 
     def __post_init__(self) -> None:
+        _check_finite(self.alpha)
         if not 0 < self.rate <= 1:
             raise InputError(f"decay rate is {self.rate}; allowed is above 0 and at most 1")
 
@@ -61,6 +71,8 @@ class Listed:
         object.__setattr__(self, "alphas", tuple(float(alpha) for alpha in self.alphas))
         if not self.alphas:
             raise InputError("the list of strengths is empty; give at least one")
+        for alpha in self.alphas:
+            _check_finite(alpha)
 
     def values(self, n_steps: int) -> Float[np.ndarray, " step"]:
         """Return the listed values, then zeros."""

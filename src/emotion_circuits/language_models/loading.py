@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -19,7 +20,12 @@ from emotion_circuits.language_models.pretrained import (
     load_tokenizer,
     load_weights,
 )
-from emotion_circuits.language_models.self_check import PROBES, check_bridge, plain_logits
+from emotion_circuits.language_models.self_check import (
+    PROBES,
+    check_bridge,
+    check_cache,
+    plain_logits,
+)
 from emotion_circuits.language_models.sources import resolve_source
 from emotion_circuits.language_models.spec import ModelSpec
 
@@ -71,17 +77,42 @@ def wrap_language_model(
     plain_model = hf_model.eval().to(device)
     probes = [tokenizer(text).input_ids for text in PROBES]
     expected = plain_logits(plain_model, probes)
-    bridge = TransformerBridge.boot_transformers(
-        spec.source,
-        hf_model=share_weights(plain_model),
-        tokenizer=_copy_for_bridge(spec, tokenizer),
-        device=device,
-        dtype=spec.torch_dtype,
-    )
+    check_cache(spec, plain_model, probes[0], expected[0])
+    bridge = _add_hook_points(spec, plain_model, tokenizer)
     bridge.eval().requires_grad_(False)  # also the plain model, which shares the weights
     check_bridge(spec, bridge, probes, expected)
     logger.info("Loaded %s on %s", spec.name, device)
     return LanguageModel(spec, bridge, plain_model, tokenizer, bos_token_id, adds_bos)
+
+
+def _add_hook_points(
+    spec: ModelSpec, plain_model: Any, tokenizer: PreTrainedTokenizerFast
+) -> TransformerBridge:
+    """Add TransformerLens hook points to a copy that shares the weights.
+
+    Raises:
+        InputError: If TransformerLens cannot do so with this architecture.
+    """
+    architecture = type(plain_model).__name__
+    copied = share_weights(plain_model)
+    # Models that were not loaded from files do not name their class, which TransformerLens reads.
+    copied.config.architectures = [architecture]
+    try:
+        return TransformerBridge.boot_transformers(
+            spec.source,
+            hf_model=copied,
+            tokenizer=_copy_for_bridge(spec, tokenizer),
+            device=next(plain_model.parameters()).device,
+            dtype=spec.torch_dtype,
+        )
+    # An architecture that it does not know raises whatever the bridge comes upon.
+    except Exception as error:
+        # Its message goes on with a list of all architectures that it knows.
+        reason = (str(error).strip() or type(error).__name__).split(". ")[0]
+        raise InputError(
+            f"model {spec.name!r}: TransformerLens cannot add hook points to {architecture}: "
+            f"{shorten(reason, 160)}"
+        ) from error
 
 
 def _copy_for_bridge(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> Any:

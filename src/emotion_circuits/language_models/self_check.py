@@ -1,7 +1,8 @@
-"""Checks that a bridge computes what the plain model computes."""
+"""Checks of a model with its cache, and of a bridge against the plain model."""
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any, Final
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.reserved_cache import ReservedCache
 from emotion_circuits.language_models.spec import ModelSpec
 
 # Short texts of different lengths that any tokenizer can encode.
@@ -34,8 +36,55 @@ def plain_logits(model: Any, probes: list[list[int]]) -> list[Tensor]:
         Tensors ``[pos, vocab]`` in float32 on the CPU.
     """
     device = next(model.parameters()).device
-    logits = (model(input_ids=torch.tensor([ids], device=device)).logits for ids in probes)
+    logits = (
+        model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits
+        for ids in probes
+    )
     return [values[0].float().cpu() for values in logits]
+
+
+@torch.no_grad()
+def check_cache(spec: ModelSpec, model: Any, ids: list[int], expected: Tensor) -> None:
+    """Check that a cache of keys and values that forgets positions gives the uncached logits.
+
+    A recurrent model keeps a state instead, which cannot forget: its texts under interventions
+    would be wrong.
+
+    Args:
+        spec: The model's name in messages, and its dtype.
+        model: A causal language model of transformers.
+        ids: Token ids of a probe, at least three.
+        expected: The logits of a pass over the probe without a cache.
+
+    Raises:
+        InputError: If the model does not read its past from such a cache, or logits differ.
+    """
+    layers = int(model.config.get_text_config().num_hidden_layers)
+    cache = ReservedCache(layers, len(ids))
+    tokens = torch.tensor([ids], device=next(model.parameters()).device)
+    middle = len(ids) // 2
+    try:
+        model(input_ids=tokens[:, : middle + 1], past_key_values=cache, use_cache=True)
+        cache.keep(middle)
+        logits = model(input_ids=tokens[:, middle:], past_key_values=cache, use_cache=True).logits[
+            0
+        ]
+    # What a model does with a cache that it is not made for depends on its code.
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise InputError(f"{_no_cache(spec, model)} ({shorten(reason, 120)})") from error
+    if not _close(spec, logits.float().cpu(), expected[middle:]):
+        raise InputError(
+            f"{_no_cache(spec, model)}: logits with and without it differ by "
+            f"{_deviation(logits.float().cpu(), expected[middle:]):.3g}"
+        )
+
+
+def _no_cache(spec: ModelSpec, model: Any) -> str:
+    return (
+        f"model {spec.name!r} failed its self-check: {type(model).__name__} does not read its past "
+        "from a cache of keys and values; models with recurrent layers cannot be studied"
+    )
 
 
 @torch.no_grad()
@@ -83,10 +132,21 @@ def _residual_stream(bridge: TransformerBridge, ids: list[int]) -> dict[str, Ten
 
 
 def _compare(spec: ModelSpec, what: str, seen: Tensor, wanted: Tensor) -> None:
-    deviation = (seen - wanted).abs().max().item()
-    allowed = _TOLERANCE[spec.dtype] * max(1.0, wanted.abs().max().item())
-    if not deviation <= allowed:  # also true for NaN
+    if not _close(spec, seen, wanted):
         raise InputError(
-            f"model {spec.name!r} failed its self-check: {what} differ by {deviation:.3g}; "
-            f"allowed is {allowed:.3g} in {spec.dtype}"
+            f"model {spec.name!r} failed its self-check: {what} differ by "
+            f"{_deviation(seen, wanted):.3g}; allowed is {_allowed(spec, wanted):.3g} in "
+            f"{spec.dtype}"
         )
+
+
+def _close(spec: ModelSpec, seen: Tensor, wanted: Tensor) -> bool:
+    return _deviation(seen, wanted) <= _allowed(spec, wanted)  # false for NaN
+
+
+def _deviation(seen: Tensor, wanted: Tensor) -> float:
+    return (seen - wanted).abs().max().item()
+
+
+def _allowed(spec: ModelSpec, wanted: Tensor) -> float:
+    return _TOLERANCE[spec.dtype] * max(1.0, wanted.abs().max().item())

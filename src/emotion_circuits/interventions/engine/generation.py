@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from emotion_circuits.interventions.engine.cache import ReservedCache
 from emotion_circuits.interventions.engine.patches import (
     Applied,
     Patches,
@@ -27,6 +26,7 @@ from emotion_circuits.interventions.engine.rows import Generated, Row
 from emotion_circuits.interventions.engine.sampling import Sampling, choose_tokens, uniform_draws
 from emotion_circuits.interventions.engine.shared_prefill import SharedPrefill, is_worthwhile
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models.reserved_cache import ReservedCache
 
 # Share of finished rows at which they leave a batch; the other rows are then copied.
 _LEAVE: Final = 0.125

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.conditions import Condition, Intervention
 from emotion_circuits.interventions.engine.plans import plan
 from emotion_circuits.interventions.hooks import SiteFunction, at_bridge_sites, at_sites
@@ -216,7 +217,12 @@ class Patches:
         """Return the tensors that a group's operator needs, for each entry's head."""
         shown: dict[Need, Tensor] = {}
         if Need.PATTERN in group.operator.needs:
-            pattern = self._attention[Site("pattern", site.layer)]
+            pattern = self._attention.get(Site("pattern", site.layer))
+            if pattern is None:  # TransformerLens shows it after z, as for OPT and XGLM
+                raise InputError(
+                    f"{group.operator.__name__} at {site} needs the attention pattern, which this "
+                    "architecture does not show in time; allowed are operators without that need"
+                )
             shown[Need.PATTERN] = pattern[group.rows, group.heads]
         if Need.V in group.operator.needs:
             v = self._attention[Site("v", site.layer)]

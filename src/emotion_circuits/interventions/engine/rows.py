@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.conditions import BASELINE, Condition
 from emotion_circuits.interventions.needs import Need
+from emotion_circuits.interventions.operators import Replace
 from emotion_circuits.interventions.sites import check_site
 from emotion_circuits.language_models import LanguageModel
 
@@ -70,8 +71,8 @@ def check_row(model: LanguageModel, row: Row, max_new_tokens: int) -> None:
     """Refuse a row that cannot be generated, before anything runs.
 
     Raises:
-        InputError: If a site does not exist, an operator has another width, or prompt and
-            new tokens exceed the context.
+        InputError: If a site does not exist, an operator has another width or number of positions,
+            or prompt and new tokens exceed the context or a limit of the position encoding.
     """
     if row.n_prompt == 0:
         raise InputError(f"a prompt has no tokens for model {model.name!r}")
@@ -80,6 +81,7 @@ def check_row(model: LanguageModel, row: Row, max_new_tokens: int) -> None:
             f"a prompt of {row.n_prompt} tokens and {max_new_tokens} new ones do not fit into "
             f"model {model.name!r}, which reads at most {model.n_ctx}"
         )
+    _check_rotary(model, row.n_prompt + max_new_tokens)
     for intervention in row.condition.interventions:
         site, operator = intervention.site, intervention.operator
         check_site(model, site)
@@ -88,3 +90,30 @@ def check_row(model: LanguageModel, row: Row, max_new_tokens: int) -> None:
         if width != expected:
             name = fields(operator)[0].name  # type: ignore[arg-type]
             raise InputError(f"{name} has {width} values; {site} has {expected}")
+        if isinstance(operator, Replace) and len(operator.source) != row.n_prompt:
+            raise InputError(
+                f"source has {len(operator.source)} positions at {site}; the prompt has "
+                f"{row.n_prompt}"
+            )
+
+
+# Position encodings whose frequencies depend on the length of the text read so far: keys that are
+# cached before a limit differ from those that a pass over the longer text computes.
+_LENGTH_DEPENDENT: Final = ("longrope", "dynamic")
+
+
+def _check_rotary(model: LanguageModel, length: int) -> None:
+    """Refuse a text at whose length the model would change its position encoding."""
+    config = model.plain_model.config.get_text_config()
+    stated = getattr(config, "rope_parameters", None) or {}
+    # One encoding for all layers, or one for each type of layer.
+    for rotary in [stated] if "rope_type" in stated else stated.values():
+        if rotary["rope_type"] not in _LENGTH_DEPENDENT:
+            continue
+        limit = rotary.get("original_max_position_embeddings") or config.max_position_embeddings
+        if length > limit:
+            raise InputError(
+                f"a text of {length} tokens is longer than the {limit} at which model "
+                f"{model.name!r} changes its position encoding ({rotary['rope_type']}); allowed "
+                "are shorter ones"
+            )

@@ -13,13 +13,13 @@ import torch
 from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.engine.cache import reserved_bytes
 from emotion_circuits.interventions.engine.checkpoint import Checkpoint, row_digest
 from emotion_circuits.interventions.engine.generation import generate_batch
 from emotion_circuits.interventions.engine.patches import Applied
 from emotion_circuits.interventions.engine.rows import Generated, Row, batch_key, check_row
 from emotion_circuits.interventions.engine.sampling import Sampling
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models.reserved_cache import reserved_bytes
 from emotion_circuits.language_models.residency import give_memory_back
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.interventions.conditions import Condition
-from emotion_circuits.interventions.engine.cache import ReservedCache
 from emotion_circuits.interventions.engine.layer_entry import (
     block_outputs,
     handed_over,
@@ -20,6 +19,7 @@ from emotion_circuits.interventions.engine.layer_entry import (
 )
 from emotion_circuits.interventions.engine.patches import Applied, Patches, Span, patched
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models.reserved_cache import ReservedCache
 
 # Each first layer costs an extra pass; the passes must save at least this many operations.
 _LEAST_OPERATIONS_SAVED: Final = 2e9
