@@ -77,7 +77,7 @@ def test_longrope_is_exact_below_its_limit_and_refused_above():
     """Beyond it, keys in the cache would have frequencies that a pass over all tokens changes."""
     model = load_tiny(
         "phi3",
-        original_max_position_embeddings=12,
+        original_max_position_embeddings=40,
         rope_scaling={
             "rope_type": "longrope",
             "short_factor": [1.0] * 4,
@@ -85,10 +85,10 @@ def test_longrope_is_exact_below_its_limit_and_refused_above():
         },
     )
     ablated = Intervention(Site("z", 0, 1), Ablate(torch.ones(8)), Everywhere())
-    row = Row((5, 17, 60, 33, 9), Condition("c", (ablated,)))
-    (seen,) = generate_rows(model, [row], max_new_tokens=7, keep_logits=True)
-    ids, logits = reference_generate(model.plain_model, "phi3", row.prompt_ids, row.condition, 7)
+    row = Row((5, 17, 60, 33, 9, 70) * 6, Condition("c", (ablated,)))
+    (seen,) = generate_rows(model, [row], max_new_tokens=4, keep_logits=True)
+    ids, logits = reference_generate(model.plain_model, "phi3", row.prompt_ids, row.condition, 4)
     assert seen.token_ids == ids
     torch.testing.assert_close(seen.logits, logits, atol=1e-4, rtol=1e-4)
-    with pytest.raises(InputError, match=r"13 tokens is longer than the 12 .* \(longrope\)"):
-        generate_rows(model, [row], max_new_tokens=8)
+    with pytest.raises(InputError, match=r"41 tokens is longer than the 40 .* \(longrope\)"):
+        generate_rows(model, [row], max_new_tokens=5)
