@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kedro.config import OmegaConfigLoader
+from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework import project
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
@@ -57,10 +57,27 @@ class ProfileConfigLoader(OmegaConfigLoader):
         """Read one kind of configuration with this loader's own resolvers."""
         self._register_globals_resolver()
         OmegaConf.register_resolver("profile", lambda: self.profile, replace=True)
-        configuration = super().__getitem__(key)
+        configuration = self._credentials() if key == "credentials" else super().__getitem__(key)
         if key == "parameters":
             self._check_top_level(configuration)
         return configuration
+
+    def _credentials(self) -> dict[str, Any]:
+        """Read credentials of the profile and, over them, those of ``conf/local``.
+
+        Kedro reads ``conf/local`` only where it is the profile; here it holds what no profile may.
+        """
+        local = Path(self.conf_source) / "local"
+        patterns = self.config_patterns["credentials"]
+        own = {}
+        if local.is_dir():
+            own = self.load_and_merge_dir_config(str(local), patterns, "credentials", set(), True)
+        try:
+            return {**super().__getitem__("credentials"), **own}
+        except MissingConfigException:
+            if own:
+                return own
+            raise
 
     def _check_top_level(self, parameters: dict[str, Any]) -> None:
         """Refuse a parameter group that conf/base lacks; Kedro would ignore it silently."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 from kedro.io import MemoryDataset
 
 from emotion_circuits.datasets import LanguageModelDataset, TextEvaluatorDataset
+from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.hub import offer_token
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.memory import PeakMemory
 from emotion_circuits.node_marks import emotion_needs, required_inputs
@@ -53,6 +56,30 @@ def _unremarked() -> Iterator[None]:
         yield
     finally:
         catalog_logger.setLevel(level)
+
+
+class HubTokenHook:
+    """Takes the hub's token from ``conf/local/credentials.yml``; that of the environment wins."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Offer the token ``hub.token`` to requests of the hub, if there is one.
+
+        Raises:
+            InputError: If the entry has another form.
+        """
+        try:
+            credentials = context.config_loader["credentials"]
+        except MissingConfigException:
+            return
+        entry = credentials.get("hub")
+        if entry is None:
+            return
+        token = entry.get("token") if isinstance(entry, Mapping) else None
+        if not isinstance(token, str) or not token:
+            # Without the value, which may be the token.
+            raise InputError("credentials.yml: allowed for hub is {token: <text>}")
+        offer_token(token)
 
 
 class StudyCheckHook:

@@ -4,6 +4,7 @@ import warnings
 
 from emotion_circuits.config import ProfileConfigLoader
 from emotion_circuits.hooks import (
+    HubTokenHook,
     ModelResidencyHook,
     OptionalInputHook,
     PhaseTimingHook,
@@ -25,4 +26,10 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "baseline_smoke",
     "merge_strategy": {"parameters": "soft"},
 }
-HOOKS = (OptionalInputHook(), StudyCheckHook(), ModelResidencyHook(), PhaseTimingHook())
+HOOKS = (
+    HubTokenHook(),
+    OptionalInputHook(),
+    StudyCheckHook(),
+    ModelResidencyHook(),
+    PhaseTimingHook(),
+)

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.hub import ask_hub
 
 # Raised by transformers for files that are missing, corrupt, of a wrong shape or unknown.
 _FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError)
@@ -56,6 +57,8 @@ def from_pretrained(
     Raises:
         InputError: If loading fails; the message gives the reason in one line.
     """
+    if not Path(source).is_dir():
+        options["local_files_only"] = not ask_hub(what, source, revision)
     try:
         return auto_class.from_pretrained(
             source, revision=revision, trust_remote_code=False, **options
