@@ -45,7 +45,13 @@ from emotion_circuits.interventions.positions import (
 )
 from emotion_circuits.interventions.recording.batches import length_batches
 from emotion_circuits.interventions.recording.heads import HeadActivations, capture_heads
-from emotion_circuits.interventions.recording.record import Recording, on_cpu, record, stack_layers
+from emotion_circuits.interventions.recording.record import (
+    Recording,
+    on_cpu,
+    record,
+    run_with,
+    stack_layers,
+)
 from emotion_circuits.interventions.recording.residual import HOOK_POINTS, capture_residual
 from emotion_circuits.interventions.sites import Site, output_projection
 from emotion_circuits.interventions.strengths import Constant, Decay, Listed, Strength
@@ -102,6 +108,7 @@ __all__ = [
     "read_logits",
     "record",
     "record_rows",
+    "run_with",
     "stack_layers",
     "steer",
     "sweep",
