@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from emotion_circuits.circuits.faithfulness import CircuitRuns, Part, recovered
+from emotion_circuits.circuits.faithfulness import CircuitRuns, recovered, sizes_to_try
 from emotion_circuits.circuits.integrated_gradients import NodeScores
+from emotion_circuits.circuits.nodes import Part
 
 Order = Literal["absolute", "signed"]
 
@@ -104,6 +105,42 @@ def smallest_circuit(
         if criterion.complete(verifier, order[:size], pairs):
             return list(order[:size])
     return list(order)
+
+
+def bracketed_circuit(
+    runs: CircuitRuns[Part],
+    order: Sequence[Part],
+    pairs: Sequence[int],
+    criterion: Criterion,
+    *,
+    n_sizes: int,
+) -> list[Part]:
+    """Return a short beginning of an order that meets a criterion, in few runs; all if none does.
+
+    Sizes spaced evenly in logarithm are run. Between the first that meets the criterion and the one
+    before it, the interval is halved until two neighbouring sizes differ. Where faithfulness rises
+    with size, this is ``smallest_circuit``; elsewhere a shorter beginning may be overlooked.
+
+    Args:
+        runs: Runs circuits.
+        order: All parts, the most important first.
+        pairs: Pairs on which circuits are measured.
+        criterion: What to reach; its ``gap`` is not checked.
+        n_sizes: Number of sizes to begin with.
+    """
+    sizes = sizes_to_try(len(order), n_sizes)
+    faithful = criterion.faithful(runs, [order[:size] for size in sizes], pairs)
+    if not faithful.any():
+        return list(order)
+    first = int(np.argmax(faithful))
+    low, high = (sizes[first - 1], sizes[first]) if first else (-1, 0)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if criterion.faithful(runs, [order[:middle]], pairs)[0]:
+            high = middle
+        else:
+            low = middle
+    return list(order[:high])
 
 
 def pruned(

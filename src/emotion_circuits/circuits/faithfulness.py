@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Iterable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import Generic, NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from emotion_circuits.circuits.attribution import log_odds
-from emotion_circuits.circuits.nodes import Node
+from emotion_circuits.circuits.nodes import Node, Part
 from emotion_circuits.circuits.replacements import Replacements
 from emotion_circuits.interventions import BASELINE, Condition, Row, read_logits
 from emotion_circuits.language_models import LanguageModel
 
 Values = Float[np.ndarray, "circuit pair"]
-Part = TypeVar("Part", bound=Hashable)  # Node or Edge
 
 # Runs are made for this many rows at a time.
 _ROWS = 8192

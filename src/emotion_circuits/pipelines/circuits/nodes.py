@@ -15,11 +15,15 @@ from emotion_circuits.circuits.faithfulness import recovered
 from emotion_circuits.circuits.graph_export import circuit_graph, graphml
 from emotion_circuits.circuits.nodes import Edge, Node
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
-from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models import LanguageModel, load_language_model
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.circuits.discovery import Discovery, discover
+from emotion_circuits.pipelines.circuits.edge_circuits import (
+    compare_edge_circuits,
+    measure_edge_circuits,
+)
 from emotion_circuits.pipelines.circuits.measures import measure_circuits
-from emotion_circuits.pipelines.circuits.settings import CircuitSettings
+from emotion_circuits.pipelines.circuits.settings import CircuitSettings, EdgeCircuitSettings
 from emotion_circuits.pipelines.circuits.stabilities import (
     describe_circuit,
     resample_circuits,
@@ -79,11 +83,14 @@ def find_circuits(
             "stability": summarize(stability),
         }
     _compare_emotions(found, discoveries)
+    if settings.edges is not None:
+        _add_edge_circuits(found, discoveries, settings.edges)
     table = pd.concat(edge_tables, ignore_index=True)
     within = table[table["in_circuit"]]
     for emotion, of_emotion in found.items():
         lines = within[within["emotion"] == emotion]
         of_emotion["edges"] = lines[["edge", "score"]].to_dict("records")
+    untrained = _measure_untrained(language_model, prompts, emotion_vectors, emotions, settings)
     circuits = {
         "profile": profile,
         "model": paired.model.name,
@@ -91,6 +98,7 @@ def find_circuits(
         "n_nodes": len(graph.nodes()) - 2,
         "n_edges": len(edges),
         "circuits": found,
+        **untrained,
     }
     members = {emotion: each["nodes"] for emotion, each in found.items()}
     made: dict[str, Any] = _without_nan(circuits)
@@ -100,6 +108,16 @@ def find_circuits(
         pd.concat(stability_tables, ignore_index=True),
         graphml(circuit_graph(graph, members, within)),
     )
+
+
+def _add_edge_circuits(
+    found: dict[str, Any], discoveries: Sequence[Discovery], settings: EdgeCircuitSettings
+) -> None:
+    """Add each emotion's circuit of edges, and how faithful the other emotions' are for it."""
+    circuits = {each.emotion: measure_edge_circuits(each, settings) for each in discoveries}
+    for emotion, shares in compare_edge_circuits(circuits, discoveries).items():
+        circuits[emotion]["controls"]["other_emotions"] = shares
+        found[emotion]["edge_circuit"] = circuits[emotion]
 
 
 def _edge_table(
@@ -118,6 +136,34 @@ def _edge_table(
     )
     table.insert(0, "emotion", discovery.emotion)
     return table
+
+
+def _measure_untrained(
+    language_model: LanguageModel,
+    prompts: pd.DataFrame,
+    emotion_vectors: dict[str, Any],
+    emotions: EmotionSet,
+    settings: CircuitSettings,
+) -> dict[str, Any]:
+    """Find and measure circuits of the model with random weights, if a seed asks for it."""
+    if settings.untrained_seed is None:
+        return {}
+    spec = language_model.spec.model_copy(update={"untrained_seed": settings.untrained_seed})
+    paired = PairedPrompts.prepare(
+        settings.placed(load_language_model(spec)),
+        prompts,
+        emotions,
+        split=settings.split,
+        limit=settings.max_samples_per_emotion,
+    )
+    measured: dict[str, Any] = {}
+    for discovery in discover(paired, emotion_vectors, settings):
+        measured[discovery.emotion] = measure_circuits(discovery, discovery.circuits_of_halves())
+        if settings.edges is not None:
+            measured[discovery.emotion]["edge_circuit"] = measure_edge_circuits(
+                discovery, settings.edges
+            )
+    return {"untrained": measured}
 
 
 def _compare_emotions(found: dict[str, Any], discoveries: Sequence[Discovery]) -> None:

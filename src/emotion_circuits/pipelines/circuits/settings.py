@@ -9,6 +9,16 @@ from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.phase_settings import PhaseSettings
 
 
+class EdgeCircuitSettings(PhaseSettings):
+    """Exact runs of circuits of edges; a row of them costs more than one of nodes."""
+
+    n_sizes: int = Field(12, ge=2, description="sizes on the curve of faithfulness")
+    num_random: int = Field(50, ge=1, description="random circuits per kind, for a rank p")
+    num_orders: int = Field(4, ge=1, description="random orders, whose curves are compared")
+    num_shuffled: int = Field(10, ge=1, description="circuits by scores of shuffled labels")
+    num_losses: int = Field(20, ge=1, description="members of a circuit whose loss is run")
+
+
 class CircuitSettings(PhaseSettings):
     """The pairs of prompts, the scores, the circuit's threshold, and its controls."""
 
@@ -47,6 +57,13 @@ class CircuitSettings(PhaseSettings):
     num_resamples: int = Field(10, ge=2, description="discoveries on resampled pairs")
     max_edges: int | None = Field(
         2000, ge=1, description="edges per emotion in the table, the largest; null: all"
+    )
+    edges: EdgeCircuitSettings | None = Field(
+        EdgeCircuitSettings.model_validate({}),
+        description="exact runs of circuits of edges; null: none",
+    )
+    untrained_seed: NonNegativeInt | None = Field(
+        None, description="seed of random weights whose circuits are a control; null: no control"
     )
     batch_size: int = Field(16, ge=1, description="pairs whose gradients are taken at a time")
     device: str | None = Field(None, description="device of the model; null: the profile's device")

@@ -59,6 +59,7 @@ _CIRCUITS = {
     "num_resamples": 2,
     "n_sizes": 2,
     "n_bootstrap": 1,
+    "edges": None,
 }
 _ROLES = {"n_random": 1, "n_splits": 1, "n_top": 1, "max_tokens": 2, "n_bootstrap": 1}
 # The smallest p is 0.005, so that it can be significant for one of several emotions.
