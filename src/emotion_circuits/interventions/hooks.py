@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from emotion_circuits.interventions.sites import Site, module_at
+from emotion_circuits.interventions.sites import INPUT_POINTS, Site, module_at
 from emotion_circuits.language_models import LanguageModel
 
 SiteFunction = Callable[[Any], Tensor | None]  # a tensor at every point but ``block_out``
@@ -38,7 +38,7 @@ def _add_hook(model: LanguageModel, site: Site, function: SiteFunction) -> Any:
     module = module_at(model, site)
     if site.point == "z":
         function = partial(_by_head, function, model.n_heads)
-    if site.point in ("resid_pre", "z"):
+    if site.point in INPUT_POINTS:
         return module.register_forward_pre_hook(partial(_at_input, function), with_kwargs=True)
     whole = site.point == "block_out"
     return module.register_forward_hook(partial(_at_output, function, whole))

@@ -17,6 +17,7 @@ _HOOK_NAMES: Final = {
     "z": "attn.hook_z",
     "attn_out": "attn.hook_out",
     "mlp_out": "mlp.hook_out",
+    "mlp_post": "mlp.hook_post",
     "q": "attn.hook_q",
     "k": "attn.hook_k",
     "v": "attn.hook_v",
@@ -26,6 +27,8 @@ _HOOK_NAMES: Final = {
 POINTS: Final = tuple(_HOOK_NAMES)
 # These exist as tensors of known shape only where TransformerLens computes attention.
 BRIDGE_POINTS: Final = ("q", "k", "v", "pattern")
+# These are inputs of modules of the plain model.
+INPUT_POINTS: Final = ("resid_pre", "z", "mlp_post")
 PATCHABLE_POINTS: Final = ("resid_pre", "resid_post", "z", "attn_out", "mlp_out")
 
 
@@ -37,7 +40,8 @@ class Site:
         point: ``resid_pre`` and ``resid_post`` are the residual stream before and after a layer;
             ``z`` is the heads' output before the output projection; ``attn_out`` and ``mlp_out``
             are the outputs of the layer's attention and MLP, before any norm that follows them.
-            These points can be changed. Others can only be recorded: ``q``, the queries of each
+            These points can be changed. Others can only be recorded: ``mlp_post``, the activations
+            of the MLP's neurons, which its output projection reads; ``q``, the queries of each
             query head; ``k`` and ``v``, the keys and values of each key/value head, all as the
             projections return them; ``pattern``, the attention weights of each query head;
             ``block_out``, the block's output as the architecture returns it, which may be a tuple
@@ -92,12 +96,13 @@ def output_projection(model: LanguageModel, layer: int) -> nn.Module:
 def module_at(model: LanguageModel, site: Site) -> nn.Module:
     """Return the plain model's module at a site.
 
-    The site is the module's input for ``resid_pre`` and ``z``, and its output for other points.
+    The site is the module's input for ``INPUT_POINTS``, and its output for other points.
     """
     if site.point in ("z", "attn_out"):
         return output_projection(model, site.layer)
     block = model.plain_blocks[site.layer]
-    if site.point != "mlp_out":
+    if site.point not in ("mlp_out", "mlp_post"):
         return block
     component = model.bridge.adapter.component_mapping["blocks"].submodules["mlp"]
-    return block.get_submodule(component.name)
+    mlp = block.get_submodule(component.name)
+    return mlp if site.point == "mlp_out" else mlp.get_submodule(component.submodules["out"].name)

@@ -165,7 +165,6 @@ def _describe_half(found: EdgeDiscovery, half: str, circuit: Sequence[Edge]) -> 
     """Describe a half's circuit: its size, and what the loss of members costs elsewhere."""
     discovery, runs = found.discovery, found.runs
     described = _describe(found, circuit, discovery.of_half(half))
-    described.pop("edges")
     other = next(each for each in PAIR_HALVES if each != half)
     tested_on = discovery.of_half(other)
     rng = rng_for(discovery.settings.seed, "members_of_edges", discovery.emotion, half)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,7 @@ from emotion_circuits.pipelines.circuits.stabilities import (
     resample_circuits,
     summarize,
 )
+from emotion_circuits.pipelines.circuits.untrained import measure_untrained
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.reporting.circuits import draw_circuits, draw_curves
 
@@ -90,7 +92,6 @@ def find_circuits(
     for emotion, of_emotion in found.items():
         lines = within[within["emotion"] == emotion]
         of_emotion["edges"] = lines[["edge", "score"]].to_dict("records")
-    untrained = _measure_untrained(language_model, prompts, emotion_vectors, emotions, settings)
     circuits = {
         "profile": profile,
         "model": paired.model.name,
@@ -98,8 +99,11 @@ def find_circuits(
         "n_nodes": len(graph.nodes()) - 2,
         "n_edges": len(edges),
         "circuits": found,
-        **untrained,
     }
+    if settings.untrained_seed is not None:
+        spec = language_model.spec.model_copy(update={"untrained_seed": settings.untrained_seed})
+        drawn = replace(paired, model=settings.placed(load_language_model(spec)))
+        circuits["untrained"] = measure_untrained(drawn, emotion_vectors, settings)
     members = {emotion: each["nodes"] for emotion, each in found.items()}
     made: dict[str, Any] = _without_nan(circuits)
     return (
@@ -136,34 +140,6 @@ def _edge_table(
     )
     table.insert(0, "emotion", discovery.emotion)
     return table
-
-
-def _measure_untrained(
-    language_model: LanguageModel,
-    prompts: pd.DataFrame,
-    emotion_vectors: dict[str, Any],
-    emotions: EmotionSet,
-    settings: CircuitSettings,
-) -> dict[str, Any]:
-    """Find and measure circuits of the model with random weights, if a seed asks for it."""
-    if settings.untrained_seed is None:
-        return {}
-    spec = language_model.spec.model_copy(update={"untrained_seed": settings.untrained_seed})
-    paired = PairedPrompts.prepare(
-        settings.placed(load_language_model(spec)),
-        prompts,
-        emotions,
-        split=settings.split,
-        limit=settings.max_samples_per_emotion,
-    )
-    measured: dict[str, Any] = {}
-    for discovery in discover(paired, emotion_vectors, settings):
-        measured[discovery.emotion] = measure_circuits(discovery, discovery.circuits_of_halves())
-        if settings.edges is not None:
-            measured[discovery.emotion]["edge_circuit"] = measure_edge_circuits(
-                discovery, settings.edges
-            )
-    return {"untrained": measured}
 
 
 def _compare_emotions(found: dict[str, Any], discoveries: Sequence[Discovery]) -> None:
