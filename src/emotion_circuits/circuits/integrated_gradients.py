@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -73,24 +74,46 @@ def node_scores(
     Source: Sundararajan et al. 2017, arXiv:1703.01365; EAP-IG (inputs), Hanna et al. 2024,
     arXiv:2403.17806.
     """
-    weights = trapezoid(steps)
     nodes = node_sites(model)
     path = Path.between(model, clean, corrupted, nodes)
     read = partial(target_at, target, Site("resid_post", layer))
-    sites = list(dict.fromkeys([*nodes, Site("resid_post", layer)]))
+    total = integrated_gradients(model, clean, path, nodes, read, steps=steps)
+    scores = {site: path.difference(site) * total[site] for site in nodes}
+    return scores_by_node(scores, model.n_layers, change_along(model, clean, path, read))
+
+
+def integrated_gradients(
+    model: LanguageModel,
+    clean: Int[Tensor, "pair pos"],
+    path: Path,
+    sites: Sequence[Site],
+    read: partial[Float[Tensor, " pair"]],
+    *,
+    steps: int,
+) -> dict[Site, Float[Tensor, "pair aligned ..."]]:
+    """Return a target's mean gradient at sites on the way between embeddings, where aligned.
+
+    Args:
+        model: The model; its weights get no gradients.
+        clean: Clean prompts; only their length counts.
+        path: The way between the prompts.
+        sites: Sites to differentiate at.
+        read: Partial of ``target_at`` that lacks the recording.
+        steps: Number of steps from the corrupted to the clean prompt.
+    """
+    recorded = list(dict.fromkeys([ENTRY, *sites, read.args[1]]))
     total: dict[Site, Tensor] = {}
-    for share, weight in weights:
+    for share, weight in trapezoid(steps):
         there = record(
             model,
             clean,
-            sites,
+            recorded,
             gradients={"target": read},
             replace={ENTRY: path.embeddings(share)},
         ).gradients["target"]
-        for site in nodes:
+        for site in sites:
             total[site] = total.get(site, 0) + there[site][:, -path.n_aligned :] * weight
-    scores = {site: path.difference(site) * total[site] for site in nodes}
-    return scores_by_node(scores, model.n_layers, change_along(model, clean, path, read))
+    return total
 
 
 def node_sites(model: LanguageModel) -> list[Site]:

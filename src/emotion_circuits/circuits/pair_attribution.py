@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from emotion_circuits.circuits.attribution import Target
 from emotion_circuits.circuits.edge_scores import EdgeScores, edge_scores
@@ -42,6 +44,25 @@ def attribute_pairs(
     Raises:
         InputError: If there are no pairs, or one cannot be aligned.
     """
+    parts: dict[int, tuple[Tensor, ...]] = {}
+    for chosen, one, other in batches_of_pairs(model, clean, corrupted, batch_size):
+        found = edge_scores(model, one, other, target_of(chosen), layer=layer, steps=steps)
+        for place, index in enumerate(chosen):
+            parts[index] = (found.edges[place], *(part[place] for part in found.nodes))
+    edges, *nodes = (
+        torch.stack([parts[index][part] for index in range(len(clean))]) for part in range(5)
+    )
+    return EdgeScores(edges, NodeScores(*nodes))
+
+
+def batches_of_pairs(
+    model: LanguageModel, clean: Prompts, corrupted: Prompts, batch_size: int
+) -> Iterator[tuple[list[int], Int[Tensor, "pair pos"], Int[Tensor, "pair other_pos"]]]:
+    """Yield indices and tokens of pairs whose lengths are the same.
+
+    Raises:
+        InputError: If there are no pairs, or not as many partners as prompts.
+    """
     if len(clean) != len(corrupted) or not clean:
         raise InputError(
             f"{len(clean)} clean prompts and {len(corrupted)} partners; allowed are equal numbers, "
@@ -50,7 +71,6 @@ def attribute_pairs(
     groups: dict[tuple[int, int], list[int]] = {}
     for index, pair in enumerate(zip(clean, corrupted, strict=True)):
         groups.setdefault((len(pair[0]), len(pair[1])), []).append(index)
-    parts: dict[int, tuple[torch.Tensor, ...]] = {}
     for indices in groups.values():
         for start in range(0, len(indices), batch_size):
             chosen = indices[start : start + batch_size]
@@ -58,10 +78,4 @@ def attribute_pairs(
                 torch.tensor([prompts[index] for index in chosen], device=model.device)
                 for prompts in (clean, corrupted)
             )
-            found = edge_scores(model, one, other, target_of(chosen), layer=layer, steps=steps)
-            for place, index in enumerate(chosen):
-                parts[index] = (found.edges[place], *(part[place] for part in found.nodes))
-    edges, *nodes = (
-        torch.stack([parts[index][part] for index in range(len(clean))]) for part in range(5)
-    )
-    return EdgeScores(edges, NodeScores(*nodes))
+            yield chosen, one, other

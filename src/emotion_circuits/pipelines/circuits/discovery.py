@@ -116,17 +116,12 @@ def _discover(
     halves = np.array([prompts.halves[emotional] for emotional, _ in pairs])
     clusters = [str(prompts.table["cluster"].iloc[emotional]) for emotional, _ in pairs]
 
-    def target_of(chosen: list[int]) -> Target:
-        if settings.target == "log_odds":
-            return log_odds_target([tokens] * len(chosen))
-        return projection_target(torch.stack([site.vectors[emotion]] * len(chosen)))
-
     attribution = attribute_pairs(
         model,
         clean,
         partners,
-        target_of,
-        layer=model.n_layers - 1 if settings.target == "log_odds" else site.layer,
+        target_of(settings, tokens, site.vectors[emotion]),
+        layer=target_layer(settings, model, site),
         steps=settings.steps,
         batch_size=settings.batch_size,
     )
@@ -143,6 +138,30 @@ def _discover(
         Verifier(model, clean, replacements, [tokens], [0] * len(clean)),
         settings,
     )
+
+
+def target_of(
+    settings: CircuitSettings, tokens: Tensor, vector: Tensor
+) -> Callable[[list[int]], Target]:
+    """Return a function that makes the target of some of an emotion's pairs.
+
+    Args:
+        settings: Parameters of the phase, which say what scores attribute.
+        tokens: The emotion's tokens.
+        vector: The emotion's vector.
+    """
+
+    def make(chosen: list[int]) -> Target:
+        if settings.target == "log_odds":
+            return log_odds_target([tokens] * len(chosen))
+        return projection_target(torch.stack([vector] * len(chosen)))
+
+    return make
+
+
+def target_layer(settings: CircuitSettings, model: LanguageModel, site: VectorSite) -> int:
+    """Return the layer after which the target reads the stream."""
+    return model.n_layers - 1 if settings.target == "log_odds" else site.layer
 
 
 Made = TypeVar("Made")

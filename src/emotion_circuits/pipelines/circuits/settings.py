@@ -62,6 +62,12 @@ class CircuitSettings(PhaseSettings):
         EdgeCircuitSettings.model_validate({}),
         description="exact runs of circuits of edges; null: none",
     )
+    neurons: Literal["in_circuit"] | tuple[NonNegativeInt, ...] | None = Field(
+        None, description="MLPs whose neurons are scored: layers, or those in the circuit; null: no"
+    )
+    max_neurons: int | None = Field(
+        20, ge=1, description="neurons per MLP in the table, the largest; null: all"
+    )
     untrained_seed: NonNegativeInt | None = Field(
         None, description="seed of random weights whose circuits are a control; null: no control"
     )
