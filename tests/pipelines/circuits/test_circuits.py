@@ -16,6 +16,7 @@ from emotion_circuits.language_models import load_language_model
 from emotion_circuits.pipelines.circuits.discovery import discover
 from emotion_circuits.pipelines.circuits.edge_circuits import EdgeDiscovery
 from emotion_circuits.pipelines.circuits.measures import measure_circuits
+from emotion_circuits.pipelines.circuits.neurons import score_neurons
 from emotion_circuits.pipelines.circuits.nodes import draw, find_circuits
 from emotion_circuits.pipelines.circuits.settings import CircuitSettings
 from study_emotions import FOUR
@@ -146,6 +147,35 @@ def log_odds_of(ids, discovery):
         logits = discovery.verifier.model.plain_model(torch.tensor([ids])).logits[0, -1].double()
     p = logits.softmax(-1)[discovery.verifier.tokens[0]].sum()
     return p.log() - (1 - p).log()
+
+
+def test_the_largest_neurons_of_chosen_mlps_are_listed(model, prompts, vectors, found):
+    few = {"steps": 1, "max_neurons": 3}
+    circuit, nodes = found[0], SETTINGS.model_copy(update=few)
+
+    def table_of(neurons):
+        settings = nodes.model_copy(update={"neurons": neurons})
+        return score_neurons(model, prompts, vectors, FOUR, settings, circuit)
+
+    assert table_of(None).empty
+    table = table_of((5, 1))
+    assert table.groupby(["emotion", "mlp"]).size().to_dict() == {
+        (emotion, mlp): 3 for emotion in FOUR.names for mlp in ("m1", "m5")
+    }
+    assert list(table_of(None).columns) == list(table.columns)
+    for _, part in table.groupby(["emotion", "mlp"]):
+        assert part["score"].abs().is_monotonic_decreasing
+        assert part["rank"].tolist() == [1, 2, 3]
+        np.testing.assert_allclose(part["score"], part[["score_A", "score_B"]].mean(axis=1))
+    paired = PairedPrompts.prepare(model, prompts, FOUR, split="test", limit=4)
+    scored = discover(paired, vectors, nodes)[0]
+    by_name = dict(zip(map(str, scored.nodes), scored.scores.mean(0), strict=True))
+    own = table[table["emotion"] == scored.emotion]
+    for mlp in ("m1", "m5"):
+        (whole,) = own.loc[own["mlp"] == mlp, "mlp_score"].unique()
+        assert whole == pytest.approx(by_name[mlp], rel=0.01)
+    with pytest.raises(InputError, match="layer 9 is out of range"):
+        table_of((9,))
 
 
 @pytest.mark.slow
