@@ -30,10 +30,12 @@ def model(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("corrupted", [CORRUPTED, LONGER], ids=["equal", "longer"])
-def test_the_neurons_of_an_mlp_sum_to_its_score(model, corrupted):
-    mlps, last = [0, model.n_layers - 1], model.n_layers - 1
-    found = neuron_scores(model, CLEAN, corrupted, LOG_ODDS, layer=last, mlps=mlps, steps=4)
-    whole = node_scores(model, CLEAN, corrupted, LOG_ODDS, layer=last, steps=4).mlps[:, mlps]
+@pytest.mark.parametrize("variant", ["inputs", "activations"])
+def test_the_neurons_of_an_mlp_sum_to_its_score(model, corrupted, variant):
+    mlps = [0, model.n_layers - 1]
+    options = {"layer": model.n_layers - 1, "steps": 4, "variant": variant}
+    found = neuron_scores(model, CLEAN, corrupted, LOG_ODDS, mlps=mlps, **options)
+    whole = node_scores(model, CLEAN, corrupted, LOG_ODDS, **options).mlps[:, mlps]
     torch.testing.assert_close(found.sum(2), whole, rtol=0.01, atol=1e-5)
     assert whole.abs().min() > 1e-3  # so that the agreement says something
 

@@ -47,7 +47,7 @@ class Readings(NamedTuple):
 def read_gradients(
     model: LanguageModel,
     ids: Int[Tensor, "pair pos"],
-    embeddings: Float[Tensor, "pair pos d_model"],
+    replace: dict[Site, Tensor],
     target: Target,
     *,
     layer: int,
@@ -57,8 +57,8 @@ def read_gradients(
 
     Args:
         model: The model; its weights get no gradients.
-        ids: Prompts of equal length; only their length counts.
-        embeddings: Embeddings to run instead of the prompts' own.
+        ids: Prompts of equal length.
+        replace: Activations to run instead of the prompts' own, at sites of ``node_sites``.
         target: As for ``node_scores``.
         layer: Layer after which the target reads the stream.
         n_last: Number of last positions to return gradients at.
@@ -72,7 +72,7 @@ def read_gradients(
         ids,
         list(dict.fromkeys([*node_sites(model), *held, stream])),
         gradients={"target": read},
-        replace={ENTRY: embeddings},
+        replace=replace,
     )
     outputs = outer.gradients["target"]
     parts, copies = _targets(model, outputs), shared_by(model)
@@ -83,7 +83,7 @@ def read_gradients(
         ids,
         list(dict.fromkeys([*held, *ports, *written, stream, final])),
         gradients={"target": read, **parts},
-        replace={site: outer.activations[site] for site in held},
+        replace=replace | {site: outer.activations[site] for site in held},
     ).gradients
     attention = []
     for number in layers:
@@ -98,7 +98,7 @@ def read_gradients(
         )
         before = outer.activations[Site("resid_pre", number)]
         attention.append(_before_norm(model, number, by_port[:, -n_last:], before[:, -n_last:]))
-    nowhere = torch.zeros_like(embeddings[:, -n_last:])
+    nowhere = torch.zeros_like(outer.activations[ENTRY][:, -n_last:])
     return Readings(
         attention,
         [inner["mlps"][Site("resid_pre", number)][:, -n_last:] for number in layers],

@@ -12,7 +12,7 @@ from torch import Tensor
 from emotion_circuits.circuits.attribution import Target
 from emotion_circuits.circuits.integrated_gradients import integrated_gradients, target_at
 from emotion_circuits.circuits.pair_attribution import Prompts, batches_of_pairs
-from emotion_circuits.circuits.paths import Path
+from emotion_circuits.circuits.paths import Path, Variant
 from emotion_circuits.interventions import Site
 from emotion_circuits.language_models import LanguageModel
 
@@ -26,6 +26,7 @@ def neuron_scores(
     layer: int,
     mlps: Sequence[int],
     steps: int = 10,
+    variant: Variant = "inputs",
 ) -> Float[Tensor, "pair mlp neuron"]:
     """Estimate what each neuron of some MLPs contributes to a target, as ``node_scores`` does.
 
@@ -42,6 +43,7 @@ def neuron_scores(
         layer: Layer after which the target reads the stream.
         mlps: Layers of the MLPs, at least one.
         steps: Number of steps from the corrupted to the clean prompt.
+        variant: As for ``node_scores``; ``activations`` moves the neurons of one MLP.
 
     Returns:
         Scores, on the CPU in float32.
@@ -52,7 +54,7 @@ def neuron_scores(
     sites = [Site("mlp_post", number) for number in mlps]
     path = Path.between(model, clean, corrupted, sites)
     read = partial(target_at, target, Site("resid_post", layer))
-    gradients = integrated_gradients(model, clean, path, sites, read, steps=steps)
+    gradients = integrated_gradients(model, clean, path, sites, read, steps=steps, variant=variant)
     products = [path.difference(site) * gradients[site] for site in sites]
     return torch.stack([product.float().sum(1) for product in products], dim=1).cpu()
 
@@ -67,6 +69,7 @@ def attribute_neurons(
     mlps: Sequence[int],
     steps: int = 10,
     batch_size: int = 16,
+    variant: Variant = "inputs",
 ) -> Float[Tensor, "pair mlp neuron"]:
     """Score the neurons of some MLPs on each pair, of any lengths, as ``attribute_pairs`` does.
 
@@ -79,6 +82,7 @@ def attribute_neurons(
         mlps: Layers of the MLPs, at least one.
         steps: Number of steps between the prompts.
         batch_size: Pairs in a pass. Affects speed and memory only.
+        variant: As for ``node_scores``.
 
     Returns:
         Scores in the order of the pairs.
@@ -89,7 +93,14 @@ def attribute_neurons(
     scores: dict[int, Tensor] = {}
     for chosen, one, other in batches_of_pairs(model, clean, corrupted, batch_size):
         found = neuron_scores(
-            model, one, other, target_of(chosen), layer=layer, mlps=mlps, steps=steps
+            model,
+            one,
+            other,
+            target_of(chosen),
+            layer=layer,
+            mlps=mlps,
+            steps=steps,
+            variant=variant,
         )
         scores |= zip(chosen, found, strict=True)
     return torch.stack([scores[index] for index in range(len(clean))])

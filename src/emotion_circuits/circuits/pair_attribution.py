@@ -11,6 +11,7 @@ from torch import Tensor
 from emotion_circuits.circuits.attribution import Target
 from emotion_circuits.circuits.edge_scores import EdgeScores, edge_scores
 from emotion_circuits.circuits.integrated_gradients import NodeScores
+from emotion_circuits.circuits.paths import Variant
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models import LanguageModel
 
@@ -26,6 +27,7 @@ def attribute_pairs(
     layer: int,
     steps: int = 10,
     batch_size: int = 16,
+    variant: Variant = "inputs",
 ) -> EdgeScores:
     """Score all edges and nodes on each pair; pairs of the same lengths share passes.
 
@@ -37,6 +39,7 @@ def attribute_pairs(
         layer: Layer after which the target reads the stream.
         steps: Number of steps between the prompts.
         batch_size: Pairs in a pass. Affects speed and memory only.
+        variant: As for ``node_scores``.
 
     Returns:
         Scores in the order of the pairs.
@@ -46,7 +49,9 @@ def attribute_pairs(
     """
     parts: dict[int, tuple[Tensor, ...]] = {}
     for chosen, one, other in batches_of_pairs(model, clean, corrupted, batch_size):
-        found = edge_scores(model, one, other, target_of(chosen), layer=layer, steps=steps)
+        found = edge_scores(
+            model, one, other, target_of(chosen), layer=layer, steps=steps, variant=variant
+        )
         for place, index in enumerate(chosen):
             parts[index] = (found.edges[place], *(part[place] for part in found.nodes))
     edges, *nodes = (

@@ -124,6 +124,7 @@ def _discover(
         layer=target_layer(settings, model, site),
         steps=settings.steps,
         batch_size=settings.batch_size,
+        variant=settings.variant,
     )
     replace = {"resample": resampled, "mean": mean_ablated}[settings.ablation]
     replacements = by_half(replace, model, clean, partners, halves, settings.ablation)

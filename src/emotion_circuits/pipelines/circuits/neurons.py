@@ -97,6 +97,7 @@ def _of_emotion(
         mlps=mlps,
         steps=settings.steps,
         batch_size=settings.batch_size,
+        variant=settings.variant,
     )
     halves = np.array([paired.halves[emotional] for emotional, _ in pairs])
     clusters = [str(paired.table["cluster"].iloc[emotional]) for emotional, _ in pairs]

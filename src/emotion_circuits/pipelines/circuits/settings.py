@@ -33,6 +33,9 @@ class CircuitSettings(PhaseSettings):
         None, description="layer of the emotion vectors for projection; null: the last one"
     )
     steps: int = Field(20, ge=1, description="steps of integrated gradients; 1: patching")
+    variant: Literal["inputs", "activations"] = Field(
+        "inputs", description="what moves between the prompts: embeddings, or each layer's outputs"
+    )
     order: Literal["absolute", "signed"] = Field(
         "absolute", description="whether nodes that lower the target rank high or last"
     )
