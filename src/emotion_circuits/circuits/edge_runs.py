@@ -20,8 +20,7 @@ from emotion_circuits.circuits.edge_gradients import port_weights, shared_by
 from emotion_circuits.circuits.edge_places import graph_of
 from emotion_circuits.circuits.norms import block_norm
 from emotion_circuits.circuits.writes import head_write, mlp_write
-from emotion_circuits.interventions import Site, output_projection, run_with
-from emotion_circuits.interventions.sites import module_at
+from emotion_circuits.interventions import Site, module_at, output_projection, run_with
 from emotion_circuits.language_models import LanguageModel
 
 

@@ -53,7 +53,7 @@ from emotion_circuits.interventions.recording.record import (
     stack_layers,
 )
 from emotion_circuits.interventions.recording.residual import HOOK_POINTS, capture_residual
-from emotion_circuits.interventions.sites import Site, output_projection
+from emotion_circuits.interventions.sites import Site, module_at, output_projection
 from emotion_circuits.interventions.strengths import Constant, Decay, Listed, Strength
 
 __all__ = [
@@ -101,6 +101,7 @@ __all__ = [
     "generate_with_patching_batch",
     "length_batches",
     "model_digest",
+    "module_at",
     "on_cpu",
     "output_projection",
     "planned",
