@@ -82,23 +82,31 @@ def gpt2_graph(plain, ids, read=read_all):
 GRAPHS = {"gpt2": gpt2_graph, "llama": llama_graph}
 
 
-def attribution(architecture, plain, clean, corrupted, value, edges):
-    """One-step edge scores: a gradient for each reader's own copy of the stream."""
+def attribution(architecture, plain, clean, corrupted, value, edges, moved=(), share=1.0):
+    """Edge scores from a gradient for each reader's own copy of the stream.
+
+    The gradients are those of the clean prompt, or with what some nodes, ``moved``, write at a
+    share of the way from the corrupted to the clean prompt.
+    """
     forward = GRAPHS[architecture]
     probes = {}
+    with torch.no_grad():
+        _, other = forward(plain, corrupted)
+    n = min(len(clean), len(corrupted))
+    n -= len(clean) != len(corrupted)  # BOS is no counterpart of a word
 
     def read(written, reader):
         probes[reader] = torch.zeros_like(written["input"], requires_grad=True)
-        return read_all(written, reader) + probes[reader]
+        seen = dict(written)
+        for name in set(moved) & set(written):
+            seen[name] = written[name].clone()
+            seen[name][-n:] += (1 - share) * (other[name][-n:] - written[name][-n:])
+        return read_all(seen, reader) + probes[reader]
 
     logits, written = forward(plain, clean, read)
-    with torch.no_grad():
-        _, other = forward(plain, corrupted)
     gradients = dict(
         zip(probes, torch.autograd.grad(value(logits), list(probes.values())), strict=True)
     )
-    n = min(len(clean), len(corrupted))
-    n -= len(clean) != len(corrupted)  # BOS is no counterpart of a word
     scores = {}
     for name in edges:
         source, reader = name.split("->")

@@ -10,6 +10,7 @@ from emotion_circuits.circuits import (
     graph_of,
     log_odds,
     log_odds_target,
+    node_scores,
     projection_target,
 )
 from emotion_circuits.circuits.pair_attribution import attribute_pairs
@@ -93,6 +94,54 @@ def test_one_step_is_what_plain_pytorch_gives(model, corrupted_ids):
             list(by_edge(model, ours)),
         )
         assert by_edge(model, ours, pair) == pytest.approx(wanted, abs=2e-5, rel=1e-3)
+
+
+@pytest.mark.parametrize("model", sorted(GRAPHS), indirect=True)
+def test_moving_outputs_is_what_plain_pytorch_gives(model, corrupted_ids):
+    """With two steps: a quarter of the gradient at each end, and half in the middle."""
+    last, graph = model.n_layers - 1, graph_of(model)
+    options = {"layer": last, "steps": 2, "variant": "activations"}
+    ours = edge_scores(model, CLEAN, corrupted_ids, LOG_ODDS, **options)
+    groups = [["input"]]
+    for layer in range(model.n_layers):
+        groups += [[f"a{layer}.h{head}" for head in range(model.n_heads)], [f"m{layer}"]]
+    wanted = {}
+    for group in groups:
+        edges = [str(edge) for edge in graph.edges() if str(edge.source) in group]
+        wanted |= dict.fromkeys(edges, 0.0)
+        for share, weight in ((0.0, 0.25), (0.5, 0.5), (1.0, 0.25)):
+            scores = attribution(
+                model.name,
+                model.plain_model,
+                CLEAN[0],
+                corrupted_ids[0],
+                lambda logits: log_odds(logits[None], TOKENS)[0],
+                edges,
+                moved=group,
+                share=share,
+            )
+            for edge in edges:
+                wanted[edge] += weight * scores[edge]
+    assert by_edge(model, ours) == pytest.approx(wanted, abs=2e-5, rel=1e-3)
+
+
+def test_moving_outputs_in_one_step_is_attribution_patching(model, corrupted_ids):
+    last = model.n_layers - 1
+    found = [
+        edge_scores(model, CLEAN, corrupted_ids, LOG_ODDS, layer=last, steps=1, variant=variant)
+        for variant in ("inputs", "activations")
+    ]
+    torch.testing.assert_close(found[0].edges, found[1].edges, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0].nodes, found[1].nodes, atol=1e-5, rtol=1e-4)
+
+
+def test_the_edges_out_of_a_moved_node_sum_to_its_score(model):
+    options = {"layer": model.n_layers - 1, "steps": 2, "variant": "activations"}
+    found = edge_scores(model, CLEAN, LONGER, LOG_ODDS, **options)
+    alone = node_scores(model, CLEAN, LONGER, LOG_ODDS, **options)
+    torch.testing.assert_close(found.nodes, alone, atol=1e-5, rtol=1e-3)
+    if model.name != "gemma3":  # norms follow attention and MLP
+        torch.testing.assert_close(outgoing(model, found), in_order(alone), atol=2e-5, rtol=1e-3)
 
 
 def test_edges_that_the_target_does_not_read_score_zero(model):

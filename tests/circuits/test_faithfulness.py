@@ -6,7 +6,13 @@ import torch
 
 from architectures import save_architecture
 from emotion_circuits.circuits import log_odds
-from emotion_circuits.circuits.circuit import Criterion, pruned, ranked, smallest_circuit
+from emotion_circuits.circuits.circuit import (
+    Criterion,
+    bracketed_circuit,
+    pruned,
+    ranked,
+    smallest_circuit,
+)
 from emotion_circuits.circuits.faithfulness import (
     Verifier,
     area_weights,
@@ -170,6 +176,31 @@ def test_the_smallest_circuit_is_the_shortest_beginning_that_suffices():
     wrong = [NODES[0], NODES[1], NODES[2], NODES[4]]
     kept = pruned(Additive(amounts), wrong, [0, 1], Criterion(0.9))
     assert kept == [NODES[1], NODES[4]]
+
+
+class Counted(Additive):
+    """Counts the circuits that are run."""
+
+    n_run = 0
+
+    def keep(self, circuits, pairs=None):
+        circuits = list(circuits)
+        self.n_run += len(circuits)
+        return super().keep(circuits, pairs)
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.3, 0.9, 0.995, 1.5])
+def test_a_bracketed_circuit_is_the_smallest_where_faithfulness_rises(threshold):
+    edges = Graph(2, 4).edges()
+    amounts = dict(zip(edges, np.random.default_rng(0).exponential(size=len(edges)), strict=True))
+    order = ranked(edges, np.array(list(amounts.values())))
+    few = Counted(amounts)
+    found = bracketed_circuit(few, order, [0, 1], Criterion(threshold), n_sizes=6)
+    assert found == smallest_circuit(Additive(amounts), order, [0, 1], Criterion(threshold))
+    assert few.n_run < 20 < len(edges)
+    # Between two sizes that were run, nothing smaller is needed.
+    if 0 < len(found) < len(edges):
+        assert not Criterion(threshold).faithful(few, [found[:-1]], [0, 1])[0]
 
 
 def test_orders_differ_in_where_nodes_stand_that_lower_the_target():

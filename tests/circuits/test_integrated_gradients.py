@@ -42,6 +42,28 @@ def test_the_scores_of_the_embeddings_are_the_whole_change(model, log_odds):
     assert error.max() > 0.01  # so that the agreement above says something
 
 
+def test_the_scores_of_moved_outputs_are_what_their_loss_costs(model, log_odds):
+    """The heads of a layer together, and an MLP, replaced by the partner's outputs exactly."""
+    last = model.n_layers - 1
+    options = {"layer": last, "steps": 64, "variant": "activations"}
+    found = node_scores(model, CLEAN, CORRUPTED, log_odds, **options)
+
+    def odds(replace):
+        logits = record(model, CLEAN, list(replace), replace=replace).logits
+        return log_odds(torch.empty(0), logits)
+
+    for layer in range(model.n_layers):
+        for point, scores in (
+            ("z", found.heads[:, layer].sum(1)),
+            ("mlp_out", found.mlps[:, layer]),
+        ):
+            site = Site(point, layer)
+            partner = record(model, CORRUPTED, [site]).activations
+            cost = odds({}) - odds(partner)
+            torch.testing.assert_close(scores, cost, rtol=0.01, atol=2e-4)
+            assert cost.abs().max() > 1e-2  # so that the agreement says something
+
+
 def test_prompts_that_do_not_differ_have_scores_of_zero(model, log_odds):
     found = node_scores(model, CLEAN, CLEAN, log_odds, layer=model.n_layers - 1, steps=3)
     assert all((values == 0).all() for values in found)

@@ -11,6 +11,7 @@ from emotion_circuits.circuits.stability import consensus, likeness, pairwise, r
 from emotion_circuits.statistics import rank_p
 
 NODES = Graph(3, 4).nodes()[1:-1]
+EDGES = Graph(2, 2).edges()
 HALVES = (NODES[:4], NODES[2:5])
 
 
@@ -28,6 +29,18 @@ def test_images_keep_sizes_overlap_and_groups(kind):
             assert Counter(node.kind for node in other) == Counter(node.kind for node in HALVES[1])
 
 
+@pytest.mark.parametrize("kind", ["any", "same_layers", "same_kinds"])
+def test_images_of_edges_join_what_their_circuit_joins(kind):
+    circuit = EDGES[5:25:3]
+    groups = {
+        "any": lambda edge: None,
+        "same_layers": lambda edge: (edge.source.layer, edge.target.layer),
+        "same_kinds": lambda edge: (str(edge.source)[0], str(edge.target)[0], edge.port),
+    }[kind]
+    for (image,) in permuted_circuits([circuit], EDGES, kind=kind, n_draws=50, seed=0):
+        assert Counter(map(groups, image)) == Counter(map(groups, circuit))
+
+
 def test_any_node_is_drawn_as_often_as_another():
     images = permuted_circuits([NODES[:5]], NODES, kind="any", n_draws=3000, seed=1)
     counts = Counter(node for (image,) in images for node in image)
@@ -35,16 +48,17 @@ def test_any_node_is_drawn_as_often_as_another():
     assert all(abs(counts[node] - expected) < 5 * expected**0.5 for node in NODES)
 
 
-def test_a_circuit_chosen_at_random_has_a_uniform_p():
-    """The null: values of nodes are noise, and the circuit is any five nodes."""
+@pytest.mark.parametrize("parts", [NODES, EDGES], ids=["nodes", "edges"])
+def test_a_circuit_chosen_at_random_has_a_uniform_p(parts):
+    """The null: values of nodes or edges are noise, and the circuit is any five of them."""
     rng = np.random.default_rng(0)
     p_values = []
     for trial in range(300):
-        value = dict(zip(NODES, rng.normal(size=len(NODES)), strict=True))
-        chosen = [NODES[index] for index in rng.permutation(len(NODES))[:5]]
-        images = permuted_circuits([chosen], NODES, kind="any", n_draws=39, seed=trial)
-        drawn = [sum(value[node] for node in image) for (image,) in images]
-        p_values.append(rank_p(sum(value[node] for node in chosen), np.array(drawn)))
+        value = dict(zip(parts, rng.normal(size=len(parts)), strict=True))
+        chosen = [parts[index] for index in rng.permutation(len(parts))[:5]]
+        images = permuted_circuits([chosen], parts, kind="any", n_draws=39, seed=trial)
+        drawn = [sum(value[part] for part in image) for (image,) in images]
+        p_values.append(rank_p(sum(value[part] for part in chosen), np.array(drawn)))
     share = np.mean(np.array(p_values) <= 0.1)
     assert 0.05 < share < 0.15  # 0.1, with a standard error of 0.017
 

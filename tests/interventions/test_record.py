@@ -21,6 +21,7 @@ from emotion_circuits.interventions import (
     capture_heads,
     generate_rows,
     record,
+    run_with,
     steer,
 )
 from emotion_circuits.interventions.engine.patches import Patches, Span, patched
@@ -203,3 +204,42 @@ def test_a_site_that_cannot_be_recorded_is_one_line(model):
         Site("zz", 0)
     with pytest.raises(InputError, match="no point but 'z' has a head; head is 1"):
         Site("resid_post", 0, 1)
+
+
+@pytest.mark.parametrize("point", ["z", "q"])  # a pass of the plain model, and one of the bridge
+def test_functions_change_a_pass_and_see_what_earlier_ones_did(model, point):
+    ids, last = tokens(IDS, IDS[::-1]), model.n_layers - 1
+    seen, before = {}, n_hooks(model)
+
+    def zero(values):
+        return torch.zeros_like(values)
+
+    def look(name, values):
+        seen[name] = values
+
+    functions = {
+        Site(point, 0): zero,
+        Site("resid_pre", last): partial(look, "stream"),
+        Site("attn_out", 0): partial(look, "written"),
+    }
+    logits = run_with(model, ids, functions)
+    assert list(seen) == ["written", "stream"]  # in the order of computation
+    shape = record(model, ids, [Site(point, 0)]).activations[Site(point, 0)].shape
+    wanted = record(
+        model,
+        ids,
+        list(functions),
+        replace={Site(point, 0): torch.zeros(shape)},
+        gradients={"one": lambda recorded: recorded.logits.sum(-1)},  # one pass, of the bridge
+    )
+    torch.testing.assert_close(logits, wanted.logits, atol=1e-4, rtol=1e-5)
+    whole = wanted.activations[Site("resid_pre", last)]
+    torch.testing.assert_close(seen["stream"], whole, atol=1e-4, rtol=1e-5)
+    assert not torch.allclose(logits, run_with(model, ids, {}), atol=1e-2)
+
+    def fail(values):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_with(model, ids, {Site(point, 0): fail})
+    assert n_hooks(model) == before

@@ -15,6 +15,7 @@ from emotion_circuits.planted.recovery import (
     check_alignment,
     check_circuits,
     check_directions,
+    check_edge_faithfulness,
     check_faithfulness,
     check_nothing_found,
     check_patching,
@@ -356,6 +357,28 @@ def test_a_true_circuit_is_faithful_and_a_wrong_one_is_not():
     assert wrong["circuit_faithfulness"].recovered == 0.5
     assert not wrong["circuit_faithfulness"].passed
     assert not wrong["circuit_model_distance"].passed
+
+
+class CountingEdges(Counting):
+    def remove(self, circuits, pairs=None):
+        return 1 - self.keep(circuits)
+
+
+def test_planted_edges_are_faithful_and_wrong_ones_are_not():
+    edges = Graph(2, 2).edges()
+
+    def checks(circuit):
+        runs = CountingEdges(edges[:4])
+        bars = {"bar": 0.9, "random_bar": 0.2, "seed": 0}
+        found = check_edge_faithfulness("joy", runs, circuit, edges, **bars)
+        return {check.check: check for check in found}
+
+    assert all(check.passed for check in checks(edges[:4]).values())
+    wrong = checks(edges[2:6])
+    assert wrong["edge_circuit_faithfulness"].recovered == 0.5
+    assert not wrong["edge_circuit_faithfulness"].passed
+    assert not wrong["without_edges_remaining"].passed
+    assert not checks(edges)["random_edge_faithfulness"].passed
 
 
 def test_circuits_are_significant_after_a_correction_for_emotions():

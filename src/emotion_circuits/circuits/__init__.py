@@ -10,7 +10,8 @@ from emotion_circuits.circuits.attribution import (
     projection_target,
 )
 from emotion_circuits.circuits.direct_write import direct_write, final_scales, head_writes
-from emotion_circuits.circuits.edge_scores import EdgeScores, edge_scores, graph_of
+from emotion_circuits.circuits.edge_places import graph_of
+from emotion_circuits.circuits.edge_scores import EdgeScores, edge_scores
 from emotion_circuits.circuits.integrated_gradients import NodeScores, node_scores
 from emotion_circuits.circuits.nodes import Edge, Graph, Node
 from emotion_circuits.circuits.pair_attribution import attribute_pairs

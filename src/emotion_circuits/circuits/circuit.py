@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from emotion_circuits.circuits.faithfulness import Verifier, recovered
+from emotion_circuits.circuits.faithfulness import CircuitRuns, recovered, sizes_to_try
 from emotion_circuits.circuits.integrated_gradients import NodeScores
-from emotion_circuits.circuits.nodes import Node
+from emotion_circuits.circuits.nodes import Part
 
 Order = Literal["absolute", "signed"]
 
@@ -24,18 +24,18 @@ def flat_scores(scores: NodeScores) -> Float[np.ndarray, "pair node"]:
 
 
 def ranked(
-    nodes: Sequence[Node], scores: Float[np.ndarray, " node"], order: Order = "absolute"
-) -> list[Node]:
-    """Sort nodes by score, the largest first; ties stay in the order of computation.
+    parts: Sequence[Part], scores: Float[np.ndarray, " part"], order: Order = "absolute"
+) -> list[Part]:
+    """Sort nodes or edges by score, the largest first; ties stay in the order of computation.
 
     Args:
-        nodes: The nodes.
-        scores: Score of each node.
-        order: ``absolute`` ranks nodes that lower the target as high as those that raise it, as
+        parts: The nodes or edges, in the order of computation.
+        scores: Score of each.
+        order: ``absolute`` ranks parts that lower the target as high as those that raise it, as
             for CMD; ``signed`` puts them last, as for CPR.
     """
     keys = np.abs(scores) if order == "absolute" else scores
-    return [nodes[index] for index in np.argsort(-keys, kind="stable")]
+    return [parts[index] for index in np.argsort(-keys, kind="stable")]
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,16 @@ class Criterion:
     gap: float | None = None
 
     def faithful(
-        self, verifier: Verifier, circuits: Sequence[Sequence[Node]], pairs: Sequence[int]
+        self, verifier: CircuitRuns[Part], circuits: Sequence[Sequence[Part]], pairs: Sequence[int]
     ) -> Bool[np.ndarray, " circuit"]:
         """Return which circuits are faithful on some pairs."""
         shares = _shares(verifier, verifier.keep(circuits, pairs), pairs)
         met: np.ndarray = shares >= self.least
         return met if self.most is None else met & (shares <= self.most)
 
-    def complete(self, verifier: Verifier, circuit: Sequence[Node], pairs: Sequence[int]) -> bool:
+    def complete(
+        self, verifier: CircuitRuns[Part], circuit: Sequence[Part], pairs: Sequence[int]
+    ) -> bool:
         """Return whether no member of a circuit has a backup outside it."""
         if self.gap is None or not circuit:
             return True
@@ -77,15 +79,15 @@ class Criterion:
 
 
 def _shares(
-    verifier: Verifier, values: Float[np.ndarray, "circuit pair"], pairs: Sequence[int]
+    verifier: CircuitRuns[Part], values: Float[np.ndarray, "circuit pair"], pairs: Sequence[int]
 ) -> Float[np.ndarray, " circuit"]:
     chosen = list(pairs)
     return recovered(values, verifier.full[chosen], verifier.empty[chosen])
 
 
 def smallest_circuit(
-    verifier: Verifier, order: Sequence[Node], pairs: Sequence[int], criterion: Criterion
-) -> list[Node]:
+    verifier: CircuitRuns[Part], order: Sequence[Part], pairs: Sequence[int], criterion: Criterion
+) -> list[Part]:
     """Return the shortest beginning of an order that meets a criterion; all nodes if none does.
 
     All sizes are run, since faithfulness need not rise with size: this is the exact verification
@@ -105,9 +107,45 @@ def smallest_circuit(
     return list(order)
 
 
+def bracketed_circuit(
+    runs: CircuitRuns[Part],
+    order: Sequence[Part],
+    pairs: Sequence[int],
+    criterion: Criterion,
+    *,
+    n_sizes: int,
+) -> list[Part]:
+    """Return a short beginning of an order that meets a criterion, in few runs; all if none does.
+
+    Sizes spaced evenly in logarithm are run. Between the first that meets the criterion and the one
+    before it, the interval is halved until two neighbouring sizes differ. Where faithfulness rises
+    with size, this is ``smallest_circuit``; elsewhere a shorter beginning may be overlooked.
+
+    Args:
+        runs: Runs circuits.
+        order: All parts, the most important first.
+        pairs: Pairs on which circuits are measured.
+        criterion: What to reach; its ``gap`` is not checked.
+        n_sizes: Number of sizes to begin with.
+    """
+    sizes = sizes_to_try(len(order), n_sizes)
+    faithful = criterion.faithful(runs, [order[:size] for size in sizes], pairs)
+    if not faithful.any():
+        return list(order)
+    first = int(np.argmax(faithful))
+    low, high = (sizes[first - 1], sizes[first]) if first else (-1, 0)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if criterion.faithful(runs, [order[:middle]], pairs)[0]:
+            high = middle
+        else:
+            low = middle
+    return list(order[:high])
+
+
 def pruned(
-    verifier: Verifier, circuit: Sequence[Node], pairs: Sequence[int], criterion: Criterion
-) -> list[Node]:
+    verifier: CircuitRuns[Part], circuit: Sequence[Part], pairs: Sequence[int], criterion: Criterion
+) -> list[Part]:
     """Drop members that a circuit does not need, the least important first.
 
     One member after the other is left out, and stays out if the rest still meets the criterion. Of

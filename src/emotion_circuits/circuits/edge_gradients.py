@@ -47,7 +47,7 @@ class Readings(NamedTuple):
 def read_gradients(
     model: LanguageModel,
     ids: Int[Tensor, "pair pos"],
-    embeddings: Float[Tensor, "pair pos d_model"],
+    replace: dict[Site, Tensor],
     target: Target,
     *,
     layer: int,
@@ -57,8 +57,8 @@ def read_gradients(
 
     Args:
         model: The model; its weights get no gradients.
-        ids: Prompts of equal length; only their length counts.
-        embeddings: Embeddings to run instead of the prompts' own.
+        ids: Prompts of equal length.
+        replace: Activations to run instead of the prompts' own, at sites of ``node_sites``.
         target: As for ``node_scores``.
         layer: Layer after which the target reads the stream.
         n_last: Number of last positions to return gradients at.
@@ -72,10 +72,10 @@ def read_gradients(
         ids,
         list(dict.fromkeys([*node_sites(model), *held, stream])),
         gradients={"target": read},
-        replace={ENTRY: embeddings},
+        replace=replace,
     )
     outputs = outer.gradients["target"]
-    parts, shared_by = _targets(model, outputs), _shared_by(model)
+    parts, copies = _targets(model, outputs), shared_by(model)
     ports = [Site(port, number) for number in layers for port in PORTS]
     written = [Site(point, number) for number in layers for point in ("z", "mlp_out")]
     inner = record(
@@ -83,14 +83,14 @@ def read_gradients(
         ids,
         list(dict.fromkeys([*held, *ports, *written, stream, final])),
         gradients={"target": read, **parts},
-        replace={site: outer.activations[site] for site in held},
+        replace=replace | {site: outer.activations[site] for site in held},
     ).gradients
     attention = []
     for number in layers:
         by_port = torch.stack(
             [
                 _by_query_head(
-                    port, [inner[f"heads {part}"][Site(port, number)] for part in shared_by]
+                    port, [inner[f"heads {part}"][Site(port, number)] for part in copies]
                 )
                 for port in PORTS
             ],
@@ -98,7 +98,7 @@ def read_gradients(
         )
         before = outer.activations[Site("resid_pre", number)]
         attention.append(_before_norm(model, number, by_port[:, -n_last:], before[:, -n_last:]))
-    nowhere = torch.zeros_like(embeddings[:, -n_last:])
+    nowhere = torch.zeros_like(outer.activations[ENTRY][:, -n_last:])
     return Readings(
         attention,
         [inner["mlps"][Site("resid_pre", number)][:, -n_last:] for number in layers],
@@ -108,7 +108,7 @@ def read_gradients(
     )
 
 
-def _shared_by(model: LanguageModel) -> range:
+def shared_by(model: LanguageModel) -> range:
     """Number the query heads that share a key/value head."""
     return range(model.n_heads // int(model.bridge.blocks[0].attn.W_K.shape[0]))
 
@@ -121,7 +121,7 @@ def _targets(
     Query heads that share a key/value head are in different targets, so that each has a gradient of
     its own with respect to the shared key and value.
     """
-    layers, shared_by = range(model.n_layers), _shared_by(model)
+    layers, copies = range(model.n_layers), shared_by(model)
 
     def mlps(seen: Recording) -> Tensor:
         sites = [Site("mlp_out", number) for number in layers]
@@ -131,7 +131,7 @@ def _targets(
 
     def heads(part: int, seen: Recording) -> Tensor:
         sites = [Site("z", number) for number in layers]
-        chosen = slice(part, None, len(shared_by))
+        chosen = slice(part, None, len(copies))
         return torch.stack(
             [
                 (seen.activations[site] * outputs[site])[:, :, chosen].sum((1, 2, 3))
@@ -139,7 +139,19 @@ def _targets(
             ]
         ).sum(0)
 
-    return {"mlps": mlps, **{f"heads {part}": partial(heads, part) for part in shared_by}}
+    return {"mlps": mlps, **{f"heads {part}": partial(heads, part) for part in copies}}
+
+
+def port_weights(model: LanguageModel, layer: int) -> Float[Tensor, "port head d_model d_head"]:
+    """Return W_Q, W_K and W_V of each query head; heads of a group have equal W_K and W_V."""
+    attention, copies = model.bridge.blocks[layer].attn, len(shared_by(model))
+    return torch.stack(
+        [
+            attention.W_Q,
+            attention.W_K.repeat_interleave(copies, dim=0),
+            attention.W_V.repeat_interleave(copies, dim=0),
+        ]
+    )
 
 
 def _by_query_head(
@@ -158,15 +170,7 @@ def _before_norm(
     stream: Float[Tensor, "pair pos d_model"],
 ) -> Float[Tensor, "pair pos port head d_model"]:
     """Carry gradients back through the projections to q, k and v and the norm before them."""
-    attention = model.bridge.blocks[layer].attn
-    shared = len(_shared_by(model))
-    weights = torch.stack(
-        [
-            attention.W_Q,
-            attention.W_K.repeat_interleave(shared, dim=0),
-            attention.W_V.repeat_interleave(shared, dim=0),
-        ]
-    ).to(gradients.dtype)
+    weights = port_weights(model, layer).to(gradients.dtype)
     normed: Tensor = torch.einsum("bpthk,thdk->bpthd", gradients, weights)
     component = model.bridge.adapter.component_mapping["blocks"].submodules.get("ln1")
     if component is None:

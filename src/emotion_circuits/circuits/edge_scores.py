@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.circuits.attribution import Target
-from emotion_circuits.circuits.direct_write import output_weights
-from emotion_circuits.circuits.edge_gradients import PORTS, Readings, read_gradients
+from emotion_circuits.circuits.edge_gradients import Readings, read_gradients
+from emotion_circuits.circuits.edge_places import edge_places, graph_of
 from emotion_circuits.circuits.integrated_gradients import (
     NodeScores,
     change_along,
@@ -19,9 +20,9 @@ from emotion_circuits.circuits.integrated_gradients import (
     scores_by_node,
     target_at,
 )
-from emotion_circuits.circuits.nodes import Edge, Graph, Node
-from emotion_circuits.circuits.norms import block_norm, frozen_scale
-from emotion_circuits.circuits.paths import ENTRY, Path, trapezoid
+from emotion_circuits.circuits.nodes import Graph
+from emotion_circuits.circuits.paths import Path, Variant, moved_sites, trapezoid
+from emotion_circuits.circuits.writes import written_differences
 from emotion_circuits.interventions import Site
 from emotion_circuits.language_models import LanguageModel
 
@@ -39,12 +40,6 @@ class EdgeScores(NamedTuple):
     nodes: NodeScores
 
 
-def graph_of(model: LanguageModel) -> Graph:
-    """Return the graph of a model's nodes and edges."""
-    parallel = bool(getattr(model.bridge.cfg, "parallel_attn_mlp", False))
-    return Graph(model.n_layers, model.n_heads, parallel=parallel)
-
-
 def edge_scores(
     model: LanguageModel,
     clean: Int[Tensor, "pair pos"],
@@ -53,6 +48,7 @@ def edge_scores(
     *,
     layer: int,
     steps: int = 10,
+    variant: Variant = "inputs",
 ) -> EdgeScores:
     """Estimate what each edge contributes to a target, in two passes per step for all edges.
 
@@ -73,6 +69,7 @@ def edge_scores(
         target: As for ``node_scores``.
         layer: Layer after which the target reads the stream.
         steps: Number of steps from the corrupted to the clean prompt.
+        variant: As for ``node_scores``; ``activations`` takes 2 × layers + 1 times as long.
 
     Raises:
         InputError: If the prompts do not form pairs, or there is no step.
@@ -80,71 +77,48 @@ def edge_scores(
     Source: edge attribution patching, Syed et al. 2023, arXiv:2310.10348; EAP-IG (inputs), Hanna
     et al. 2024, arXiv:2403.17806.
     """
-    weights = trapezoid(steps)
-    nodes, layers = node_sites(model), range(model.n_layers)
-    normed = [
-        Site("attn_out", each) for each in layers if block_norm(model, each, "ln1_post") is not None
-    ]
-    path = Path.between(model, clean, corrupted, [*nodes, *normed])
-    written = written_differences(model, path)
+    nodes = node_sites(model)
+    path = Path.between(model, clean, corrupted, nodes)
     graph = graph_of(model)
-    scores = torch.zeros(len(clean), *_shape(graph), device=model.device)
-    outputs: dict[Site, Tensor] = {}
-    for share, weight in weights:
-        readings = read_gradients(
-            model, clean, path.embeddings(share), target, layer=layer, n_last=path.n_aligned
-        )
-        _add_scores(scores, graph, written, readings, layer, weight)
-        for site in nodes:
-            outputs[site] = outputs.get(site, 0) + readings.outputs[site] * weight
+    places = edge_places(graph)
+    scores = torch.zeros(len(clean), places.n_sources, places.n_readers, device=model.device)
+    written, outputs = written_differences(model, path), dict[Site, Tensor]()
+    for moved, scored in moved_sites(nodes, variant):
+        of_scored = _only(written, graph, scored)
+        for share, weight in trapezoid(steps):
+            readings = read_gradients(
+                model,
+                clean,
+                {moved: path.at(moved, share)},
+                target,
+                layer=layer,
+                n_last=path.n_aligned,
+            )
+            _add_scores(scores, graph, of_scored, readings, layer, weight)
+            for site in scored:
+                outputs[site] = outputs.get(site, 0) + readings.outputs[site] * weight
     products = {site: path.difference(site) * outputs[site] for site in nodes}
     read = partial(target_at, target, Site("resid_post", layer))
-    sources, readers = _places(graph)
     return EdgeScores(
-        scores[:, sources, readers].cpu(),
+        scores[:, places.sources, places.readers].cpu(),
         scores_by_node(products, model.n_layers, change_along(model, clean, path, read)),
     )
 
 
-def written_differences(
-    model: LanguageModel, path: Path
+def _only(
+    written: Float[Tensor, "pair aligned source d_model"], graph: Graph, sites: Sequence[Site]
 ) -> Float[Tensor, "pair aligned source d_model"]:
-    """Return what each node writes to the stream on the clean prompt minus the corrupted one.
-
-    Sources are ordered as in ``Graph.nodes``.
-    """
-    written = [path.difference(ENTRY)[:, :, None]]
-    for layer in range(model.n_layers):
-        clean, corrupted = (
-            _head_writes(model, layer, run, path.n_aligned) for run in (path.clean, path.corrupted)
-        )
-        written.append(clean - corrupted)
-        clean, corrupted = (
-            _mlp_write(model, layer, run, path.n_aligned) for run in (path.clean, path.corrupted)
-        )
-        written.append((clean - corrupted)[:, :, None])
-    return torch.cat(written, dim=2).float()
-
-
-@torch.no_grad()
-def _head_writes(
-    model: LanguageModel, layer: int, run: dict[Site, Tensor], n_last: int
-) -> Float[Tensor, "pair aligned head d_model"]:
-    z = run[Site("z", layer)][:, -n_last:]
-    writes: Tensor = torch.einsum("bphk,hkd->bphd", z, output_weights(model, layer))
-    norm = block_norm(model, layer, "ln1_post")
-    if norm is None:
-        return writes
-    return writes * frozen_scale(norm, run[Site("attn_out", layer)][:, -n_last:])[:, :, None]
-
-
-@torch.no_grad()
-def _mlp_write(
-    model: LanguageModel, layer: int, run: dict[Site, Tensor], n_last: int
-) -> Float[Tensor, "pair aligned d_model"]:
-    out = run[Site("mlp_out", layer)][:, -n_last:]
-    norm = block_norm(model, layer, "ln2_post")
-    return out if norm is None else norm(out)
+    """Return the differences of the sources that write at some sites, and zero for the others."""
+    chosen = torch.zeros_like(written)
+    for site in sites:
+        first = 1 + site.layer * (graph.n_heads + 1)
+        sources = {
+            "resid_pre": slice(0, 1),
+            "z": slice(first, first + graph.n_heads),
+            "mlp_out": slice(first + graph.n_heads, first + graph.n_heads + 1),
+        }[site.point]
+        chosen[:, :, sources] = written[:, :, sources]
+    return chosen
 
 
 def _add_scores(
@@ -176,35 +150,3 @@ def _add_scores(
         (written.shape[2], readings.logits),
     ):
         scores[:, :n_sources, -1:] += products(n_sources, gradient[:, :, None])
-
-
-def _shape(graph: Graph) -> tuple[int, int]:
-    """Return the numbers of sources and of readers."""
-    return len(graph.nodes()) - 1, graph.n_layers * (3 * graph.n_heads + 1) + 1
-
-
-def _places(graph: Graph) -> tuple[list[int], list[int]]:
-    """Return the source and the reader of each edge as indices of the scores."""
-    edges = graph.edges()
-    return (
-        [_source(graph, edge.source) for edge in edges],
-        [_reader(graph, edge) for edge in edges],
-    )
-
-
-def _source(graph: Graph, node: Node) -> int:
-    if node.layer is None:
-        return 0
-    place = graph.n_heads if node.head is None else node.head
-    return 1 + node.layer * (graph.n_heads + 1) + place
-
-
-def _reader(graph: Graph, edge: Edge) -> int:
-    node, n_heads = edge.target, graph.n_heads
-    if node.layer is None:
-        return graph.n_layers * (3 * n_heads + 1)
-    first = node.layer * (3 * n_heads + 1)
-    if edge.port is None:
-        return first + 3 * n_heads
-    assert node.head is not None
-    return first + PORTS.index(edge.port) * n_heads + node.head

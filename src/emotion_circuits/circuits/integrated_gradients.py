@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.circuits.attribution import Target
-from emotion_circuits.circuits.paths import ENTRY, Path, trapezoid
+from emotion_circuits.circuits.paths import ENTRY, Path, Variant, moved_sites, trapezoid
 from emotion_circuits.interventions import Recording, Site, record
 from emotion_circuits.language_models import LanguageModel
 
@@ -41,6 +42,7 @@ def node_scores(
     *,
     layer: int,
     steps: int = 10,
+    variant: Variant = "inputs",
 ) -> NodeScores:
     """Estimate what each node contributes to a target, in one pass per step for all nodes.
 
@@ -63,6 +65,9 @@ def node_scores(
         layer: Layer after which the stream is read. Nodes after it have a score of 0, if the
             target does not read logits.
         steps: Number of steps from the corrupted to the clean prompt.
+        variant: ``inputs`` integrates on the way between the embeddings. ``activations`` moves the
+            outputs of the heads of one layer, or of one MLP, alone, in as many passes: their
+            scores sum to the change if these outputs alone are replaced.
 
     Returns:
         Scores, on the CPU in float32.
@@ -73,24 +78,49 @@ def node_scores(
     Source: Sundararajan et al. 2017, arXiv:1703.01365; EAP-IG (inputs), Hanna et al. 2024,
     arXiv:2403.17806.
     """
-    weights = trapezoid(steps)
     nodes = node_sites(model)
     path = Path.between(model, clean, corrupted, nodes)
     read = partial(target_at, target, Site("resid_post", layer))
-    sites = list(dict.fromkeys([*nodes, Site("resid_post", layer)]))
-    total: dict[Site, Tensor] = {}
-    for share, weight in weights:
-        there = record(
-            model,
-            clean,
-            sites,
-            gradients={"target": read},
-            replace={ENTRY: path.embeddings(share)},
-        ).gradients["target"]
-        for site in nodes:
-            total[site] = total.get(site, 0) + there[site][:, -path.n_aligned :] * weight
+    total = integrated_gradients(model, clean, path, nodes, read, steps=steps, variant=variant)
     scores = {site: path.difference(site) * total[site] for site in nodes}
     return scores_by_node(scores, model.n_layers, change_along(model, clean, path, read))
+
+
+def integrated_gradients(
+    model: LanguageModel,
+    clean: Int[Tensor, "pair pos"],
+    path: Path,
+    sites: Sequence[Site],
+    read: partial[Float[Tensor, " pair"]],
+    *,
+    steps: int,
+    variant: Variant = "inputs",
+) -> dict[Site, Float[Tensor, "pair aligned ..."]]:
+    """Return a target's mean gradient at sites on the way between the prompts, where aligned.
+
+    Args:
+        model: The model; its weights get no gradients.
+        clean: Clean prompts.
+        path: The way between the prompts.
+        sites: Sites to differentiate at.
+        read: Partial of ``target_at`` that lacks the recording.
+        steps: Number of steps from the corrupted to the clean prompt.
+        variant: What moves, as for ``node_scores``.
+    """
+    total: dict[Site, Tensor] = {}
+    for moved, scored in moved_sites(sites, variant):
+        recorded = list(dict.fromkeys([moved, *scored, read.args[1]]))
+        for share, weight in trapezoid(steps):
+            there = record(
+                model,
+                clean,
+                recorded,
+                gradients={"target": read},
+                replace={moved: path.at(moved, share)},
+            ).gradients["target"]
+            for site in scored:
+                total[site] = total.get(site, 0) + there[site][:, -path.n_aligned :] * weight
+    return total
 
 
 def node_sites(model: LanguageModel) -> list[Site]:
@@ -125,7 +155,7 @@ def change_along(
     """Return the target at the end of a path minus that at its beginning."""
     stream: Site = read.args[1]
     ends = [
-        read(record(model, clean, [ENTRY, stream], replace={ENTRY: path.embeddings(share)}))
+        read(record(model, clean, [ENTRY, stream], replace={ENTRY: path.at(ENTRY, share)}))
         for share in (1.0, 0.0)
     ]
     return (ends[0] - ends[1]).float().cpu()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from emotion_circuits.errors import InputError
 
@@ -67,6 +67,10 @@ class Edge:
 
     def __str__(self) -> str:
         return f"{self.source}->{self.target}" + (f"<{self.port}>" if self.port else "")
+
+
+# A node or an edge: what circuits are made of.
+Part = TypeVar("Part", Node, Edge)
 
 
 @dataclass(frozen=True)

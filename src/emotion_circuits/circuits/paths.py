@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,6 +15,7 @@ from emotion_circuits.interventions import Site, record
 from emotion_circuits.language_models import LanguageModel, first_text_position
 
 ENTRY = Site("resid_pre", 0)
+Variant = Literal["inputs", "activations"]
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,24 @@ class Path:
         difference: Tensor = self.clean[site][:, -n:] - self.corrupted[site][:, -n:]
         return difference
 
-    def embeddings(self, share: float) -> Float[Tensor, "pair pos d_model"]:
-        """Return embeddings at a share of the way: 0 for the corrupted prompt, 1 for the clean."""
-        n, moved = self.n_aligned, self.clean[ENTRY].clone()
-        moved[:, -n:] = self.corrupted[ENTRY][:, -n:].lerp(moved[:, -n:], share)
+    def at(self, site: Site, share: float) -> Float[Tensor, "pair pos ..."]:
+        """Return activations at a share of the way: 0 for the corrupted prompt, 1 for the clean."""
+        n, moved = self.n_aligned, self.clean[site].clone()
+        moved[:, -n:] = self.corrupted[site][:, -n:].lerp(moved[:, -n:], share)
         return moved
+
+
+def moved_sites(sites: Sequence[Site], variant: Variant) -> list[tuple[Site, list[Site]]]:
+    """Return the sites that move between the prompts, each with the sites that are scored then.
+
+    Args:
+        sites: The sites to score, embeddings among them or not.
+        variant: ``inputs`` moves the embeddings, and all sites follow; ``activations`` moves each
+            site alone while what does not depend on it stays as on the clean prompt.
+    """
+    if variant == "inputs":
+        return [(ENTRY, list(sites))]
+    return [(site, [site]) for site in sites]
 
 
 def trapezoid(steps: int) -> list[tuple[float, float]]:

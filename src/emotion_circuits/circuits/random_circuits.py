@@ -7,54 +7,65 @@ from typing import Literal
 
 import numpy as np
 
-from emotion_circuits.circuits.nodes import Node
+from emotion_circuits.circuits.nodes import Edge, Node, Part
 from emotion_circuits.seeds import rng_for
 
-Circuits = tuple[frozenset[Node], ...]
 Kind = Literal["any", "same_layers", "same_kinds"]
 
-_GROUPS: dict[Kind, Callable[[Node], object]] = {
+
+def _layers(part: Node | Edge) -> object:
+    return part.layer if isinstance(part, Node) else (part.source.layer, part.target.layer)
+
+
+def _kinds(part: Node | Edge) -> object:
+    if isinstance(part, Node):
+        return part.kind
+    return part.source.kind, part.target.kind, part.port
+
+
+_GROUPS: dict[Kind, Callable[[Node | Edge], object]] = {
     "any": lambda _: None,
-    "same_layers": lambda node: node.layer,
-    "same_kinds": lambda node: node.kind,
+    "same_layers": _layers,
+    "same_kinds": _kinds,
 }
 
 
 def permuted_circuits(
-    circuits: Sequence[Sequence[Node]],
-    nodes: Sequence[Node],
+    circuits: Sequence[Sequence[Part]],
+    parts: Sequence[Part],
     *,
     kind: Kind,
     n_draws: int,
     seed: int,
-) -> list[Circuits]:
-    """Draw images of circuits under random permutations of all nodes.
+) -> list[tuple[frozenset[Part], ...]]:
+    """Draw images of circuits under random permutations of all nodes or edges.
 
     The circuits of two halves of the prompts are permuted together, so that their images share as
-    many nodes as they do. Any node may be drawn, members too. If the choice of circuits does not
-    depend on what nodes do, it is as likely as each of its images, so a rank among them is a valid
+    many parts as they do. Any part may be drawn, members too. If the choice of circuits does not
+    depend on what parts do, it is as likely as each of its images, so a rank among them is a valid
     p-value.
 
     Args:
         circuits: For example the circuits of both halves.
-        nodes: All nodes.
-        kind: ``any`` permutes all nodes; ``same_layers`` within layers; ``same_kinds`` heads among
-            heads and MLPs among MLPs.
+        parts: All nodes, or all edges.
+        kind: ``any`` permutes all parts; ``same_layers`` within layers (of edges: between the same
+            two layers); ``same_kinds`` heads among heads and MLPs among MLPs (of edges: with the
+            same kinds of source and target and the same port).
         n_draws: Number of images; they may repeat.
         seed: Seed of the draws.
 
     Source: Phipson and Smyth 2010, doi:10.2202/1544-6115.1585.
     """
     groups: dict[object, list[int]] = {}
-    for index, node in enumerate(nodes):
-        groups.setdefault(_GROUPS[kind](node), []).append(index)
+    for index, part in enumerate(parts):
+        groups.setdefault(_GROUPS[kind](part), []).append(index)
     name = [" ".join(sorted(map(str, circuit))) for circuit in circuits]
     rng = rng_for(seed, "permuted_circuits", kind, *name)
     images = []
     for _ in range(n_draws):
-        image = np.arange(len(nodes))
+        image = np.arange(len(parts))
         for members in groups.values():
             image[members] = rng.permutation(members)
-        to = {node: nodes[target] for node, target in zip(nodes, image.tolist(), strict=True)}
-        images.append(tuple(frozenset(to[node] for node in circuit) for circuit in circuits))
+        to = {part: parts[target] for part, target in zip(parts, image.tolist(), strict=True)}
+        images.append(tuple(frozenset(to[part] for part in circuit) for circuit in circuits))
     return images

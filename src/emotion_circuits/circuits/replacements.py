@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from emotion_circuits.circuits.edge_scores import graph_of
+from emotion_circuits.circuits.edge_places import graph_of
 from emotion_circuits.circuits.nodes import Node
 from emotion_circuits.experiments.head_conditions import aligned_positions
 from emotion_circuits.interventions import (

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from emotion_circuits.circuits.nodes import Node
+from emotion_circuits.circuits.nodes import Node, Part
 from emotion_circuits.seeds import rng_for
 
 
@@ -19,8 +19,8 @@ class Likeness(NamedTuple):
     """How alike two discoveries are.
 
     Attributes:
-        jaccard: Nodes in both circuits as a share of nodes in either; NaN for two empty circuits.
-        spearman: Rank correlation of the scores of all nodes; NaN if a score is equal for all.
+        jaccard: Parts in both circuits as a share of parts in either; NaN for two empty circuits.
+        spearman: Rank correlation of the scores of all parts; NaN if a score is equal for all.
     """
 
     jaccard: float
@@ -28,10 +28,10 @@ class Likeness(NamedTuple):
 
 
 def likeness(
-    circuits: tuple[Collection[Node], Collection[Node]],
-    scores: tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]],
+    circuits: tuple[Collection[Part], Collection[Part]],
+    scores: tuple[Float[np.ndarray, " part"], Float[np.ndarray, " part"]],
 ) -> Likeness:
-    """Compare two discoveries on the same nodes."""
+    """Compare two discoveries on the same nodes or edges."""
     one, other = map(frozenset, circuits)
     either = one | other
     flat = any(np.ptp(each) == 0 for each in scores)

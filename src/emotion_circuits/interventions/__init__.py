@@ -45,9 +45,15 @@ from emotion_circuits.interventions.positions import (
 )
 from emotion_circuits.interventions.recording.batches import length_batches
 from emotion_circuits.interventions.recording.heads import HeadActivations, capture_heads
-from emotion_circuits.interventions.recording.record import Recording, on_cpu, record, stack_layers
+from emotion_circuits.interventions.recording.record import (
+    Recording,
+    on_cpu,
+    record,
+    run_with,
+    stack_layers,
+)
 from emotion_circuits.interventions.recording.residual import HOOK_POINTS, capture_residual
-from emotion_circuits.interventions.sites import Site, output_projection
+from emotion_circuits.interventions.sites import Site, module_at, output_projection
 from emotion_circuits.interventions.strengths import Constant, Decay, Listed, Strength
 
 __all__ = [
@@ -95,6 +101,7 @@ __all__ = [
     "generate_with_patching_batch",
     "length_batches",
     "model_digest",
+    "module_at",
     "on_cpu",
     "output_projection",
     "planned",
@@ -102,6 +109,7 @@ __all__ = [
     "read_logits",
     "record",
     "record_rows",
+    "run_with",
     "stack_layers",
     "steer",
     "sweep",

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from emotion_circuits.interventions.sites import (
+    INPUT_POINTS,
     Site,
     bridge_hook_name,
     ends_in_projection,
@@ -44,18 +45,20 @@ def _add_hooks(model: LanguageModel, site: Site, function: SiteFunction) -> list
     module = module_at(model, site)
     if site.point == "z":
         function = partial(_by_head, function, model.n_heads)
-    if site.point in ("resid_pre", "z"):
-        return [module.register_forward_pre_hook(partial(_at_input, function), with_kwargs=True)]
-    if site.point == "mlp_out" and ends_in_projection(model):
+    handles = []
+    if site.point in ("mlp_out", "mlp_post") and ends_in_projection(model):
         shape: list[int] = []
-        function = partial(_by_row, function, shape)
         block = model.plain_blocks[site.layer]
-        return [
-            block.register_forward_pre_hook(partial(_note_shape, shape), with_kwargs=True),
-            module.register_forward_hook(partial(_at_output, function, False)),
-        ]
-    whole = site.point == "block_out"
-    return [module.register_forward_hook(partial(_at_output, function, whole))]
+        note = partial(_note_shape, shape)
+        handles.append(block.register_forward_pre_hook(note, with_kwargs=True))
+        function = partial(_by_row, function, shape)
+    if site.point in INPUT_POINTS:
+        change = partial(_at_input, function)
+        handles.append(module.register_forward_pre_hook(change, with_kwargs=True))
+    else:
+        whole = site.point == "block_out"
+        handles.append(module.register_forward_hook(partial(_at_output, function, whole)))
+    return handles
 
 
 def _note_shape(

@@ -17,6 +17,7 @@ _HOOK_NAMES: Final = {
     "z": "attn.hook_z",
     "attn_out": "attn.hook_out",
     "mlp_out": "mlp.hook_out",
+    "mlp_post": "mlp.hook_post",
     "q": "attn.hook_q",
     "k": "attn.hook_k",
     "v": "attn.hook_v",
@@ -26,9 +27,12 @@ _HOOK_NAMES: Final = {
 # What TransformerLens names as a part's output where the part's module returns the residual stream,
 # with its output added (Bloom, MPT), or where the part has no module (OPT, XGLM).
 _PROJECTIONS: Final = {"attn_out": "attn.o.hook_out", "mlp_out": "mlp.out.hook_out"}
+_MLP_POINTS: Final = ("mlp_out", "mlp_post")
 POINTS: Final = tuple(_HOOK_NAMES)
 # These exist as tensors of known shape only where TransformerLens computes attention.
 BRIDGE_POINTS: Final = ("q", "k", "v", "pattern")
+# These are inputs of modules of the plain model.
+INPUT_POINTS: Final = ("resid_pre", "z", "mlp_post")
 PATCHABLE_POINTS: Final = ("resid_pre", "resid_post", "z", "attn_out", "mlp_out")
 
 
@@ -40,7 +44,8 @@ class Site:
         point: ``resid_pre`` and ``resid_post`` are the residual stream before and after a layer;
             ``z`` is the heads' output before the output projection; ``attn_out`` and ``mlp_out``
             are the outputs of the layer's attention and MLP, before any norm that follows them.
-            These points can be changed. Others can only be recorded: ``q``, the queries of each
+            These points can be changed. Others can only be recorded: ``mlp_post``, the activations
+            of the MLP's neurons, which its output projection reads; ``q``, the queries of each
             query head; ``k`` and ``v``, the keys and values of each key/value head, all as the
             projections return them; ``pattern``, the attention weights of each query head;
             ``block_out``, the block's output as the architecture returns it, which may be a tuple
@@ -90,22 +95,22 @@ def output_projection(model: LanguageModel, layer: int) -> nn.Module:
 def module_at(model: LanguageModel, site: Site) -> nn.Module:
     """Return the plain model's module at a site.
 
-    The site is the module's input for ``resid_pre`` and ``z``, and its output for other points.
+    The site is the module's input for ``INPUT_POINTS``, and its output for other points.
     """
     if site.point in ("z", "attn_out"):
         return output_projection(model, site.layer)
     block = model.plain_blocks[site.layer]
-    return _mlp_end(model, block) if site.point == "mlp_out" else block
+    return _mlp_module(model, block, site.point) if site.point in _MLP_POINTS else block
 
 
-def _mlp_end(model: LanguageModel, block: nn.Module) -> nn.Module:
-    """Return the module whose output the MLP adds to the residual stream."""
+def _mlp_module(model: LanguageModel, block: nn.Module, point: str) -> nn.Module:
+    """Return the module whose output the MLP adds to the stream, or whose input its neurons are."""
     mlp = model.bridge.adapter.component_mapping["blocks"].submodules["mlp"]
-    if not ends_in_projection(model):
-        return block.get_submodule(mlp.name)
     # OPT and XGLM have no module for the whole MLP.
-    inside = block if mlp.name is None else block.get_submodule(mlp.name)
-    return inside.get_submodule(mlp.submodules["out"].name)
+    whole = block if mlp.name is None else block.get_submodule(mlp.name)
+    if point == "mlp_out" and not ends_in_projection(model):
+        return whole
+    return whole.get_submodule(mlp.submodules["out"].name)
 
 
 def ends_in_projection(model: LanguageModel) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -15,60 +15,79 @@ _EDGES: Final = 40  # edges drawn per emotion, the largest
 
 
 def draw_curves(circuit: Mapping[str, Any]) -> go.Figure:
-    """Draw faithfulness against the share of nodes kept, one panel per emotion.
+    """Draw faithfulness against the share of nodes, and of edges, that is kept.
 
-    The solid line with its ribbon shows nodes in the order of scores with 95 % intervals over
-    templates, the grey line the mean of random orders, the dotted line the threshold.
+    The solid line with its ribbon shows nodes or edges in the order of scores with 95 % intervals
+    over templates, the grey line the mean of random orders, the dotted line the threshold.
 
     Args:
-        circuit: The result of ``find_circuits``.
+        circuit: The result of ``find_circuits``; circuits of edges are drawn where they were run.
     """
     emotions = list(circuit["circuits"])
-    figure = make_subplots(rows=1, cols=len(emotions), subplot_titles=emotions, shared_yaxes=True)
-    for column, emotion in enumerate(emotions, start=1):
-        lines = [line for line in circuit["circuits"][emotion]["curve"] if line["size"]]
-        shares = [line["share"] for line in lines]
-        position = {"row": 1, "col": column}
-        known = [line for line in lines if line["faithfulness_lower"] is not None]
-        if known:
-            ends = [line["share"] for line in known]
-            figure.add_scatter(
-                x=ends + ends[::-1],
-                y=[line["faithfulness_upper"] for line in known]
-                + [line["faithfulness_lower"] for line in known][::-1],
-                mode="lines",
-                fill="toself",
-                fillcolor=_BAND,
-                line={"width": 0},
-                hoverinfo="skip",
-                name="95 % interval",
-                showlegend=column == 1,
-                **position,
-            )
-        for key, name, colour in (
-            ("faithfulness", "order of scores", _RAISES),
-            ("random_mean", "random orders", _RANDOM),
-        ):
-            figure.add_scatter(
-                x=shares,
-                y=[line[key] for line in lines],
-                mode="lines+markers",
-                name=name,
-                line={"color": colour},
-                showlegend=column == 1,
-                **position,
-            )
-        figure.add_hline(y=circuit["settings"]["threshold"], line_dash="dot", **position)
-    figure.update_xaxes(type="log", title_text="share of nodes kept")
+    curves = {"nodes": {name: found["curve"] for name, found in circuit["circuits"].items()}}
+    if all("edge_circuit" in found for found in circuit["circuits"].values()):
+        curves["edges"] = {
+            name: found["edge_circuit"]["curve"] for name, found in circuit["circuits"].items()
+        }
+    figure = make_subplots(
+        rows=len(curves),
+        cols=len(emotions),
+        subplot_titles=emotions,
+        shared_yaxes=True,
+        vertical_spacing=0.2,
+    )
+    for row, (parts, by_emotion) in enumerate(curves.items(), start=1):
+        for column, emotion in enumerate(emotions, start=1):
+            position = {"row": row, "col": column}
+            _add_curve(figure, by_emotion[emotion], position)
+            figure.add_hline(y=circuit["settings"]["threshold"], line_dash="dot", **position)
+        figure.update_xaxes(type="log", title_text=f"share of {parts} kept", row=row)
     figure.update_yaxes(title_text="faithfulness", col=1)
     figure.update_layout(
         title=f"{circuit['model']}: faithfulness of circuits, found and tested on other templates",
         template="simple_white",
-        height=420,
+        height=60 + 360 * len(curves),
         width=1100,
-        legend={"orientation": "h", "y": -0.25},
+        legend={"orientation": "h", "y": -0.25 / len(curves)},
     )
     return figure
+
+
+def _add_curve(
+    figure: go.Figure, curve: Sequence[Mapping[str, Any]], position: Mapping[str, int]
+) -> None:
+    """Add one curve with its interval and the mean of random orders to a panel."""
+    lines = [line for line in curve if line["size"]]
+    known = [line for line in lines if line["faithfulness_lower"] is not None]
+    first = position == {"row": 1, "col": 1}
+    if known:
+        ends = [line["share"] for line in known]
+        figure.add_scatter(
+            x=ends + ends[::-1],
+            y=[line["faithfulness_upper"] for line in known]
+            + [line["faithfulness_lower"] for line in known][::-1],
+            mode="lines",
+            fill="toself",
+            fillcolor=_BAND,
+            line={"width": 0},
+            hoverinfo="skip",
+            name="95 % interval",
+            showlegend=first,
+            **position,
+        )
+    for key, name, colour in (
+        ("faithfulness", "order of scores", _RAISES),
+        ("random_mean", "random orders", _RANDOM),
+    ):
+        figure.add_scatter(
+            x=[line["share"] for line in lines],
+            y=[line[key] for line in lines],
+            mode="lines+markers",
+            name=name,
+            line={"color": colour},
+            showlegend=first,
+            **position,
+        )
 
 
 def draw_circuits(circuit: Mapping[str, Any]) -> go.Figure:

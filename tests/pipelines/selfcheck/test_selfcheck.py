@@ -59,6 +59,7 @@ def test_the_command_writes_the_table_and_ends_well(project_root, monkeypatch, t
         *("other_heads_share", "steered_share", "mapped_cosine", "models_with_findings"),
         *("circuit_recall", "edge_recall", "roles_recovered", "circuit_faithfulness"),
         *("circuit_model_distance", "random_faithfulness", "models_with_circuits"),
+        *("edge_circuit_faithfulness", "random_edge_faithfulness", "without_edges_remaining"),
     } <= set(table["check"])
 
 

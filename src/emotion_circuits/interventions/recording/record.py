@@ -105,7 +105,10 @@ def record(
         activations[site] = value + zeros[site]
         return activations[site]
 
-    run = partial(_run, model, ids, take, mask=mask, cache=cache)
+    def run(of_pass: Sequence[Site]) -> Tensor:
+        functions: dict[Site, SiteFunction] = {site: partial(take, site) for site in of_pass}
+        return run_with(model, ids, functions, mask=mask, cache=cache)
+
     if gradients is None:
         shown = [site for site in sites if site.point not in BRIDGE_POINTS]
         hidden = [site for site in sites if site.point in BRIDGE_POINTS]
@@ -124,19 +127,32 @@ def record(
     )
 
 
-def _run(
+def run_with(
     model: LanguageModel,
     ids: Int[Tensor, "row pos"],
-    take: Callable[[Site, Any], Any],
-    sites: Sequence[Site],
+    functions: Mapping[Site, SiteFunction],
     *,
-    mask: Bool[Tensor, "row pos"] | None,
-    cache: Any,
+    mask: Bool[Tensor, "row pos"] | None = None,
+    cache: Any = None,
 ) -> Float[Tensor, "row vocab"]:
-    """Run one pass that calls a function with each site and its activation; return the logits."""
-    bridged = any(site.point in BRIDGE_POINTS for site in sites)
+    """Run one pass that calls a function at each site, which may replace the activation there.
+
+    Functions are called in the order of computation, so a function may use what earlier ones saw.
+    The pass is the bridge's if any site is one of the bridge, otherwise the plain model's.
+
+    Args:
+        model: The model; its hooks are the same afterwards, even after an exception.
+        ids: Tokens, on the model's device.
+        functions: Functions by site, without heads. Each gets the activation, and returns its
+            replacement or ``None`` for no change.
+        mask: ``False`` for padding; ``None`` without padding.
+        cache: A cache of ``transformers`` to fill, or ``None``.
+
+    Returns:
+        Logits at the last position.
+    """
+    bridged = any(site.point in BRIDGE_POINTS for site in functions)
     network = model.hf_model if bridged else model.plain_model
-    functions: dict[Site, SiteFunction] = {site: partial(take, site) for site in sites}
     with (at_bridge_sites if bridged else at_sites)(model, functions):
         logits: Tensor = network(
             input_ids=ids,

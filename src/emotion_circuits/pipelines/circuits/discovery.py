@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +22,14 @@ from emotion_circuits.circuits.circuit import flat_scores, pruned, ranked, small
 from emotion_circuits.circuits.emotion_targets import VectorSite, marking_tokens, vector_site
 from emotion_circuits.circuits.faithfulness import Verifier
 from emotion_circuits.circuits.nodes import Node
-from emotion_circuits.circuits.replacements import inner_nodes, mean_ablated, resampled
+from emotion_circuits.circuits.replacements import (
+    Prompts,
+    inner_nodes,
+    mean_ablated,
+    resampled,
+)
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
+from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.pipelines.circuits.settings import CircuitSettings
 from emotion_circuits.prompts import PAIR_HALVES
 
@@ -37,6 +43,7 @@ class Discovery:
         nodes: Heads and MLPs in the order of computation.
         halves: Half of each pair.
         clusters: Cluster of each pair.
+        partners: Token ids of each pair's neutral prompt.
         scores: Scores of ``nodes`` on each pair.
         attribution: Scores of all edges and nodes on each pair.
         verifier: Runs circuits on the pairs.
@@ -47,6 +54,7 @@ class Discovery:
     nodes: list[Node]
     halves: np.ndarray
     clusters: list[str]
+    partners: list[tuple[int, ...]]
     scores: Float[np.ndarray, "pair node"]
     attribution: EdgeScores
     verifier: Verifier
@@ -108,38 +116,82 @@ def _discover(
     halves = np.array([prompts.halves[emotional] for emotional, _ in pairs])
     clusters = [str(prompts.table["cluster"].iloc[emotional]) for emotional, _ in pairs]
 
-    def target_of(chosen: list[int]) -> Target:
-        if settings.target == "log_odds":
-            return log_odds_target([tokens] * len(chosen))
-        return projection_target(torch.stack([site.vectors[emotion]] * len(chosen)))
-
     attribution = attribute_pairs(
         model,
         clean,
         partners,
-        target_of,
-        layer=model.n_layers - 1 if settings.target == "log_odds" else site.layer,
+        target_of(settings, tokens, site.vectors[emotion]),
+        layer=target_layer(settings, model, site),
         steps=settings.steps,
         batch_size=settings.batch_size,
+        variant=settings.variant,
     )
-    if settings.ablation == "resample":
-        replacements = resampled(model, clean, partners)
-    else:
-        replacements = [None] * len(clean)  # type: ignore[list-item]
-        for half in PAIR_HALVES:
-            own = np.flatnonzero(halves == half).tolist()
-            others = [i for i in range(len(clean)) if halves[i] != half]
-            averaged = [*(clean[i] for i in others), *(partners[i] for i in others)]
-            made = mean_ablated(model, [clean[i] for i in own], averaged)
-            for index, one in zip(own, made, strict=True):
-                replacements[index] = one
+    replace = {"resample": resampled, "mean": mean_ablated}[settings.ablation]
+    replacements = by_half(replace, model, clean, partners, halves, settings.ablation)
     return Discovery(
         emotion,
         inner_nodes(model),
         halves,
         clusters,
+        partners,
         flat_scores(attribution.nodes),
         attribution,
         Verifier(model, clean, replacements, [tokens], [0] * len(clean)),
         settings,
     )
+
+
+def target_of(
+    settings: CircuitSettings, tokens: Tensor, vector: Tensor
+) -> Callable[[list[int]], Target]:
+    """Return a function that makes the target of some of an emotion's pairs.
+
+    Args:
+        settings: Parameters of the phase, which say what scores attribute.
+        tokens: The emotion's tokens.
+        vector: The emotion's vector.
+    """
+
+    def make(chosen: list[int]) -> Target:
+        if settings.target == "log_odds":
+            return log_odds_target([tokens] * len(chosen))
+        return projection_target(torch.stack([vector] * len(chosen)))
+
+    return make
+
+
+def target_layer(settings: CircuitSettings, model: LanguageModel, site: VectorSite) -> int:
+    """Return the layer after which the target reads the stream."""
+    return model.n_layers - 1 if settings.target == "log_odds" else site.layer
+
+
+Made = TypeVar("Made")
+
+
+def by_half(
+    make: Callable[[LanguageModel, Prompts, Prompts], list[Made]],
+    model: LanguageModel,
+    clean: Prompts,
+    partners: Prompts,
+    halves: np.ndarray,
+    ablation: Literal["resample", "mean"],
+) -> list[Made]:
+    """Make what replaces nodes on each pair: from its partner, or from the other half's prompts.
+
+    Args:
+        make: Function of prompts and of what to replace them by, such as ``resampled``.
+        model: The model.
+        clean: Clean prompts of all pairs.
+        partners: Their partners.
+        halves: Half of each pair.
+        ablation: ``resample`` takes each pair's partner; ``mean`` all prompts of the other half.
+    """
+    if ablation == "resample":
+        return make(model, clean, partners)
+    made: dict[int, Made] = {}
+    for half in PAIR_HALVES:
+        own = np.flatnonzero(halves == half).tolist()
+        others = [index for index in range(len(clean)) if halves[index] != half]
+        averaged = [*(clean[i] for i in others), *(partners[i] for i in others)]
+        made |= zip(own, make(model, [clean[i] for i in own], averaged), strict=True)
+    return [made[index] for index in range(len(clean))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,16 +16,21 @@ from emotion_circuits.circuits.faithfulness import recovered
 from emotion_circuits.circuits.graph_export import circuit_graph, graphml
 from emotion_circuits.circuits.nodes import Edge, Node
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
-from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models import LanguageModel, load_language_model
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.pipelines.circuits.discovery import Discovery, discover
+from emotion_circuits.pipelines.circuits.edge_circuits import (
+    compare_edge_circuits,
+    measure_edge_circuits,
+)
 from emotion_circuits.pipelines.circuits.measures import measure_circuits
-from emotion_circuits.pipelines.circuits.settings import CircuitSettings
+from emotion_circuits.pipelines.circuits.settings import CircuitSettings, EdgeCircuitSettings
 from emotion_circuits.pipelines.circuits.stabilities import (
     describe_circuit,
     resample_circuits,
     summarize,
 )
+from emotion_circuits.pipelines.circuits.untrained import measure_untrained
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.reporting.circuits import draw_circuits, draw_curves
 
@@ -79,6 +85,8 @@ def find_circuits(
             "stability": summarize(stability),
         }
     _compare_emotions(found, discoveries)
+    if settings.edges is not None:
+        _add_edge_circuits(found, discoveries, settings.edges)
     table = pd.concat(edge_tables, ignore_index=True)
     within = table[table["in_circuit"]]
     for emotion, of_emotion in found.items():
@@ -92,6 +100,10 @@ def find_circuits(
         "n_edges": len(edges),
         "circuits": found,
     }
+    if settings.untrained_seed is not None:
+        spec = language_model.spec.model_copy(update={"untrained_seed": settings.untrained_seed})
+        drawn = replace(paired, model=settings.placed(load_language_model(spec)))
+        circuits["untrained"] = measure_untrained(drawn, emotion_vectors, settings)
     members = {emotion: each["nodes"] for emotion, each in found.items()}
     made: dict[str, Any] = _without_nan(circuits)
     return (
@@ -100,6 +112,16 @@ def find_circuits(
         pd.concat(stability_tables, ignore_index=True),
         graphml(circuit_graph(graph, members, within)),
     )
+
+
+def _add_edge_circuits(
+    found: dict[str, Any], discoveries: Sequence[Discovery], settings: EdgeCircuitSettings
+) -> None:
+    """Add each emotion's circuit of edges, and how faithful the other emotions' are for it."""
+    circuits = {each.emotion: measure_edge_circuits(each, settings) for each in discoveries}
+    for emotion, shares in compare_edge_circuits(circuits, discoveries).items():
+        circuits[emotion]["controls"]["other_emotions"] = shares
+        found[emotion]["edge_circuit"] = circuits[emotion]
 
 
 def _edge_table(

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from emotion_circuits.pipelines.circuits.neurons import score_neurons
 from emotion_circuits.pipelines.circuits.nodes import draw, find_circuits
 
 
@@ -21,6 +22,20 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs=["circuit", "circuit_edges", "circuit_stability", "circuit_graph"],
                 name="find_circuits",
+                tags=["circuits"],
+            ),
+            Node(
+                score_neurons,
+                inputs=[
+                    "language_model",
+                    "prompts",
+                    "emotion_vectors",
+                    "params:emotions",
+                    "params:circuits",
+                    "circuit",
+                ],
+                outputs="circuit_neurons",
+                name="score_neurons",
                 tags=["circuits"],
             ),
             Node(

@@ -9,6 +9,16 @@ from emotion_circuits.language_models import LanguageModel, resolve_device
 from emotion_circuits.phase_settings import PhaseSettings
 
 
+class EdgeCircuitSettings(PhaseSettings):
+    """Exact runs of circuits of edges; a row of them costs more than one of nodes."""
+
+    n_sizes: int = Field(12, ge=2, description="sizes on the curve of faithfulness")
+    num_random: int = Field(50, ge=1, description="random circuits per kind, for a rank p")
+    num_orders: int = Field(4, ge=1, description="random orders, whose curves are compared")
+    num_shuffled: int = Field(10, ge=1, description="circuits by scores of shuffled labels")
+    num_losses: int = Field(20, ge=1, description="members of a circuit whose loss is run")
+
+
 class CircuitSettings(PhaseSettings):
     """The pairs of prompts, the scores, the circuit's threshold, and its controls."""
 
@@ -23,6 +33,9 @@ class CircuitSettings(PhaseSettings):
         None, description="layer of the emotion vectors for projection; null: the last one"
     )
     steps: int = Field(20, ge=1, description="steps of integrated gradients; 1: patching")
+    variant: Literal["inputs", "activations"] = Field(
+        "inputs", description="what moves between the prompts: embeddings, or each layer's outputs"
+    )
     order: Literal["absolute", "signed"] = Field(
         "absolute", description="whether nodes that lower the target rank high or last"
     )
@@ -47,6 +60,19 @@ class CircuitSettings(PhaseSettings):
     num_resamples: int = Field(10, ge=2, description="discoveries on resampled pairs")
     max_edges: int | None = Field(
         2000, ge=1, description="edges per emotion in the table, the largest; null: all"
+    )
+    edges: EdgeCircuitSettings | None = Field(
+        EdgeCircuitSettings.model_validate({}),
+        description="exact runs of circuits of edges; null: none",
+    )
+    neurons: Literal["in_circuit"] | tuple[NonNegativeInt, ...] | None = Field(
+        None, description="MLPs whose neurons are scored: layers, or those in the circuit; null: no"
+    )
+    max_neurons: int | None = Field(
+        20, ge=1, description="neurons per MLP in the table, the largest; null: all"
+    )
+    untrained_seed: NonNegativeInt | None = Field(
+        None, description="seed of random weights whose circuits are a control; null: no control"
     )
     batch_size: int = Field(16, ge=1, description="pairs whose gradients are taken at a time")
     device: str | None = Field(None, description="device of the model; null: the profile's device")

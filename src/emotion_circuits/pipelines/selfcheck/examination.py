@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from emotion_circuits.circuits import graph_of
+from emotion_circuits.circuits.edge_references import resampled_writes
+from emotion_circuits.circuits.edge_verifier import EdgeVerifier
 from emotion_circuits.circuits.emotion_targets import marking_tokens
 from emotion_circuits.circuits.faithfulness import Verifier
 from emotion_circuits.circuits.replacements import resampled
@@ -21,6 +23,7 @@ from emotion_circuits.planted.recovery import (
     check_alignment,
     check_circuits,
     check_directions,
+    check_edge_faithfulness,
     check_faithfulness,
     check_patching,
     check_redundant,
@@ -59,6 +62,7 @@ _CIRCUITS = {
     "num_resamples": 2,
     "n_sizes": 2,
     "n_bootstrap": 1,
+    "edges": None,
 }
 _ROLES = {"n_random": 1, "n_splits": 1, "n_top": 1, "max_tokens": 2, "n_bootstrap": 1}
 # The smallest p is 0.005, so that it can be significant for one of several emotions.
@@ -206,6 +210,18 @@ class Examination:
                 distance_bar=bars.circuit_distance,
                 seed=0,
             )
+            edges = [graph.edge(name) for name in subject.truth.edges.get(emotion, ())]
+            if edges:
+                references = resampled_writes(subject.model, clean, partners)
+                yield from check_edge_faithfulness(
+                    emotion,
+                    EdgeVerifier(subject.model, clean, references, marking[emotion], verifier.full),
+                    edges,
+                    graph.edges(),
+                    bar=bars.circuit_faithfulness,
+                    random_bar=bars.other_share,
+                    seed=0,
+                )
 
     def steering(self) -> Iterator[Check]:
         """Add the recovered vectors to neutral prompts at every layer."""

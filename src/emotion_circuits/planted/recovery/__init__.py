@@ -4,6 +4,7 @@ from emotion_circuits.planted.recovery.alignment import check_alignment
 from emotion_circuits.planted.recovery.checks import Check, check_table
 from emotion_circuits.planted.recovery.circuits import (
     check_circuits,
+    check_edge_faithfulness,
     check_faithfulness,
     check_roles,
     significant_circuits,
@@ -23,6 +24,7 @@ __all__ = [
     "check_alignment",
     "check_circuits",
     "check_directions",
+    "check_edge_faithfulness",
     "check_faithfulness",
     "check_nothing_found",
     "check_patching",

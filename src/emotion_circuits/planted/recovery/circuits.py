@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from emotion_circuits.circuits.faithfulness import Verifier, recovered
-from emotion_circuits.circuits.nodes import Node
+from emotion_circuits.circuits.faithfulness import CircuitRuns, Verifier, recovered
+from emotion_circuits.circuits.nodes import Edge, Node
 from emotion_circuits.circuits.random_circuits import permuted_circuits
 from emotion_circuits.planted.recovery.checks import Check
 from emotion_circuits.planted.truth import PlantedTruth
@@ -85,6 +85,38 @@ def check_faithfulness(
     yield Check("circuit_model_distance", emotion, distance, distance_bar, at_least=False)
     random = float(shares[len(grown) :].mean())
     yield Check("random_faithfulness", emotion, random, random_bar, at_least=False)
+
+
+def check_edge_faithfulness(
+    emotion: str,
+    runs: CircuitRuns[Edge],
+    circuit: Collection[Edge],
+    edges: Sequence[Edge],
+    *,
+    bar: float,
+    random_bar: float,
+    seed: int,
+) -> Iterator[Check]:
+    """Run the planted edges alone, as many random edges alone, and all other edges.
+
+    Args:
+        emotion: The emotion.
+        runs: Runs circuits of edges on the emotion's pairs.
+        circuit: The planted edges.
+        edges: All edges.
+        bar: Smallest faithfulness of the planted edges.
+        random_bar: Largest mean faithfulness of random edges, and largest share that is left
+            without the planted ones.
+        seed: Seed of the random edges.
+    """
+    images = permuted_circuits([list(circuit)], edges, kind="any", n_draws=N_RANDOM, seed=seed)
+    values = runs.keep([circuit, *(image for (image,) in images)])
+    shares = recovered(values, runs.full, runs.empty)
+    (remaining,) = recovered(runs.remove([circuit]), runs.full, runs.empty)
+    random = float(shares[1:].mean())
+    yield Check("edge_circuit_faithfulness", emotion, float(shares[0]), bar)
+    yield Check("random_edge_faithfulness", emotion, random, random_bar, at_least=False)
+    yield Check("without_edges_remaining", emotion, float(remaining), random_bar, at_least=False)
 
 
 def significant_circuits(circuits: Mapping[str, Any], *, alpha: float) -> list[str]:
