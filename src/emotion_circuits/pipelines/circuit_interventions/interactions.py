@@ -27,6 +27,8 @@ from emotion_circuits.statistics import rank_p
 
 _WAY: Final = ["emotion", "what", "mode"]
 _PAIR: Final = ["prompt_index", "other_index"]
+# Smaller interactions are rounding of scores and of log-probabilities in float32.
+_ROUNDING: Final = 1e-4
 _SHARES: Final = ("share", "random_share", "excess")
 
 
@@ -120,9 +122,9 @@ def _sizes(lines: pd.DataFrame) -> pd.Series:
 
 
 def _additivity(interaction: dict[str, float]) -> str:
-    if interaction["interaction_lower"] > 0:
+    if interaction["interaction_lower"] > _ROUNDING:
         return "super"
-    return "sub" if interaction["interaction_upper"] < 0 else "unresolved"
+    return "sub" if interaction["interaction_upper"] < -_ROUNDING else "unresolved"
 
 
 def _costs(
