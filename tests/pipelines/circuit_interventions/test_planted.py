@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
 
-from emotion_circuits.pipelines.circuit_interventions.nodes import change_circuits
+from emotion_circuits.errors import InputError
+from emotion_circuits.pipelines.circuit_interventions import create_pipeline
+from emotion_circuits.pipelines.circuit_interventions.nodes import change_circuits, draw
 from emotion_circuits.pipelines.circuit_interventions.settings import CircuitInterventionSettings
 from emotion_circuits.planted import PlantedShape
 from planted_circuits import N_PAIRS, STEERING, circuit_file, own_lines, plant, planted_nodes
@@ -163,3 +167,86 @@ def test_every_reading_has_its_unchanged_value_beside_it(planted, whole):
         wanted = unchanged[line["prompt"]]["markers"][line["emotion"]]
         assert line["score_baseline"] == pytest.approx(wanted, abs=1e-6)
     assert np.isfinite(modulated["score_value"]).all()
+
+
+SMALL = {"num_random": 1, "num_controls": 1, "max_prompts": 4, "n_bootstrap": 20}
+
+
+def test_the_pipeline_runs_from_data_in_memory_and_draws_every_emotion(planted):
+    settings = SETTINGS.model_copy(update={**SMALL, "ablations": ["resample"], "patch": False})
+    data = {
+        "language_model": planted.model,
+        "text_evaluator": planted.evaluator,
+        "prompts": planted.built.prompts,
+        "circuit": circuit_file(planted, planted_nodes(planted)),
+        "emotion_vectors": planted.vectors,
+        "activations": planted.activations,
+        "residual_sweep": planted.sweep,
+        "params:emotions": planted.emotions,
+        "params:circuit_interventions": settings,
+        "params:residual_patching": STEERING,
+        "circuit_checkpoint": None,
+    }
+    catalog = DataCatalog({name: MemoryDataset(value, copy_mode="assign")
+                           for name, value in data.items()})  # fmt: skip
+    written = SequentialRunner().run(create_pipeline(), catalog)
+    for name in ("circuit_interaction_figure", "circuit_modulation_figure"):
+        figure = written[name].load()
+        titles = {note["text"] for note in figure.layout.annotations}
+        assert set(planted.emotions.names) <= titles
+        assert len(figure.data) >= 3 * len(planted.emotions.names)
+
+
+def test_without_a_part_its_tables_are_empty_and_the_figures_too(planted):
+    parts = change(planted, planted_nodes(planted), **SMALL, modulations=[], ablations=[])
+    assert set(parts.lines["what"]) == {"patching"}
+    assert parts.doses.empty
+    assert parts.equal_cost.empty
+    assert len(draw(*parts[1:], planted.emotions)[1].data) == 0
+    parts = change(planted, planted_nodes(planted), **SMALL, patch=False, ablations=[])
+    assert parts.interactions.empty
+    assert set(parts.lines["what"]) == {"modulation", "steering"}
+    assert len(draw(*parts[1:], planted.emotions)[0].data) == 0
+
+
+def test_an_instruction_is_compared_at_its_own_cost(planted):
+    """A text that shows the emotion stands in front of the prompt."""
+    emotion = planted.emotions.names[1]
+    table = planted.built.prompts
+    shown = table[(table["emotion"] == emotion) & (table["split"] == "train")]["text"].iloc[0]
+    found = change_circuits(
+        *(planted.model, planted.evaluator, planted.built.prompts),
+        circuit_file(planted, planted_nodes(planted)),
+        *(planted.vectors, planted.activations, planted.sweep, planted.emotions),
+        SETTINGS.model_copy(update={**SMALL, "ablations": [], "patch": False}),
+        STEERING.model_copy(update={"instructions": {emotion: shown}}),
+    )
+    own = own_lines(found.equal_cost, emotion=emotion, reading="score", cost="prompting")
+    at_cost = own.set_index("family")
+    asked = own_lines(found.lines, what="prompting")
+    assert set(asked["emotion"]) == {emotion}
+    assert len(asked) == SMALL["max_prompts"]
+    select = asked[asked["half"] == "select"]
+    cost = (select["fluency_value"] - select["fluency_baseline"]).mean()
+    assert at_cost["cost_limit"].unique() == pytest.approx([cost])
+    assert at_cost.loc["prompting", "change"] >= 0.5
+    others = found.equal_cost[found.equal_cost["emotion"] != emotion]
+    assert "prompting" not in set(others["cost"])
+
+
+def test_mistakes_are_one_line(planted):
+    nodes = planted_nodes(planted)
+    with pytest.raises(InputError, match="there is nothing to do"):
+        change(planted, nodes, ablations=[], patch=False, modulations=[])
+    with pytest.raises(InputError, match=r"leave half \w empty; at least two pairs are needed"):
+        change(planted, nodes, max_samples_per_emotion=1)
+    for wrong, line in (
+        ({"costs": [-1.0]}, "costs are 0 or more"),
+        ({"betas": [0.0, 1.0]}, "0 is the unmodulated model"),
+        ({"betas": [1.0, 1.0]}, "the same value stands twice"),
+        ({"circuit": "node"}, "circuit is 'node'"),
+        ({"max_prompts": 1}, "max_prompts"),
+        ({"beta": [1.0]}, "parameter 'beta' is unknown.*nearest: betas"),
+    ):
+        with pytest.raises(InputError, match=line):
+            CircuitInterventionSettings(**wrong)
