@@ -18,7 +18,7 @@ from emotion_circuits.circuits.joint_plans import JointPlanner, unpatched_lines
 from emotion_circuits.circuits.nodes import Node
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
-from emotion_circuits.interventions import generate_rows
+from emotion_circuits.interventions import Row, generate_rows
 from handwritten import written_heads, written_logits
 from study_emotions import FOUR
 
@@ -153,8 +153,15 @@ def test_joint_changes_of_texts_are_those_written_out(pairs):
     }  # fmt: skip
     results = generate_rows(pairs.model, [row for row, _ in lines], max_new_tokens=3,
                             keep_logits=True)  # fmt: skip
+    unchanged = {
+        ids: generate_rows(pairs.model, [Row(ids)], max_new_tokens=1, keep_logits=True)[0].logits
+        for ids in {row.prompt_ids for row, _ in lines}
+    }
     seen = set()
     for (row, where), result in zip(lines, results, strict=True):
+        if where["circuit"] == "circuit":
+            moved = (result.logits[0] - unchanged[row.prompt_ids][0]).abs().max()
+            assert moved > 0.1  # else the comparison below would say nothing
         key = (where["kind"], where["mode"], where["circuit"], where["label"])
         if key in seen:
             continue

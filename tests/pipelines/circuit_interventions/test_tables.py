@@ -76,6 +76,17 @@ def test_the_sign_of_an_interaction_is_named_where_it_is_known():
     assert named == {0.6: "super", 0.3: "unresolved", 0.1: "sub"}
 
 
+def test_without_single_nodes_there_is_no_interaction():
+    lines = joint_lines(np.random.default_rng(0))
+    whole = lines[~lines["circuit"].isin(["a0.h0", "m1"])]
+    with_singles, without = (
+        interaction_table(each, n_bootstrap=50, seed=0).iloc[0] for each in (lines, whole)
+    )
+    assert without["joint"] == with_singles["joint"]
+    assert without[["interaction", "sum_of_singles", "largest_single"]].isna().all()
+    assert (without["additivity"], without["largest_node"]) == ("", "")
+
+
 def test_patches_move_towards_the_other_prompt():
     rng = np.random.default_rng(2)
     lines = joint_lines(rng).assign(what="patching", mode="patch", label="neutral")

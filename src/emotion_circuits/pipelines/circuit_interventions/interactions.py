@@ -17,6 +17,7 @@ from emotion_circuits.experiments.circuit_lines import (
 from emotion_circuits.experiments.shares import (
     Draws,
     Resampling,
+    Values,
     mean_with_interval,
     share_with_interval,
     smallest_p,
@@ -87,10 +88,6 @@ def _of_reading(part: pd.DataFrame, reading: str, n_bootstrap: int, seed: int) -
     draws: Draws = np.array([each.loc[own.index, "moved"] for each in random.values()])
     draws = draws.reshape(len(random), len(own))
     singles = {name: each["moved"].reindex(own.index) for name, each in sets.items()}
-    total = _sum(singles, own)
-    interaction = mean_with_interval(values - total, "interaction", resampling)
-    means = {name: float(each.mean()) for name, each in singles.items()}
-    largest = max(means, key=lambda name: means[name])
     return {
         "n_pairs": len(own),
         "n_clusters": own[CLUSTER].nunique(),
@@ -100,11 +97,27 @@ def _of_reading(part: pd.DataFrame, reading: str, n_bootstrap: int, seed: int) -
         **share_with_interval(values, draws, effect, _SHARES, resampling),
         "p_rank": float(rank_p(values.mean(), draws.mean(1))) if len(draws) else float("nan"),
         "p_smallest": smallest_p(len(draws)),
+        **_interaction(values, singles, own, resampling),
+    }
+
+
+def _interaction(
+    values: Values, singles: dict[str, pd.Series], own: pd.DataFrame, resampling: Resampling
+) -> dict[str, Any]:
+    """Compare the joint change of each pair with the sum of single ones; NaN without these."""
+    total, largest, mean = np.full(len(own), np.nan), "", float("nan")
+    if singles:
+        total = _sum(singles, own)
+        means = {name: float(each.mean()) for name, each in singles.items()}
+        largest = max(means, key=lambda name: means[name])
+        mean = means[largest]
+    interaction = mean_with_interval(values - total, "interaction", resampling)
+    return {
         **mean_with_interval(total, "sum_of_singles", resampling),
         **interaction,
-        "additivity": _additivity(interaction),
+        "additivity": _additivity(interaction) if singles else "",
         "largest_node": largest,
-        "largest_single": means[largest],
+        "largest_single": mean,
     }
 
 

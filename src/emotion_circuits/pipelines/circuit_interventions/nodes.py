@@ -140,7 +140,7 @@ def _joint_lines(
         planned += planner.lines(
             emotion,
             whole_sets(model, members, n_random=settings.num_random, seed=settings.seed),
-            single_nodes(members),
+            single_nodes(members) if settings.single_nodes else [],
             settings.ablations,
             patch=settings.patch,
         )

@@ -24,6 +24,9 @@ class CircuitInterventionSettings(HeadSettings):
     patch: bool = Field(
         True, description="patch outputs on the emotional prompt into the neutral one"
     )
+    single_nodes: bool = Field(
+        True, description="also change each node of the circuit alone, for the interaction"
+    )
     num_random: int = Field(
         20, ge=0, description="random circuits of as many heads and MLPs, ablated and patched"
     )
