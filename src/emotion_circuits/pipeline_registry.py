@@ -12,6 +12,7 @@ from emotion_circuits.config import current_config
 from emotion_circuits.pipelines import (
     activations,
     alignment,
+    circuit_interventions,
     circuits,
     compare,
     dataset,
@@ -66,6 +67,7 @@ def register_pipelines() -> dict[str, Pipeline]:
             (
                 _for_models(study.models, circuits.create_pipeline()),
                 _for_models(study.models, head_roles.create_pipeline()),
+                _for_models(study.models, circuit_interventions.create_pipeline()),
                 _for_pairs(study.pairs, head_roles.create_pair_pipeline()),
             ),
             Pipeline([]),

@@ -34,6 +34,22 @@ class _Result:
 
     _filepath: Any
 
+    def __init__(self, *, checkpoint: str | os.PathLike[str] | None = None, **options: Any) -> None:
+        """Describe a result.
+
+        Args:
+            checkpoint: File from which a killed run resumes; deleted when this result is saved.
+            options: Arguments of Kedro's dataset.
+        """
+        super().__init__(**options)
+        self._checkpoint = None if checkpoint is None else Path(checkpoint)
+
+    def _saved(self) -> None:
+        """Forget what was read before, and the checkpoint, which is not needed any more."""
+        self._invalidate_cache()  # type: ignore[attr-defined]
+        if self._checkpoint is not None:
+            self._checkpoint.unlink(missing_ok=True)
+
     def load(self) -> Any:
         """Read the result.
 
@@ -106,7 +122,7 @@ class ResultCSVDataset(_Result, CSVDataset):
         """Write the table and replace the previous file."""
         with atomic_path(Path(self._filepath)) as path:
             data.to_csv(path, **self._save_args)
-        self._invalidate_cache()
+        self._saved()
 
 
 class ResultJSONDataset(_Result, JSONDataset):
@@ -115,24 +131,12 @@ class ResultJSONDataset(_Result, JSONDataset):
     NaN and infinity are refused, since JSON does not define them and readers differ.
     """
 
-    def __init__(self, *, checkpoint: str | os.PathLike[str] | None = None, **options: Any) -> None:
-        """Describe a result.
-
-        Args:
-            checkpoint: File from which a killed run resumes; deleted when this result is saved.
-            options: Arguments of Kedro's JSON dataset.
-        """
-        super().__init__(**options)
-        self._checkpoint = None if checkpoint is None else Path(checkpoint)
-
     def save(self, data: Any) -> None:
         """Write the data and replace the previous file."""
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
         with atomic_path(Path(self._filepath)) as path:
             path.write_text(text + "\n", encoding="utf-8")
-        self._invalidate_cache()
-        if self._checkpoint is not None:
-            self._checkpoint.unlink(missing_ok=True)
+        self._saved()
 
 
 class ResultJSONLinesDataset(_Result, JSONLinesDataset):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.experiments.circuit_comparisons import circuit_comparisons
 from emotion_circuits.experiments.claims import (
     chosen_outcomes,
     claims_of,
@@ -51,11 +52,11 @@ def comparisons_of(
     residual_sweep: Mapping[str, Any] | None = None,
     selection: pd.DataFrame | None = None,
 ) -> Iterator[Comparison | Summary]:
-    """Turn a result of phase 5 or 6 into comparisons.
+    """Turn a result of phase 5, 6 or 8 into comparisons.
 
     Args:
-        kind: ``residual_sweep``, ``random_sweep``, ``head_ablation``, ``head_patching`` or
-            ``head_scores``.
+        kind: ``residual_sweep``, ``random_sweep``, ``head_ablation``, ``head_patching``,
+            ``head_scores`` or ``circuit_interventions``.
         result: The content of a file of this program or of the older implementation, or its
             outcomes as a table.
         source: The result's profile and model.
@@ -96,6 +97,8 @@ def comparisons_of(
         case "head_scores":
             outcomes, summaries = _outcomes_and_summaries(result)
             yield from screening_comparisons(outcomes, summaries, source)
+        case "circuit_interventions":
+            yield from circuit_comparisons(pd.DataFrame(result), *source)
         case _:
             yield from head_comparisons(_outcomes(result, read_head_result), source)
 

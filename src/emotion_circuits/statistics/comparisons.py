@@ -15,14 +15,15 @@ class ComparisonKey(NamedTuple):
 
     Attributes:
         profile: Name of the profile.
-        phase: ``residual``, ``random``, ``head`` or ``head_screening``.
+        phase: ``residual``, ``random``, ``head``, ``head_screening`` or ``circuit``.
         model_name: Name of the model.
         emotion: The emotion that was steered or patched, or for ablated heads the label of the
             prompts; may be empty.
         layer: Counted from 0; None if several layers were changed.
         head: Counted from 0; None unless a single head was changed.
         head_spec: All changed heads as ``layer:head``, separated by blanks; if the halves of the
-            prompts have different heads, both lists, separated by `` | ``.
+            prompts have different heads, both lists, separated by `` | ``. For circuits, all
+            changed nodes, such as ``a0.h1 m0``.
         alpha: Strength of the intervention; None if it has no strength.
         comparison: ``patched_vs_neutral`` (with and without the intervention, on the same texts),
             ``emotion_vs_random`` or ``screened_vs_baseline``.

@@ -23,10 +23,11 @@ from emotion_circuits.experiments.effects import (
     mean_shift,
     with_losses,
 )
+from emotion_circuits.experiments.instructions import instructed_line
 from emotion_circuits.experiments.outcomes import FLUENCY, UNSTEERED
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.experiments.three_readings import three_readings
-from emotion_circuits.interventions import BASELINE, Condition, Row, text_seed
+from emotion_circuits.interventions import BASELINE, Row
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
 from emotion_circuits.prompts import EmotionSet
@@ -136,32 +137,15 @@ def _lines(
         if settings.neutral_instruction:
             text = settings.neutral_instruction
             where = {"kind": "neutral_instruction", **UNSTEERED}
-            yield _line(model, prompt, text, BASELINE, where, settings)
+            yield instructed_line(model, prompt, text, BASELINE, where, settings)
         for emotion, text in settings.instructions.items():
             where = {"kind": "prompting", **UNSTEERED, "emotion": emotion}
-            yield _line(model, prompt, text, BASELINE, where, settings)
+            yield instructed_line(model, prompt, text, BASELINE, where, settings)
             at = chosen[emotion]
             ((condition, where),) = settings.steering().conditions(
                 "both", emotion, at.layer, [vectors[emotion, at.layer]], [at.alpha]
             )
-            yield _line(model, prompt, text, condition, where, settings)
-
-
-def _line(
-    model: LanguageModel,
-    prompt: str,
-    instruction: str,
-    condition: Condition,
-    where: Mapping[str, Any],
-    settings: SteeringSettings,
-) -> tuple[Row, dict[str, Any]]:
-    ids = tuple(
-        model.encode_chat(instruction, prompt, system=settings.system_prompt)
-        if settings.chat
-        else model.encode(f"{instruction} {prompt}")
-    )
-    line = {"prompt": prompt, "instruction": instruction, **where}
-    return Row(ids, condition, text_seed(prompt)), line
+            yield instructed_line(model, prompt, text, condition, where, settings)
 
 
 def _at_cost(

@@ -27,7 +27,7 @@ from emotion_circuits.statistics import (
 logger = logging.getLogger(__name__)
 
 # Results that only add to others, and whose absence is not logged.
-_ADDITIONS: Final = ("head_patching",)
+_ADDITIONS: Final = ("head_patching", "circuit_interventions")
 
 # Name of the input with phase 5's choice of layers, before the model's name.
 _SELECTION: Final = "selection "
@@ -39,6 +39,7 @@ RESULTS: Final = {
     "head_ablation": "head",
     "head_patching": "head",
     "head_scores": "head_screening",
+    "circuit_interventions": "circuit",
 }
 
 # Phase 5's choices, which tell the study's claims from exploration.

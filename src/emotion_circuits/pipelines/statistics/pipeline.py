@@ -26,7 +26,7 @@ _MODES: Final = {"effect": "effect", "power": "effect power", "k": "k"}
 def create_pipeline(
     models: Sequence[str], pairs: Sequence[tuple[str, str]] = (), *, mode: str = "all"
 ) -> Pipeline:
-    """Create the pipeline from the available results of phases 4, 5 and 6 to tables.
+    """Create the pipeline from the available results of phases 4, 5, 6 and 8 to tables.
 
     Args:
         models: Names of the profile's models.
