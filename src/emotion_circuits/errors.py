@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
+from emotion_circuits.redaction import without_secrets
+
 # Control characters, which a terminal obeys; marks that reverse the direction of writing; and
 # halves of characters, which cannot be written.
 _UNPRINTABLE: Final = re.compile(
@@ -33,7 +35,7 @@ class InputError(ValueError):
     """An error in the user's input; the message is one line that says how to fix it."""
 
     def __init__(self, message: str) -> None:
-        line = printable(message[:_LONGEST_MESSAGE])
+        line = printable(without_secrets(message[:_LONGEST_MESSAGE]))
         super().__init__(line if len(message) <= _LONGEST_MESSAGE else f"{line} …")
 
 

@@ -164,6 +164,13 @@ def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[Source
             yield SourceRecord(number, {"text": comment, GOEMOTIONS_LABEL: named[0]})
 
 
+def _index(digits: str) -> int:
+    """Read an index from 0; Python's ``int`` would also read -1, which counts from the end."""
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(digits)
+    return int(digits)
+
+
 def read_goemotions_lines(
     text: str, name: str, labels: list[str]
 ) -> Iterator[tuple[int, str, list[str]]]:
@@ -187,7 +194,7 @@ def read_goemotions_lines(
         if len(fields) != 3:
             raise InputError(f"{name}, line {number}: {len(fields)} fields; GoEmotions has 3")
         try:
-            named = [labels[int(index)] for index in fields[1].split(",")]
+            named = [labels[_index(digits)] for digits in fields[1].split(",")]
         except (ValueError, IndexError) as error:
             raise InputError(
                 f"{name}, line {number}: {fields[1]!r} are not label indices from 0 to "
