@@ -100,8 +100,8 @@ def _in_one_line(profile: str) -> Iterator[None]:
     except InputError:
         raise
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        first = (str(error).strip() or "too deeply nested").splitlines()[0]
-        raise InputError(f"configuration of profile {profile!r}: {first}") from error
+        reason = str(error).strip() or "too deeply nested"
+        raise InputError(f"configuration of profile {profile!r}: {reason}") from error
 
 
 def _check_globals(tables: Mapping[str, Any], profile: str) -> None:

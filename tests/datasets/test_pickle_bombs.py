@@ -54,10 +54,10 @@ BOMBS = {
     "far place in the memo": (b"\x8c\x01xr\xfe\xff\xff\xff.", "numbers an object 4294967294"),
     "far place in the memo as text": (b"Vx\np400000000\n.", "numbers an object 400000000"),
     "place before the memo": (b"Vx\np-1\n.", "numbers an object -1"),
-    "tuples of themselves": (NESTED + b".", "names its parts so often"),
+    "tuples of themselves": (NESTED + b".", "parts are named so often"),
     "lists of themselves": (
         b"]" + put(0) + b"".join(b"](" + get(n) * 9 + b"e" + put(n + 1) for n in range(40)) + b".",
-        "names its parts so often",
+        "parts are named so often",
     ),
     "tuples of themselves as a key": (b"}" + NESTED + b"Ns.", "tuple as a key"),
     "wide tuples of themselves as a key": (
@@ -261,5 +261,5 @@ def test_the_check_refuses_exactly_what_is_too_deep(value, n_levels):
 
 @pytest.mark.parametrize("value", [object(), print, json, np.array, io.BytesIO(), (1, [object])])
 def test_the_check_refuses_anything_but_plain_data(value):
-    with pytest.raises(InputError, match="no data"):
+    with pytest.raises(InputError, match="given no data"):
         check_plain(value, 10)

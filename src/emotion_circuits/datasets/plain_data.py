@@ -50,15 +50,15 @@ def check_plain(root: Any, n_bytes: int) -> None:
             size = 1 + len(container) + sum(sizes[id(child)] for child in children)
             if size > limit:
                 raise InputError(
-                    f"pickle names its parts so often that it has more than {limit:,} values"
+                    f"parts are named so often that there are more than {limit:,} values"
                 )
             open_ones.remove(id(container))
             sizes[id(container)] = size
         elif id(container) in open_ones:
-            raise InputError(f"pickle has a {type(container).__name__} that holds itself")
+            raise InputError(f"a {type(container).__name__} holds itself")
         elif id(container) not in sizes:
             if len(open_ones) == _DEEPEST:
-                raise InputError(f"pickle nests containers deeper than {_DEEPEST} levels")
+                raise InputError(f"containers are nested deeper than {_DEEPEST} levels")
             children = _inner(container.values() if type(container) is dict else container)
             open_ones.add(id(container))
             waiting.append((container, children))
@@ -70,7 +70,7 @@ def _inner(values: Iterable[Any]) -> list[Any]:
     kinds = set(map(type, values))
     for kind in kinds - _CONTAINERS - _LEAVES:
         if not issubclass(kind, np.generic | np.dtype):
-            raise InputError("pickle names an array or a function and gives it no data")
+            raise InputError("an array or a function is named and given no data")
     if kinds.isdisjoint(_CONTAINERS):
         return []
     return [value for value in values if type(value) in _CONTAINERS]
