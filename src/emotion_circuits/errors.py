@@ -27,8 +27,12 @@ def printable(text: str) -> str:
         The text with each run of white space as one space, and with control characters, marks of
         direction and lone surrogates as escapes such as ``\\x1b``.
     """
-    line = " ".join(text.split())
-    return _UNPRINTABLE.sub(lambda mark: ascii(mark.group())[1:-1], line)
+    return escaped(" ".join(text.split()))
+
+
+def escaped(text: str) -> str:
+    """Return a text with what a terminal would obey as escapes; white space but blanks included."""
+    return _UNPRINTABLE.sub(lambda mark: ascii(mark.group())[1:-1], text)
 
 
 class InputError(ValueError):

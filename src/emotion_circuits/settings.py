@@ -9,6 +9,7 @@ from emotion_circuits.hooks import (
     PhaseTimingHook,
     StudyCheckHook,
 )
+from emotion_circuits.log_lines import PlainLogHook
 from emotion_circuits.session import StudySession
 
 # Kedro 1.7 itself calls OmegaConf's deprecated function; users cannot change that.
@@ -25,4 +26,10 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "baseline_smoke",
     "merge_strategy": {"parameters": "soft"},
 }
-HOOKS = (OptionalInputHook(), StudyCheckHook(), ModelResidencyHook(), PhaseTimingHook())
+HOOKS = (
+    PlainLogHook(),
+    OptionalInputHook(),
+    StudyCheckHook(),
+    ModelResidencyHook(),
+    PhaseTimingHook(),
+)

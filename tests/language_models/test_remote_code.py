@@ -11,9 +11,9 @@ SOURCES = sorted((Path(__file__).parents[2] / "src").rglob("*.py"))
 def calls(text):
     """All calls of a method ``from_pretrained`` in a source text, by line."""
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("from_pretrained", "from_config"):
-                yield node
+        name = getattr(getattr(node, "func", None), "attr", None)
+        if isinstance(node, ast.Call) and name in ("from_pretrained", "from_config"):
+            yield node
 
 
 def switched_off(call):

@@ -73,7 +73,9 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
         model = _KINDS[self._kind].from_pretrained(
             self._filepath, use_safetensors=True, trust_remote_code=False
         )
-        tokenizer = AutoTokenizer.from_pretrained(self._filepath, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615
+            self._filepath, trust_remote_code=False
+        )
         return Trained(model.eval(), tokenizer, record)
 
     def save(self, data: Trained) -> None:
