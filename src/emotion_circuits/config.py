@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,14 +12,26 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework import project
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.names import check_name
 
 # Runtime parameters that name folders and files. The catalog reads them; no phase does.
 ROOT_PARAMETERS = frozenset(
     {
         *("results_root", "models_root", "data_root", "evaluators_root", "reference", "candidate"),
         *("goemotions_train", "goemotions_dev", "goemotions_labels"),
+    }
+)
+
+# All that a profile's globals.yml may name.
+GLOBAL_NAMES = frozenset(
+    {
+        *("dataset_input", "fresh_prompts", "models", "pairs", "max_resident"),
+        *("evaluators", "evaluator_device", "emotions", "neutral", "target_metrics"),
+        *("marking_words", "goemotions_train", "goemotions_dev", "goemotions_labels"),
     }
 )
 
@@ -57,9 +71,14 @@ class ProfileConfigLoader(OmegaConfigLoader):
         """Read one kind of configuration with this loader's own resolvers."""
         self._register_globals_resolver()
         OmegaConf.register_resolver("profile", lambda: self.profile, replace=True)
-        configuration = self._credentials() if key == "credentials" else super().__getitem__(key)
+        with _in_one_line(self.profile):
+            configuration = (
+                self._credentials() if key == "credentials" else super().__getitem__(key)
+            )
         if key == "parameters":
             self._check_top_level(configuration)
+        if key == "globals":
+            _check_globals(configuration, self.profile)
         return configuration
 
     def _credentials(self) -> dict[str, Any]:
@@ -92,8 +111,31 @@ class ProfileConfigLoader(OmegaConfigLoader):
                 raise unknown_name("parameter", name, [*base, *sorted(ROOT_PARAMETERS)])
 
 
+@contextmanager
+def _in_one_line(profile: str) -> Iterator[None]:
+    """Report a file that is not YAML, or not a table, in one line that names file and place."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        reason = str(error).strip() or "too deeply nested"
+        raise InputError(f"configuration of profile {profile!r}: {reason}") from error
+
+
+def _check_globals(tables: Mapping[str, Any], profile: str) -> None:
+    """Refuse a name in globals.yml that nothing reads; Kedro would ignore it silently."""
+    for name in tables:
+        # OmegaConf's templates begin with an underscore.
+        if name not in GLOBAL_NAMES and not str(name).startswith("_"):
+            raise unknown_name("name", name, sorted(GLOBAL_NAMES), f"globals.yml of {profile!r}")
+
+
 def _check_profile(conf_source: Path, env: str | None, arguments: dict[str, Any]) -> None:
-    if env is None or not conf_source.is_dir() or (conf_source / env).is_dir():
+    if env is None:
+        return
+    check_name("profile", env)  # otherwise ../x would read and write outside the folders
+    if not conf_source.is_dir() or (conf_source / env).is_dir():
         return
     profiles = (path.name for path in conf_source.iterdir() if path.is_dir())
     known = sorted(name for name in profiles if name != arguments.get("base_env"))

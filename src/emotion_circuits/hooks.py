@@ -23,6 +23,7 @@ from emotion_circuits.language_models.residency import resident
 from emotion_circuits.memory import PeakMemory
 from emotion_circuits.node_marks import emotion_needs, required_inputs
 from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.redaction import arguments_without_secrets
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -120,7 +121,9 @@ class ModelResidencyHook:
     def after_context_created(self, context: KedroContext) -> None:
         """Read the profile's ``max_resident``, the number of models allowed in memory."""
         limit = context.config_loader["globals"].get("max_resident", 1)
-        resident.max_resident = int(limit)
+        if type(limit) is not int or limit < 1:
+            raise InputError(f"max_resident is {limit!r}; allowed is a whole number from 1")
+        resident.max_resident = limit
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
@@ -283,7 +286,7 @@ class PhaseTimingHook:
             "elapsed_seconds": round(phase.seconds, 3),
             "samples": phase.samples,
             "metadata": {"peak_rss_mib": round(phase.peak_mib, 1), "node_seconds": phase.nodes},
-            "cli_args": sys.argv[1:],
+            "cli_args": arguments_without_secrets(sys.argv[1:]),
         }
         self._catalog.save("phase_timings", event)
         logger.info("Phase %s%s took %.1f s", name, f" of {model}" * bool(model), phase.seconds)

@@ -10,6 +10,7 @@ from emotion_circuits.hooks import (
     PhaseTimingHook,
     StudyCheckHook,
 )
+from emotion_circuits.log_lines import PlainLogHook
 from emotion_circuits.session import StudySession
 
 # Kedro 1.7 itself calls OmegaConf's deprecated function; users cannot change that.
@@ -27,6 +28,7 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft"},
 }
 HOOKS = (
+    PlainLogHook(),
     HubTokenHook(),
     OptionalInputHook(),
     StudyCheckHook(),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from emotion_circuits.datasets.safe_pickle import load_pickle
 from emotion_circuits.errors import InputError
+from pickled_programs import NDARRAY, RECONSTRUCT, Runs, dtype, storage_bytes, tensor
 
 
 def reload(data, protocol=5):
@@ -56,16 +57,6 @@ def test_arrays_and_tensors_come_back_as_they_were(protocol):
     assert loaded["ordered"] == data["ordered"]
 
 
-class Runs:
-    """Pickles as a call of any function."""
-
-    def __init__(self, function, *arguments):
-        self.call = (function, arguments)
-
-    def __reduce__(self):
-        return self.call
-
-
 def boom():
     raise AssertionError("code in a pickle was run")
 
@@ -105,16 +96,6 @@ def test_a_torn_pickle_is_one_line():
     with pytest.raises(InputError, match="not a readable pickle") as caught:
         load_pickle(io.BytesIO(whole[: len(whole) // 2]))
     assert "\n" not in str(caught.value)
-
-
-NDARRAY = b"cnumpy\nndarray\n"
-RECONSTRUCT = b"cnumpy._core.multiarray\n_reconstruct\n"
-
-
-def dtype(code):
-    """A pickled dtype in native byte order, as numpy writes it."""
-    text = code.encode()
-    return b"cnumpy\ndtype\n(V" + text + b"\nI00\nI01\ntR(I3\nV<\nNNNI-1\nI-1\nI0\ntb"
 
 
 # What a hostile file does, and the words of the refusal.
@@ -163,39 +144,20 @@ def test_a_hostile_file_is_refused_in_one_line(name):
     assert "\n" not in str(caught.value)
 
 
-def test_a_far_place_in_the_memo_takes_no_memory():
-    assert load_pickle(io.BytesIO(b"\x8c\x01xr\xfe\xff\xff\xff0j\xfe\xff\xff\xff.")) == "x"
-
-
-def test_a_deep_list_is_only_data():
-    depth = 100_000
-    found = load_pickle(io.BytesIO(b"]" * depth + b"a" * (depth - 1) + b"."))
-    for _ in range(depth - 1):
-        (found,) = found
-    assert found == []
-
-
-def tensor_pickle(storage, offset, size, stride):
-    rebuild = torch._utils._rebuild_tensor_v2
-    hooks = collections.OrderedDict()
-    return pickle.dumps(Runs(rebuild, storage._typed_storage(), offset, size, stride, False, hooks))
-
-
 @pytest.mark.parametrize(
     ("offset", "size", "stride"),
     [(0, (9,), (1,)), (1, (8,), (1,)), (0, (2, 2), (7, 1)), (0, (2,), (10**12,)), (-1, (1,), (1,))],
 )
 def test_a_tensor_that_reaches_beyond_its_storage_is_refused(offset, size, stride):
-    data = tensor_pickle(torch.arange(8.0), offset, size, stride)
+    data = tensor(torch.arange(8.0), offset, size, stride)
     with pytest.raises(InputError, match=r"over a storage|whole numbers"):
         load_pickle(io.BytesIO(data))
 
 
 def test_a_storage_that_promises_more_than_it_holds_is_refused():
-    inner = io.BytesIO()
-    torch.save(torch.arange(8.0)._typed_storage(), inner, _use_new_zipfile_serialization=False)
+    whole = storage_bytes(torch.arange(8.0))
     for cut in (1, 8, 33, 60):
-        outer = Runs(torch.storage._load_from_bytes, inner.getvalue()[:-cut])
+        outer = Runs(torch.storage._load_from_bytes, whole[:-cut])
         with pytest.raises(InputError):
             reload(outer)
 

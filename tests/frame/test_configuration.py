@@ -153,6 +153,46 @@ def profile_with(project, folder, former, new):
     return str(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        (
+            "globals.yml",
+            "models:\n  a: [1\nb: {",
+            r"Invalid YAML .*globals\.yml, unable",
+        ),
+        ("globals.yml", "- a\n- b\n", "configuration of profile 'baseline_smoke': "),
+        ("globals.yml", "x: ${nope:3}\n", "Unsupported interpolation type nope"),
+        ("globals.yml", "a: " + "[" * 2000 + "]" * 2000, "configuration of profile"),
+        ("globals.yml", "modles: {}\n", r"'modles' is not in globals\.yml of .* nearest: models"),
+        ("globals.yml", "models: [tiny_gpt2]\n", "models of profile .* allowed is a table"),
+        ("parameters.yml", "\t x: 1", r"Invalid YAML .*parameters\.yml"),
+        ("parameters.yml", "dataset: {seed: 1, seed: 2}", "configuration of profile .*seed"),
+    ],
+    ids=range(8),
+)
+def test_a_broken_profile_is_one_line(project, tmp_path, file, text, line):
+    shutil.copytree(project / "conf", tmp_path / "conf")
+    (tmp_path / "conf" / "baseline_smoke" / file).write_text(text)
+    with pytest.raises(click.ClickException, match=line) as caught:
+        run(project, tmp_path / "results", conf_source=str(tmp_path / "conf"))
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("limit", ["0", "many", "-1", "1.5", "true", "null"])
+def test_a_number_of_resident_models_that_makes_no_sense_is_one_line(project, tmp_path, limit):
+    source = profile_with(project, tmp_path / "conf", "max_resident: 1", f"max_resident: {limit}")
+    with pytest.raises(click.ClickException, match=r"max_resident is .* whole number from 1"):
+        run(project, tmp_path / "results", conf_source=source, pipeline_names=["dataset"])
+
+
+def test_a_model_cannot_ask_for_remote_code(project, tmp_path):
+    new = "data/models/tiny_gpt2\n    trust_remote_code: true"
+    source = profile_with(project, tmp_path / "conf", "data/models/tiny_gpt2", new)
+    with pytest.raises(click.ClickException, match="'trust_remote_code' is unknown"):
+        run(project, tmp_path / "results", conf_source=source, pipeline_names=["activations"])
+
+
 def test_a_model_folder_without_safetensors_is_one_line(project, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(project / "data" / "models" / "tiny_gpt2", model)

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import math
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+import sys
 from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from emotion_circuits.datasets.pickled_keys import checked_keys
 from emotion_circuits.errors import InputError
 
 # Whole numbers, floats, complex numbers, truth values, and texts and bytes of fixed width.
 _DTYPE: Final = re.compile(r"[biufcSU]\d{1,9}")
-_MOST_AXES: Final = 32
-# Types of keys that are always safe to hash.
-_PLAIN: Final = frozenset({str, int, float, complex, bool, bytes, type(None)})
+_MOST_AXES: Final = 64  # numpy's own limit
 
 # Dtypes by their names in pickles.
 TORCH_DTYPES: Final = {n: v for n, v in vars(torch).items() if isinstance(v, torch.dtype)}
@@ -43,7 +41,7 @@ STORAGE_DTYPES: Final = {
 }
 
 
-class Pending(ABC):
+class Pending:
     """An object that a pickle creates empty and fills later.
 
     Attributes:
@@ -52,13 +50,13 @@ class Pending(ABC):
 
     memo_key: int | None = None
 
-    @abstractmethod
     def build(self, state: Any) -> Any:
         """Return the object with its content.
 
         Raises:
             InputError: If the content is invalid.
         """
+        raise NotImplementedError
 
 
 class PendingDType(Pending):
@@ -78,8 +76,8 @@ class PendingDType(Pending):
         del align, copy
         if not isinstance(code, str) or not _DTYPE.fullmatch(code):
             raise InputError(
-                f"pickle holds an array of dtype {code!r}; allowed are numbers, truth values and "
-                "texts of fixed width"
+                f"pickle holds an array of dtype {shown(code)}; allowed are numbers, truth values "
+                "and texts of fixed width"
             )
         self.dtype = np.dtype(code)
 
@@ -88,7 +86,7 @@ class PendingDType(Pending):
         order = state[1]
         width = state[5]
         if state[2:5] != (None, None, None) or width not in (-1, self.dtype.itemsize):
-            raise InputError(f"pickle gives dtype {self.dtype} the state {state!r}")
+            raise InputError(f"pickle gives dtype {self.dtype} a state that is not plain data")
         return self.dtype if order == "|" else self.dtype.newbyteorder(order)
 
 
@@ -129,14 +127,18 @@ def build_array(
         InputError: If bytes, shape and dtype do not fit together.
     """
     kind = _dtype(dtype)
-    axes = _whole_numbers(shape, "shape")
-    wanted = math.prod(axes) * kind.itemsize
-    if not isinstance(data, bytes | bytearray) or len(data) != wanted or len(axes) > _MOST_AXES:
+    axes = _whole_numbers(shape, "shape", _MOST_AXES)
+    n_values: int = math.prod(axes)
+    wanted = n_values * kind.itemsize
+    if not isinstance(data, bytes | bytearray) or len(data) != wanted:
         size = len(data) if isinstance(data, bytes | bytearray) else type(data).__name__
         raise InputError(f"pickle holds an array {axes} of {kind} ({wanted} bytes) over {size}")
-    if order not in ("C", "F", "K"):
-        raise InputError(f"pickle holds an array of order {order!r}; allowed are C, F and K")
-    flat = np.frombuffer(data, kind) if wanted else np.empty(math.prod(axes), kind)
+    if not isinstance(order, str) or order not in ("C", "F", "K"):
+        raise InputError(f"pickle holds an array of order {shown(order)}; allowed are C, F and K")
+    if kind.itemsize == 0 and n_values:  # numpy would make the texts one character wide
+        raise InputError(f"pickle holds an array {axes} of texts without width")
+    flat = np.frombuffer(data, kind) if wanted else np.empty(0, kind)
+    _check_content(flat)
     if order == "K" and axis_order is not None:
         return flat.reshape(axes).transpose(_whole_numbers(axis_order, "axis order"))
     return flat.reshape(axes, order="F" if order == "F" else "C")
@@ -160,10 +162,58 @@ def _dtype(value: Any) -> np.dtype:
     raise InputError(f"pickle gives {type(value).__name__} as the dtype of an array")
 
 
-def _whole_numbers(value: Any, what: str) -> tuple[int, ...]:
-    if not isinstance(value, tuple) or any(type(n) is not int or n < 0 for n in value):
-        raise InputError(f"pickle gives {what} {value!r}; allowed are whole numbers from 0")
+def _whole_numbers(value: Any, what: str, most: int = _MOST_AXES) -> tuple[int, ...]:
+    if not isinstance(value, tuple) or len(value) > most:
+        raise InputError(f"pickle gives {what} {shown(value)}; allowed are up to {most} numbers")
+    for number in value:
+        if type(number) is not int or not 0 <= number < 2**63:
+            raise InputError(
+                f"pickle gives {what} a {shown(number)}; allowed are whole numbers from 0"
+            )
     return value
+
+
+def _check_content(flat: np.ndarray) -> None:
+    """Refuse bytes that numpy never writes for a dtype and that its code does not expect."""
+    if flat.dtype.kind == "b":
+        check_truth_values(flat.view(np.uint8))
+    elif flat.dtype.kind == "U" and flat.size:
+        code_points = flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder))
+        if code_points.max() > sys.maxunicode:
+            raise InputError("pickle holds an array of texts with characters that do not exist")
+
+
+def check_truth_values(data: np.ndarray) -> None:
+    """Check the bytes of truth values.
+
+    Raises:
+        InputError: If any byte is neither 0 nor 1.
+    """
+    if data.size and data.max() > 1:
+        raise InputError("pickle holds truth values that are neither true nor false")
+
+
+def shown(value: Any) -> str:
+    """Return a short description of a value of unknown type and size for a message."""
+    if isinstance(value, str | bytes):
+        return repr(value[:40])
+    return repr(value) if type(value) in (int, float, bool) else type(value).__name__
+
+
+def memory(value: Any) -> int:
+    """Return about how many bytes an object takes, without the objects in it."""
+    match value:
+        case torch.Tensor():
+            return 512 + value.numel() * value.element_size()
+        case np.ndarray():
+            return 128 + value.nbytes
+        case str() | bytes() | bytearray():
+            return 64 + len(value)
+        case list() | tuple():
+            return 64 + 8 * len(value)
+        case dict() | set() | frozenset():
+            return 216 + 64 * len(value)
+    return 64
 
 
 def build_tensor(
@@ -178,7 +228,7 @@ def build_tensor(
     """Return a tensor over a storage.
 
     Args:
-        storage: The result of ``_build_storage``.
+        storage: The result of ``read_storage``.
         offset: Index of the first value in the storage.
         size: Shape of the tensor.
         stride: Step in the storage between neighbours along each axis.
@@ -193,14 +243,15 @@ def build_tensor(
     axes, steps = _whole_numbers(size, "size"), _whole_numbers(stride, "stride")
     if not isinstance(storage, Tensor) or len(axes) != len(steps) or hooks or metadata:
         raise InputError("pickle holds a tensor that is not plain data")
+    if 0 in axes:
+        empty = torch.empty_strided(axes, steps, dtype=storage.dtype)
+        return empty.requires_grad_(bool(requires_grad))
     last = first + sum((n - 1) * step for n, step in zip(axes, steps, strict=True))
-    if 0 not in axes and last >= storage.numel():
+    if last >= storage.numel():
         raise InputError(
             f"pickle holds a tensor {axes} with stride {steps} and offset {first} over a storage "
             f"of {storage.numel()} values"
         )
-    if 0 in axes:
-        return torch.empty(axes, dtype=storage.dtype, requires_grad=bool(requires_grad))
     return torch.as_strided(storage, axes, steps, first).requires_grad_(bool(requires_grad))
 
 
@@ -217,7 +268,7 @@ def build_complex(real: Any, imaginary: Any) -> complex:
 def build_bytes(text: Any, encoding: Any = "latin1") -> bytes:
     """Return bytes that Python 2 and pickle protocols up to 2 write as text."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise InputError(f"pickle encodes {type(text).__name__} as {encoding!r}")
+        raise InputError(f"pickle encodes {type(text).__name__} as {shown(encoding)}")
     return text.encode("latin1")
 
 
@@ -266,27 +317,3 @@ def _items(value: Any) -> list[Any] | tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise InputError(f"pickle makes a container of {type(value).__name__}")
     return value
-
-
-def checked_keys(keys: Sequence[Any]) -> Sequence[Any]:
-    """Return dictionary keys or set members after checking that all are plain.
-
-    Hashing a tuple recurses into it in C without a limit, so tuples nested a million times would
-    crash the process.
-
-    Raises:
-        InputError: If a key is not text, bytes, a number, None or a shallow tuple of those.
-    """
-    if not set(map(type, keys)) <= _PLAIN:
-        for key in keys:
-            _check_key(key, depth=4)
-    return keys
-
-
-def _check_key(key: Any, *, depth: int) -> None:
-    if isinstance(key, tuple) and depth:
-        for item in key:
-            _check_key(item, depth=depth - 1)
-    elif type(key) not in _PLAIN and not isinstance(key, np.generic):
-        name = type(key).__name__
-        raise InputError(f"pickle has a {name} as a key; allowed are texts and numbers")

@@ -69,8 +69,14 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
                 "`kedro run --pipelines=embedded_models` makes it"
             )
         record = json.loads((self._filepath / _RECORD).read_text(encoding="utf-8"))
-        model = _KINDS[self._kind].from_pretrained(self._filepath, use_safetensors=True)
-        return Trained(model.eval(), AutoTokenizer.from_pretrained(self._filepath), record)
+        # With trust_remote_code left out, transformers asks the user; a folder's code is never run.
+        model = _KINDS[self._kind].from_pretrained(
+            self._filepath, use_safetensors=True, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615
+            self._filepath, trust_remote_code=False
+        )
+        return Trained(model.eval(), tokenizer, record)
 
     def save(self, data: Trained) -> None:
         """Write the folder and replace the previous one."""

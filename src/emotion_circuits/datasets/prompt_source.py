@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
+from emotion_circuits.datasets.json_text import parse_json
 from emotion_circuits.datasets.project_paths import relative_to_project
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.prompts.records import GOEMOTIONS_LABEL, PromptSource, SourceRecord
@@ -105,10 +105,7 @@ def _read_jsonl(text: str, name: str) -> Iterator[SourceRecord]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{name}, line {number}: broken JSON: {error.msg}") from error
+        fields = parse_json(line, name, number)
         if not isinstance(fields, dict):
             raise InputError(f"{name}, line {number}: {line[:40]!r} is not a JSON object")
         yield SourceRecord(number, fields)
@@ -135,11 +132,13 @@ def _read_csv(text: str, name: str) -> Iterator[SourceRecord]:
 
 def _read_prompt_json(text: str, name: str) -> Iterator[SourceRecord]:
     """Read ``{label: [text, …]}`` or a list of objects; records are numbered instead of lines."""
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{name}, line {error.lineno}: broken JSON: {error.msg}") from error
+    data = parse_json(text, name)
     if isinstance(data, dict):
+        for label, prompts in data.items():
+            if not isinstance(prompts, list):
+                raise InputError(
+                    f"{name}: {label!r} has {str(prompts)[:40]!r}; allowed is a list of texts"
+                )
         records: list[Any] = [
             {"emotion": label, "text": prompt}
             for label, prompts in data.items()
@@ -162,6 +161,13 @@ def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[Source
     for number, comment, named in read_goemotions_lines(text, name, labels):
         if len(named) == 1:
             yield SourceRecord(number, {"text": comment, GOEMOTIONS_LABEL: named[0]})
+
+
+def _index(digits: str) -> int:
+    """Read an index from 0; Python's ``int`` would also read -1, which counts from the end."""
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(digits)
+    return int(digits)
 
 
 def read_goemotions_lines(
@@ -187,10 +193,10 @@ def read_goemotions_lines(
         if len(fields) != 3:
             raise InputError(f"{name}, line {number}: {len(fields)} fields; GoEmotions has 3")
         try:
-            named = [labels[int(index)] for index in fields[1].split(",")]
+            named = [labels[_index(digits)] for digits in fields[1].split(",")]
         except (ValueError, IndexError) as error:
             raise InputError(
-                f"{name}, line {number}: {fields[1]!r} are not label indices from 0 to "
+                f"{name}, line {number}: {fields[1][:40]!r} are not label indices from 0 to "
                 f"{len(labels) - 1}"
             ) from error
         yield number, fields[0], named

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any, Final, NoReturn
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
+from emotion_circuits.datasets.json_text import parse_json
 from emotion_circuits.datasets.safe_pickle import load_pickle
 from emotion_circuits.errors import InputError
 
@@ -92,7 +92,7 @@ def read_result(path: Path) -> Any:
             case ".jsonl":
                 return pd.read_json(path, lines=True, dtype=False)
             case ".json":
-                return json.loads(path.read_text(encoding="utf-8"))
+                return parse_json(path.read_text(encoding="utf-8"), path.name)
             case ".pkl":
                 with path.open("rb") as file:
                     return load_pickle(file)

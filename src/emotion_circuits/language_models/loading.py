@@ -186,7 +186,9 @@ def _draw_weights(spec: ModelSpec, seed: int) -> Any:
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=spec.torch_dtype)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=spec.torch_dtype, trust_remote_code=False
+        )
     logger.info("%s has random weights (untrained_seed %d)", spec.name, seed)
     return model
 

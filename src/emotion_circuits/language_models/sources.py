@@ -114,7 +114,7 @@ def _convert_gguf(what: str, path: Path, folder: Path) -> None:
             f"{what}: GGUF files are read with the package gguf; install emotion-circuits[real]"
         ) from error
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615
             path.parent, gguf_file=path.name, trust_remote_code=False
         )
         quantised = load_weights(

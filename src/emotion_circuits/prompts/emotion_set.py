@@ -30,6 +30,8 @@ _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 # Labels that result tables use in place of an emotion's name.
 _RESERVED: Final = ("baseline", "pooled", "all", "both", "other_emotions")
 
+_LONGEST_NAME: Final = 80
+
 Need = Literal["target_metrics", "marking_words"]
 
 
@@ -139,8 +141,9 @@ class EmotionSet(PhaseSettings):
 
 
 def _check_name(name: str) -> None:
-    if not name or any(sign in name for sign in "./ \t\n") or name in _RESERVED:
+    fits = 0 < len(name) <= _LONGEST_NAME and name.isprintable() and name not in _RESERVED
+    if not fits or any(sign in name for sign in "./\\ "):
         raise ValueError(
-            f"{name!r} cannot be an emotion: names have no blank, dot or slash and are none of "
-            f"{', '.join(_RESERVED)}"
+            f"{name!r} cannot be an emotion: names have no blank, dot or slash, at most "
+            f"{_LONGEST_NAME} characters, and are none of {', '.join(_RESERVED)}"
         )
