@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from emotion_circuits.circuits.edge_scores import graph_of
+from emotion_circuits.circuits.edge_places import graph_of
 from emotion_circuits.circuits.nodes import Graph, Node
 from emotion_circuits.circuits.random_circuits import permuted_circuits
 from emotion_circuits.errors import InputError, unknown_name
