@@ -53,6 +53,24 @@ def n_hooks(model):
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
 
 
+def test_a_pass_without_logits_stops_after_its_last_site(model):
+    """The same activations, no hook left, and no work above the last site."""
+    ids = tokens(IDS, IDS[::-1])
+    sites = [Site("resid_post", 0), Site("z", 1), Site("mlp_out", 0), Site("q", 1)]
+    whole = record(model, ids, sites)
+    before, ran = n_hooks(model), []
+    head = model.plain_model.get_output_embeddings().register_forward_hook(
+        lambda *_: ran.append("logits")
+    )
+    early = record(model, ids, sites, logits=False)
+    head.remove()
+    assert early.activations.keys() == whole.activations.keys()
+    for site in sites:
+        assert torch.equal(early.activations[site], whole.activations[site])
+    assert (early.logits.numel(), ran, n_hooks(model)) == (0, [], before)
+    assert torch.equal(record(model, ids, sites).logits, whole.logits)
+
+
 @torch.no_grad()
 def test_each_site_is_the_hook_point_of_its_name(model):
     ids = tokens(IDS, IDS[::-1])

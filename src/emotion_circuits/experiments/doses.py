@@ -55,7 +55,7 @@ def residual_norms(
     sites = [Site(steering.hook_point, layer) for layer in layers]
     means = np.zeros((len(prompts), len(layers)))
     for indices, ids in length_batches(model, read, batch_size):
-        lengths = record(model, ids, sites, keep=_lengths).activations
+        lengths = record(model, ids, sites, keep=_lengths, logits=False).activations
         for column, site in enumerate(sites):
             for row, index in enumerate(indices):
                 means[index, column] = lengths[site][row, patched[index]].mean()

@@ -32,7 +32,8 @@ def block_outputs(
     if not layers and cache is None:
         return {}
     sites = [Site("block_out", layer) for layer in layers]
-    outputs = record(model, ids, sites, cache=cache).activations
+    # Positions before a patch are read from the cache by all layers, so it must be whole.
+    outputs = record(model, ids, sites, cache=cache, logits=cache is not None).activations
     return {site.layer: output for site, output in outputs.items()}
 
 

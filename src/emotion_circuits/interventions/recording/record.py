@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ class Recording:
     Attributes:
         activations: Activations by site: ``[row, pos, d_model]``; ``[row, pos, head, d_head]`` for
             ``z`` and, with key/value heads, for ``v``; ``[row, head, query, key]`` for ``pattern``.
-        logits: Logits at the last position.
+        logits: Logits at the last position; empty if they were not asked for.
         values: Value of each target, by the target's name.
         gradients: Gradient of each target with respect to the activation at each site, by the
             target's name and the site.
@@ -44,6 +45,10 @@ def _whole(activation: Any) -> Any:
     return activation
 
 
+class _AllRecorded(Exception):  # noqa: N818 - it ends a pass and is no error
+    """Raised from the last site of a pass whose logits no one reads."""
+
+
 def record(
     model: LanguageModel,
     ids: Int[Tensor, "row pos"],
@@ -54,6 +59,7 @@ def record(
     keep: Keep = _whole,
     gradients: Mapping[str, Target] | None = None,
     replace: Mapping[Site, Tensor] | None = None,
+    logits: bool = True,
 ) -> Recording:
     """Run prompts through a model and record its activations at some sites.
 
@@ -75,6 +81,8 @@ def record(
             on other prompts. ``None`` runs without gradients.
         replace: Activations to put in place of the model's own at some of ``sites``; they are what
             is recorded there.
+        logits: Whether logits are needed; if not, the plain model stops after the last site, and
+            ``cache`` lacks later layers. With gradients they are always computed.
 
     Returns:
         Activations, logits, and with ``gradients`` the targets' values and gradients.
@@ -90,6 +98,7 @@ def record(
         check_site(model, site)
         if site.head is not None:
             raise InputError(f"site {site}: heads are recorded together; allowed is head None")
+    shown = [site for site in sites if site.point not in BRIDGE_POINTS]
     activations: dict[Site, Any] = {}
     zeros: dict[Site, Tensor] = {}
 
@@ -99,6 +108,8 @@ def record(
         value = given.get(site, value)
         if gradients is None:
             activations[site] = keep(value)
+            if not logits and site in shown and activations.keys() >= set(shown):
+                raise _AllRecorded
             return value if site in given else None
         # The gradient of a zero that is added to an activation is that of the activation.
         zeros[site] = torch.zeros_like(value, requires_grad=True)
@@ -114,8 +125,8 @@ def record(
         hidden = [site for site in sites if site.point in BRIDGE_POINTS]
         passes = [part for part in (shown, hidden) if part] or [[]]
         with torch.no_grad():
-            logits = [run(part) for part in passes]
-        return Recording(activations, logits[0])
+            read = [run(part) for part in passes]
+        return Recording(activations, read[0])
     with torch.enable_grad():
         seen = Recording(activations, run(sites))
         values = {name: target(seen) for name, target in gradients.items()}
@@ -153,7 +164,7 @@ def run_with(
     """
     bridged = any(site.point in BRIDGE_POINTS for site in functions)
     network = model.hf_model if bridged else model.plain_model
-    with (at_bridge_sites if bridged else at_sites)(model, functions):
+    with suppress(_AllRecorded), (at_bridge_sites if bridged else at_sites)(model, functions):
         logits: Tensor = network(
             input_ids=ids,
             attention_mask=mask,
@@ -161,7 +172,8 @@ def run_with(
             use_cache=cache is not None,
             logits_to_keep=1,  # each position costs d_model x vocabulary products
         ).logits
-    return logits[:, -1]
+        return logits[:, -1]
+    return torch.empty(len(ids), 0)
 
 
 def _gradients(

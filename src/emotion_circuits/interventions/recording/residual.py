@@ -77,6 +77,7 @@ def capture_residual(
             prompts.token_ids[batch, :length].to(model.device),
             [Site(point, layer) for point in hook_points for layer in layers],
             mask=mask.to(model.device),
+            logits=False,
         ).activations
         for point, (index, layer) in product(hook_points, enumerate(layers)):
             stream = streams[Site(point, layer)]
