@@ -185,3 +185,26 @@ def test_the_plain_model_shares_its_weights_and_reads_what_the_hook_points_read(
         for layer in range(model.n_layers):
             hooked = cache[f"blocks.{layer}.hook_{point}"][0]
             torch.testing.assert_close(streams[0, layer], hooked, atol=TOLERANCE, rtol=1e-5)
+
+
+def test_activations_that_are_no_numbers_are_one_line(loaded):
+    """They would make the mean of a whole label NaN."""
+    model, _ = loaded
+    prompts = encode_prompts(model, list(CORPUS), [""] * len(CORPUS))
+    weight = model.plain_model.get_input_embeddings().weight
+    token = int(prompts.token_ids[2, 3])
+    wanted = next(
+        row
+        for row in prompts.lengths.argsort(descending=True, stable=True).tolist()
+        if token in prompts.token_ids[row, : prompts.lengths[row]]
+    )
+    with torch.no_grad():
+        former = weight[token].clone()
+        weight[token] = torch.nan
+    try:
+        line = rf"'{model.name}' has NaN or infinite activations at resid_pre of layer 0 in prompt "
+        with pytest.raises(InputError, match=line + str(wanted)):
+            capture_residual(model, prompts, layers=[0, 1], progress=False)
+    finally:
+        with torch.no_grad():
+            weight[token] = former

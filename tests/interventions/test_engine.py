@@ -335,7 +335,50 @@ def test_a_killed_sweep_goes_on_where_it_was(model, tmp_path):
         handle.remove()
     assert tokens(resumed) == tokens(generate_rows(model, rows, max_new_tokens=40))
     assert len(made) <= 41 * (len(rows) - kept)
-    assert file.read_text().count("\n") == 1 + len(rows)
+    # The torn line stays where it is: the file only grows.
+    assert file.read_text().count("\n") == 2 + len(rows)
+
+
+def test_a_garbled_line_is_one_warning_and_is_done_again(model, tmp_path, caplog):
+    file = tmp_path / "sweep.jsonl"
+    rows = many_rows(2)
+    wanted = tokens(generate_rows(model, rows, max_new_tokens=3, checkpoint=Checkpoint(file)))
+    manifest, *lines = file.read_text().splitlines()
+    garbled = [lines[0][:9], '["a", "b"]', "[" * 5000, '["a", [null]]', "\x00\ufffd", *lines[1:]]
+    file.write_text("\n".join([manifest, *garbled]) + "\n")
+    with caplog.at_level(logging.WARNING):
+        seen = tokens(generate_rows(model, rows, max_new_tokens=3, checkpoint=Checkpoint(file)))
+    assert seen == wanted
+    assert "5 lines that cannot be read" in caplog.text
+    assert file.read_text().startswith("\n".join([manifest, *garbled]))
+
+
+def test_the_digest_sees_what_texts_depend_on(model):
+    """Weights in another order, the rotary base, an epsilon and the end of texts."""
+    digests = [model_digest(model)]
+    weight = model.plain_model.lm_head.weight
+    with torch.no_grad():
+        weight[[5, 6]] = weight[[6, 5]]
+        digests.append(model_digest(model))
+        weight[[5, 6]] = weight[[6, 5]]
+    config = model.plain_model.config
+    changes = {"rms_norm_eps": 1e-3, "rope_parameters": {"rope_theta": 77.0}, "eos_token_id": 7}
+    for name, value in changes.items():
+        former = getattr(config, name)
+        setattr(config, name, value)
+        digests.append(model_digest(model))
+        setattr(config, name, former)
+    assert len({*digests}) == len(digests)
+    assert model_digest(model) == digests[0]
+
+
+def test_logits_that_are_no_numbers_stop_a_run_with_one_line(model):
+    """They would be read as a token: the first, or the last of the vocabulary."""
+    rows = [Row((5, 6, 7)), Row((5, 6, 7), steer("far too strong", Add(vector(1)), 1, alpha=3e38))]
+    line = r"no finite logits at step 0 of .* under condition 'far too strong'; a smaller strength"
+    for sampling in (None, Sampling()):
+        with pytest.raises(InputError, match=line):
+            generate_rows(model, rows, max_new_tokens=2, sampling=sampling)
 
 
 def test_a_checkpoint_of_another_model_or_condition_is_not_used(model, tmp_path, caplog):

@@ -14,12 +14,16 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from emotion_circuits.interventions.engine.generation import end_tokens
 from emotion_circuits.interventions.engine.rows import Row
 from emotion_circuits.interventions.engine.sampling import Sampling
 from emotion_circuits.language_models import LanguageModel
 
 logger = logging.getLogger(__name__)
-_BITS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_BITS: Final = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+# Odd multiplier of Knuth's multiplicative hashing, 2^64 over the golden ratio, as a signed number.
+_MULTIPLIER: Final = 0x9E3779B97F4A7C15 - 2**64
+_NUMBERS_AT_ONCE: Final = 2**22
 
 
 class Checkpoint:
@@ -48,21 +52,32 @@ class Checkpoint:
             Numbers by digest; whole numbers are of type ``int``.
         """
         manifest = json.dumps({"model": model_digest(model)})
-        lines = self.path.read_text("utf-8").split("\n") if self.path.is_file() else []
+        held = self.path.read_text("utf-8", errors="replace") if self.path.is_file() else ""
+        lines = held.split("\n") if held else []
         if lines[:1] != [manifest]:
             if lines:
                 logger.warning("%s is of another model or state; it is begun anew", self.path)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(manifest + "\n", encoding="utf-8")
+            self._begin(manifest)
             return {}
-        done: dict[str, tuple[Any, ...]] = {}
-        whole = [manifest]
-        for line in lines[1:-1]:  # the last line is empty or was cut off
-            digest, numbers = json.loads(line)
-            done[digest] = tuple(numbers)
-            whole.append(line)
-        self.path.write_text("\n".join(whole) + "\n", encoding="utf-8")
+        if lines[-1]:  # it was cut off; what follows begins on a line of its own
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+        read = [_read_line(line) for line in lines[1:] if line]
+        done = dict(entry for entry in read if entry is not None)
+        if None in read:
+            logger.warning(
+                "%s has %d lines that cannot be read; their work is done again",
+                self.path,
+                read.count(None),
+            )
         return done
+
+    def _begin(self, manifest: str) -> None:
+        """Write a new file beside the place, and move it there whole."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_name(f".{self.path.name}.new")
+        fresh.write_text(manifest + "\n", encoding="utf-8")
+        fresh.replace(self.path)
 
     def add(
         self, digests: Sequence[str], numbers: Sequence[Sequence[int]] | Sequence[Sequence[float]]
@@ -79,20 +94,42 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
+def _read_line(line: str) -> tuple[str, tuple[Any, ...]] | None:
+    """Return a line's digest and numbers; ``None`` if a kill or a fault of the disk garbled it."""
+    try:
+        digest, numbers = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not isinstance(digest, str) or not isinstance(numbers, list):
+        return None
+    plain = all(type(number) in (int, float) for number in numbers)
+    return (digest, tuple(numbers)) if plain else None
+
+
 def model_digest(model: LanguageModel) -> str:
-    """Return a digest of a model's name, type and weights."""
-    # Sums of the weights' bits are whole numbers, which do not depend on the order of summation and
-    # thus on the device or the number of threads.
-    sums = torch.stack(
-        [
-            weight.view(_BITS[weight.element_size()]).sum(dtype=torch.int64).cpu()
-            for weight in model.plain_model.parameters()
-        ]
-    )
+    """Return a digest of a model's source, configuration, type and weights in their order."""
     digest = hashlib.sha256(f"{model.spec.source}@{model.spec.revision}".encode())
     digest.update(f"{model.dtype}/{model.device.type}".encode())
-    digest.update(_bytes(sums))
+    # All values, defaults too: rotary base, epsilons, windows, special tokens.
+    digest.update(model.plain_model.config.to_json_string(use_diff=False).encode())
+    digest.update(repr(sorted(end_tokens(model))).encode())
+    for name, weight in model.plain_model.named_parameters():
+        digest.update(f"{name}{tuple(weight.shape)}{_mixed_sum(weight)}".encode())
     return digest.hexdigest()
+
+
+def _mixed_sum(weight: Tensor) -> int:
+    """Return the sum of a weight's bits, each number's times a factor of its place, modulo 2^64.
+
+    Whole numbers do not depend on the order of summation, and thus on the device or the number of
+    threads; a permutation of the weight changes the sum.
+    """
+    bits, total = weight.detach().flatten().view(_BITS[weight.element_size()]), 0
+    for start in range(0, len(bits), _NUMBERS_AT_ONCE):
+        part = bits[start : start + _NUMBERS_AT_ONCE].long()
+        places = torch.arange(start, start + len(part), device=part.device)
+        total += int((part * (places * _MULTIPLIER | 1)).sum())
+    return total % 2**64
 
 
 def row_digest(row: Row, max_new_tokens: int, sampling: Sampling | None) -> str:

@@ -9,12 +9,14 @@ only the positions in the window and the one that left it are recomputed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import shorten
 from typing import Any, Final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.engine.patches import (
     Applied,
     Patches,
@@ -156,6 +158,30 @@ class Decoder:
         self.patches.keep(indices)
 
 
+def _check_finite(
+    model: LanguageModel,
+    logits: Float[Tensor, "row vocab"],
+    chosen: Int[Tensor, " row"],
+    rows: Sequence[Row],
+    step: int,
+) -> None:
+    """Refuse logits that are NaN or infinite, by the logit of the chosen token.
+
+    NaN in the stream makes all logits NaN, and the largest is infinite if any is.
+
+    Raises:
+        InputError: At the first such row.
+    """
+    finite = logits.gather(1, chosen[:, None]).isfinite()[:, 0].tolist()
+    if not all(finite):
+        row = rows[finite.index(False)]
+        shown = shorten(model.tokenizer.decode(list(row.prompt_ids)), 80)
+        raise InputError(
+            f"model {model.name!r} has no finite logits at step {step} of {shown!r} under "
+            f"condition {row.condition.name!r}; a smaller strength or dtype float32 may help"
+        )
+
+
 @torch.no_grad()
 def generate_batch(
     model: LanguageModel,
@@ -182,6 +208,9 @@ def generate_batch(
 
     Returns:
         One result per row, in order.
+
+    Raises:
+        InputError: If logits are NaN or infinite.
     """
     decoder = Decoder(model, rows, row_ids=row_ids, n_steps=max_new_tokens, ledger=ledger)
     draws = None
@@ -195,6 +224,7 @@ def generate_batch(
             scores = decoder.forward(step)
             numbers = None if draws is None else draws[decoder.alive, step]
             chosen = choose_tokens(scores, sampling, numbers)
+            _check_finite(model, scores, chosen, [rows[row] for row in decoder.alive], step)
             going: list[int] = []
             for index, (row, token) in enumerate(zip(decoder.alive, chosen.tolist(), strict=True)):
                 if tokens[row] and tokens[row][-1] in ends:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from textwrap import shorten
 from typing import Final, Literal
 
 import torch
@@ -55,7 +56,7 @@ def capture_residual(
         mean over the cue's tokens, NaN without a cue.
 
     Raises:
-        InputError: If a layer or hook point does not exist.
+        InputError: If a layer or hook point does not exist, or an activation is NaN or infinite.
     """
     _check(model, layers, hook_points)
     n_prompts, longest = prompts.token_ids.shape
@@ -81,6 +82,7 @@ def capture_residual(
         ).activations
         for point, (index, layer) in product(hook_points, enumerate(layers)):
             stream = streams[Site(point, layer)]
+            _check_finite(model, stream, prompts, batch, f"{point} of layer {layer}")
             if pooling == "tokens":
                 stored[point][batch, index, :length] = stream.to("cpu", dtype) * mask[..., None]
             else:
@@ -95,6 +97,29 @@ def _check(model: LanguageModel, layers: Sequence[int], hook_points: Sequence[st
             raise InputError(f"hook point {point!r} is unknown; known: {', '.join(HOOK_POINTS)}")
     for layer in layers:
         check_site(model, Site("resid_pre", layer))
+
+
+def _check_finite(
+    model: LanguageModel,
+    stream: Float[Tensor, "batch pos d_model"],
+    prompts: EncodedPrompts,
+    batch: Int[Tensor, " batch"],
+    where: str,
+) -> None:
+    """Refuse activations that are NaN or infinite, before they reach a mean.
+
+    Raises:
+        InputError: At the first prompt, in the batch's order.
+    """
+    if bool(stream.isfinite().all()):
+        return
+    bad = int((~stream.isfinite()).flatten(1).any(1).nonzero()[0])
+    ids = prompts.token_ids[batch[bad]][prompts.attention_mask[batch[bad]].bool()]
+    shown = shorten(model.tokenizer.decode(ids.tolist()), 80)
+    raise InputError(
+        f"model {model.name!r} has NaN or infinite activations at {where} in prompt "
+        f"{int(batch[bad])}, {shown!r}; dtype bfloat16 or float32 may help"
+    )
 
 
 def _pool(
