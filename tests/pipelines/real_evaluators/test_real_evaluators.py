@@ -20,6 +20,8 @@ from emotion_circuits.datasets.prompt_source import PromptSourceDataset
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation import TextEvaluator
 from emotion_circuits.pipelines.real_evaluators.nodes import (
+    ALL_LABELS,
+    _validation,
     judge_emotions,
     judge_goemotions,
     train_emotions,
@@ -181,12 +183,29 @@ def test_the_saved_evaluator_is_one_of_a_profile(trained, tmp_path):
 def test_comments_with_several_labels_train_one_sigmoid_per_label(comments, source, settings):
     trained = train_goemotions(comments, comments, settings)
     assert trained.model.config.problem_type == "multi_label_classification"
-    measures, _ = judge_goemotions(trained, source, FOUR, comments)
+    measures, card = judge_goemotions(trained, source, FOUR, comments, settings)
     own = measures[measures["texts"] == "GoEmotions, dev"].set_index(["view", "emotion"])
-    single = comments[~comments["joy"]]
+    # Half of so few comments choose the step.
+    unseen = comments.drop(_validation(comments, settings).index)
+    assert len(unseen) == 100
+    single = unseen[~unseen["joy"]]
     # Remorse is what GoEmotions calls apology.
     assert own.loc[("as_written", "apology"), "n_emotion"] == single["remorse"].sum()
     assert own.loc[("as_written", "apology"), "auroc"] > 0.9
+
+    labels = measures[measures["texts"] == ALL_LABELS].set_index("emotion")["auroc"]
+    encoded = trained.tokenizer(unseen["text"].tolist(), return_tensors="pt", padding=True)
+    with torch.no_grad():
+        scores = trained.model(**encoded).logits.numpy()
+    names = ["joy", "gratitude", "anger", "remorse", "neutral"]
+    wanted = {
+        name: roc_auc_score(unseen[name], scores[:, place]) for place, name in enumerate(names)
+    }
+    assert labels.drop("macro").to_dict() == pytest.approx(wanted, abs=1e-6)
+    assert labels["macro"] == pytest.approx(np.mean([*wanted.values()]))
+    # Joy was drawn by chance.
+    assert abs(labels["joy"] - 0.5) < 0.2 < labels["remorse"] - 0.5
+    assert f"Macro AUROC over 5 labels: {labels['macro']:.3f}" in card
 
 
 def test_a_goemotions_file_is_read_with_all_labels(tmp_path):

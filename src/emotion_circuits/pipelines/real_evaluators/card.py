@@ -8,12 +8,15 @@ import pandas as pd
 from emotion_circuits.training.trained import Trained
 
 
-def evaluator_card(trained: Trained, measures: pd.DataFrame) -> str:
+def evaluator_card(
+    trained: Trained, measures: pd.DataFrame, own_labels: pd.DataFrame | None = None
+) -> str:
     """Write an evaluator's card.
 
     Args:
         trained: The classifier with the record of its training.
         measures: The result of ``measure_evaluator``.
+        own_labels: The result of ``measure_labels``, if the labels are not the study's.
 
     Returns:
         Markdown.
@@ -36,12 +39,29 @@ def evaluator_card(trained: Trained, measures: pd.DataFrame) -> str:
         "AUROC with its 95 % interval over templates, or over texts if they have none. Masked: "
         "words that name an emotion are hidden.\n\n"
         "| Texts | View | Emotion | n | Neutral | AUROC |\n|---|---|---|---|---|---|\n"
-        f"{lines}\n"
+        f"{lines}\n{'' if own_labels is None else _labels_section(own_labels)}"
+    )
+
+
+def _labels_section(own_labels: pd.DataFrame) -> str:
+    *lines, macro = own_labels.to_dict("records")
+    rows = "\n".join(
+        f"| {line['emotion']} | {line['n_emotion']} | {line['n_neutral']} | {_interval(line)} |"
+        for line in lines
+    )
+    return (
+        f"\n## Each label against all other comments\n\n"
+        f"Macro AUROC over {len(lines)} labels: {macro['auroc']:.3f}. Comments that chose the step "
+        "are left out.\n\n| Label | n | Others | AUROC |\n|---|---|---|---|\n"
+        f"{rows}\n"
     )
 
 
 def _line(row: Mapping[Hashable, Any]) -> str:
-    auroc = f"{row['auroc']:.2f} [{row['ci_lower']:.2f}, {row['ci_upper']:.2f}]"
     view = row["view"].replace("_", " ")
-    cells = (row["texts"], view, row["emotion"], row["n_emotion"], row["n_neutral"], auroc)
+    cells = (row["texts"], view, row["emotion"], row["n_emotion"], row["n_neutral"], _interval(row))
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _interval(row: Mapping[Hashable, Any]) -> str:
+    return f"{row['auroc']:.2f} [{row['ci_lower']:.2f}, {row['ci_upper']:.2f}]"

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from emotion_circuits.evaluation.classifier import wrap_classifier
+from emotion_circuits.evaluation.classifier import TextClassifier, wrap_classifier
 from emotion_circuits.evaluation.masking import mask_words
 from emotion_circuits.evaluation.spec import EvaluatorSpec
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.prompts.clusters import clusters_of
 from emotion_circuits.statistics import estimate_auroc
+from emotion_circuits.statistics.auroc import AurocEstimate
 from emotion_circuits.statistics.clusters import number_clusters
 from emotion_circuits.training.trained import Trained
 
@@ -37,11 +39,7 @@ def measure_evaluator(
         emotion: ``texts``, ``view``, ``emotion``, ``n_emotion``, ``n_neutral``, ``auroc``,
         ``ci_lower``, ``ci_upper`` (95 %, over templates).
     """
-    classifier = wrap_classifier(
-        EvaluatorSpec.model_validate({"name": trained.record["name"], "source": "memory"}),
-        trained.model,
-        trained.tokenizer,
-    )
+    classifier = _classifier(trained)
     lines: list[dict[str, Any]] = []
     for (name, table), view in product(tables.items(), VIEWS):
         texts = table["text"].tolist()
@@ -66,3 +64,52 @@ def measure_evaluator(
                 }
             )
     return pd.DataFrame(lines)
+
+
+def measure_labels(trained: Trained, comments: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Measure how well a classifier tells each of its labels from all other texts.
+
+    Args:
+        trained: The classifier.
+        comments: ``text`` and a column of booleans per label.
+        name: What the lines call these texts.
+
+    Returns:
+        One line per label that some texts have and some have not, in the form of
+        ``measure_evaluator``, with all other texts in place of neutral ones; the last, ``macro``,
+        is the mean over labels, without an interval.
+    """
+    classifier = _classifier(trained)
+    distinct = comments.drop_duplicates("text")
+    scores = classifier.score(distinct["text"].tolist(), 64)[0]
+    lines: list[dict[str, Any]] = []
+    for place, key in enumerate(classifier.keys):
+        label = key.partition("/")[2]
+        positive = distinct[label].to_numpy(dtype=bool)
+        if positive.any() and not positive.all():
+            estimate = estimate_auroc(scores[:, place], positive)
+            lines.append(_label_line(name, label, int(positive.sum()), len(distinct), estimate))
+    mean = float(np.mean([line["auroc"] for line in lines])) if lines else float("nan")
+    macro = AurocEstimate(mean, float("nan"), float("nan"))
+    return pd.DataFrame([*lines, _label_line(name, "macro", len(distinct), len(distinct), macro)])
+
+
+def _label_line(
+    name: str, label: str, n_positive: int, n_texts: int, estimate: AurocEstimate
+) -> dict[str, Any]:
+    return {
+        "texts": name,
+        "view": VIEWS[0],
+        "emotion": label,
+        "n_emotion": n_positive,
+        "n_neutral": n_texts - n_positive,
+        **estimate._asdict(),
+    }
+
+
+def _classifier(trained: Trained) -> TextClassifier:
+    return wrap_classifier(
+        EvaluatorSpec.model_validate({"name": trained.record["name"], "source": "memory"}),
+        trained.model,
+        trained.tokenizer,
+    )

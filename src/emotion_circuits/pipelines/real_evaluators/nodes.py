@@ -6,7 +6,7 @@ import torch
 from emotion_circuits.evaluation.masking import mask_words
 from emotion_circuits.language_models import resolve_device
 from emotion_circuits.pipelines.real_evaluators.card import evaluator_card
-from emotion_circuits.pipelines.real_evaluators.measures import measure_evaluator
+from emotion_circuits.pipelines.real_evaluators.measures import measure_evaluator, measure_labels
 from emotion_circuits.pipelines.real_evaluators.settings import (
     EvaluatorTraining,
     RealEvaluatorSettings,
@@ -18,6 +18,7 @@ from emotion_circuits.training.fine_tuning import LabelledTexts, fine_tune
 from emotion_circuits.training.schedule import TrainingSettings
 from emotion_circuits.training.trained import Trained
 
+ALL_LABELS = "GoEmotions, dev: each label against all others"
 _TEST_FRACTION = 0.2  # if the file has no splits
 # Comments that a validation reads; more would cost as much as the training.
 _MAX_VALIDATION = 1000
@@ -69,9 +70,7 @@ def train_goemotions(
         settings: Parameters of the evaluators.
     """
     labels = [name for name in train.columns if name != "text"]
-    chosen = dev.sample(
-        min(_MAX_VALIDATION, len(dev)), random_state=rng_for(settings.seed, "goemotions_validation")
-    )
+    chosen = _validation(dev, settings)
 
     def labelled(table: pd.DataFrame) -> LabelledTexts:
         targets = torch.tensor(table[labels].to_numpy(dtype="float32"))
@@ -86,6 +85,12 @@ def train_goemotions(
         settings.goemotions,
         settings,
     )
+
+
+def _validation(dev: pd.DataFrame, settings: RealEvaluatorSettings) -> pd.DataFrame:
+    """Return the comments that choose the step: a thousand, or half of fewer."""
+    n = min(_MAX_VALIDATION, len(dev) // 2)
+    return dev.sample(n, random_state=rng_for(settings.seed, "goemotions_validation"))
 
 
 def _fine_tune(
@@ -142,7 +147,11 @@ def judge_emotions(
 
 
 def judge_goemotions(
-    trained: Trained, source: PromptSource, emotions: EmotionSet, dev: pd.DataFrame | None = None
+    trained: Trained,
+    source: PromptSource,
+    emotions: EmotionSet,
+    dev: pd.DataFrame,
+    settings: RealEvaluatorSettings,
 ) -> tuple[pd.DataFrame, str]:
     """Measure the classifier of GoEmotions' labels, and write its card.
 
@@ -150,13 +159,19 @@ def judge_goemotions(
         trained: The classifier.
         source: The study's dataset, which the classifier was not made for.
         emotions: The study's emotions.
-        dev: GoEmotions comments.
+        dev: GoEmotions comments; those that chose the step are left out.
+        settings: Parameters of the evaluators, as in training.
 
     Returns:
-        As ``judge_emotions``.
+        As ``judge_emotions``, with lines of each label against all other comments.
     """
     own = {name: label for label, name in _goemotions_labels(emotions).items()}
-    return _judge(trained, own, source, emotions, dev)
+    unseen = dev.drop(_validation(dev, settings).index).reset_index(drop=True)
+    measures, _ = _judge(trained, own, source, emotions, unseen)
+    labels = measure_labels(trained, unseen, ALL_LABELS)
+    return pd.concat([measures, labels], ignore_index=True), evaluator_card(
+        trained, measures, labels
+    )
 
 
 def _judge(

@@ -63,7 +63,10 @@ def create_pipeline(files: Mapping[str, object]) -> Pipeline:
             ),
             Node(
                 judge_goemotions,
-                ["evaluator_goemotions", "prompt_source", "params:emotions", *dev],
+                [
+                    *("evaluator_goemotions", "prompt_source", "params:emotions"),
+                    *("goemotions_dev", _SETTINGS),
+                ],
                 ["evaluator_goemotions_measures", "evaluator_goemotions_card"],
                 name="judge_goemotions_evaluator",
                 tags=tags,
