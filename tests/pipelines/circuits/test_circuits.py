@@ -9,16 +9,16 @@ import torch
 
 from embedded_heads import SILENT, load_model_with_a_silent_head, load_prompts, vectors_of
 from emotion_circuits.circuits import graph_of
+from emotion_circuits.circuits.discovery.edge_circuits import EdgeDiscovery
+from emotion_circuits.circuits.discovery.emotion_discovery import discover
+from emotion_circuits.circuits.discovery.measures import measure_circuits
+from emotion_circuits.circuits.discovery.settings import CircuitSettings
 from emotion_circuits.circuits.faithfulness import recovered
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.language_models import load_language_model
-from emotion_circuits.pipelines.circuits.discovery import discover
-from emotion_circuits.pipelines.circuits.edge_circuits import EdgeDiscovery
-from emotion_circuits.pipelines.circuits.measures import measure_circuits
 from emotion_circuits.pipelines.circuits.neurons import score_neurons
 from emotion_circuits.pipelines.circuits.nodes import draw, find_circuits
-from emotion_circuits.pipelines.circuits.settings import CircuitSettings
 from study_emotions import FOUR
 
 SETTINGS = CircuitSettings(

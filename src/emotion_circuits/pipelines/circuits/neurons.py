@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from emotion_circuits.circuits.discovery.emotion_discovery import target_layer, target_of
+from emotion_circuits.circuits.discovery.settings import CircuitSettings
 from emotion_circuits.circuits.emotion_targets import marking_tokens, vector_site
 from emotion_circuits.circuits.neurons import attribute_neurons
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.node_marks import needs_emotions
-from emotion_circuits.pipelines.circuits.discovery import target_layer, target_of
-from emotion_circuits.pipelines.circuits.settings import CircuitSettings
 from emotion_circuits.prompts import PAIR_HALVES, EmotionSet
 from emotion_circuits.statistics.ratios import mean_interval
 

@@ -11,6 +11,19 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_circuits.circuits import graph_of
+from emotion_circuits.circuits.discovery.edge_circuits import (
+    compare_edge_circuits,
+    measure_edge_circuits,
+)
+from emotion_circuits.circuits.discovery.emotion_discovery import Discovery, discover
+from emotion_circuits.circuits.discovery.measures import measure_circuits
+from emotion_circuits.circuits.discovery.settings import CircuitSettings, EdgeCircuitSettings
+from emotion_circuits.circuits.discovery.stabilities import (
+    describe_circuit,
+    resample_circuits,
+    summarize,
+)
+from emotion_circuits.circuits.discovery.untrained import measure_untrained
 from emotion_circuits.circuits.edge_tables import edge_table
 from emotion_circuits.circuits.faithfulness import recovered
 from emotion_circuits.circuits.graph_export import circuit_graph, graphml
@@ -18,19 +31,6 @@ from emotion_circuits.circuits.nodes import Edge, Node
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.language_models import LanguageModel, load_language_model
 from emotion_circuits.node_marks import needs_emotions
-from emotion_circuits.pipelines.circuits.discovery import Discovery, discover
-from emotion_circuits.pipelines.circuits.edge_circuits import (
-    compare_edge_circuits,
-    measure_edge_circuits,
-)
-from emotion_circuits.pipelines.circuits.measures import measure_circuits
-from emotion_circuits.pipelines.circuits.settings import CircuitSettings, EdgeCircuitSettings
-from emotion_circuits.pipelines.circuits.stabilities import (
-    describe_circuit,
-    resample_circuits,
-    summarize,
-)
-from emotion_circuits.pipelines.circuits.untrained import measure_untrained
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.reporting.circuits import draw_circuits, draw_curves
 

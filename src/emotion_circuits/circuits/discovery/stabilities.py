@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import pandas as pd
 
+from emotion_circuits.circuits.discovery.emotion_discovery import Discovery
 from emotion_circuits.circuits.faithfulness import recovered
 from emotion_circuits.circuits.nodes import Node
 from emotion_circuits.circuits.stability import consensus, likeness, resampled_pairs
-from emotion_circuits.pipelines.circuits.discovery import Discovery
 from emotion_circuits.prompts import PAIR_HALVES
 
 # A node belongs to the consensus if more than this share of circuits has it.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from emotion_circuits.circuits.discovery.edge_circuits import measure_edge_circuits
+from emotion_circuits.circuits.discovery.emotion_discovery import discover
+from emotion_circuits.circuits.discovery.measures import measure_circuits
+from emotion_circuits.circuits.discovery.settings import CircuitSettings
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
-from emotion_circuits.pipelines.circuits.discovery import discover
-from emotion_circuits.pipelines.circuits.edge_circuits import measure_edge_circuits
-from emotion_circuits.pipelines.circuits.measures import measure_circuits
-from emotion_circuits.pipelines.circuits.settings import CircuitSettings
 
 
 def measure_untrained(

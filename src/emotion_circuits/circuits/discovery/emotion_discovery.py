@@ -19,6 +19,7 @@ from emotion_circuits.circuits import (
 )
 from emotion_circuits.circuits.attribution import Target
 from emotion_circuits.circuits.circuit import flat_scores, pruned, ranked, smallest_circuit
+from emotion_circuits.circuits.discovery.settings import CircuitSettings
 from emotion_circuits.circuits.emotion_targets import VectorSite, marking_tokens, vector_site
 from emotion_circuits.circuits.faithfulness import Verifier
 from emotion_circuits.circuits.nodes import Node
@@ -30,7 +31,6 @@ from emotion_circuits.circuits.replacements import (
 )
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.language_models import LanguageModel
-from emotion_circuits.pipelines.circuits.settings import CircuitSettings
 from emotion_circuits.prompts import PAIR_HALVES
 
 

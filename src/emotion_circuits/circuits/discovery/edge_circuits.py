@@ -10,20 +10,20 @@ import numpy as np
 
 from emotion_circuits.circuits.circuit import Criterion, bracketed_circuit, ranked
 from emotion_circuits.circuits.connected import connected
+from emotion_circuits.circuits.discovery.controls import (
+    compare_with_random,
+    compare_with_shuffled,
+)
+from emotion_circuits.circuits.discovery.cross_fitting import ByHalf, CrossFitted
+from emotion_circuits.circuits.discovery.curves import draw_orders, measure_curve
+from emotion_circuits.circuits.discovery.emotion_discovery import Discovery, by_half
+from emotion_circuits.circuits.discovery.settings import EdgeCircuitSettings
 from emotion_circuits.circuits.edge_places import graph_of
 from emotion_circuits.circuits.edge_references import mean_writes, resampled_writes
 from emotion_circuits.circuits.edge_verifier import EdgeVerifier
 from emotion_circuits.circuits.faithfulness import recovered
 from emotion_circuits.circuits.nodes import Edge
 from emotion_circuits.circuits.stability import likeness
-from emotion_circuits.pipelines.circuits.controls import (
-    compare_with_random,
-    compare_with_shuffled,
-)
-from emotion_circuits.pipelines.circuits.cross_fitting import ByHalf, CrossFitted
-from emotion_circuits.pipelines.circuits.curves import draw_orders, measure_curve
-from emotion_circuits.pipelines.circuits.discovery import Discovery, by_half
-from emotion_circuits.pipelines.circuits.settings import EdgeCircuitSettings
 from emotion_circuits.prompts import PAIR_HALVES
 from emotion_circuits.seeds import rng_for
 

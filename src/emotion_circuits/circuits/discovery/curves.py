@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from emotion_circuits.circuits.discovery.cross_fitting import ByHalf, CrossFitted
 from emotion_circuits.circuits.faithfulness import area_weights, areas, sizes_to_try
 from emotion_circuits.circuits.nodes import Part
-from emotion_circuits.pipelines.circuits.cross_fitting import ByHalf, CrossFitted
 from emotion_circuits.prompts import PAIR_HALVES
 from emotion_circuits.statistics import rank_p
 

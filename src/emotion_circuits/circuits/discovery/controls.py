@@ -8,9 +8,9 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Float
 
+from emotion_circuits.circuits.discovery.cross_fitting import ByHalf, CrossFitted
 from emotion_circuits.circuits.nodes import Part
 from emotion_circuits.circuits.random_circuits import Kind, permuted_circuits
-from emotion_circuits.pipelines.circuits.cross_fitting import ByHalf, CrossFitted
 from emotion_circuits.prompts import PAIR_HALVES
 from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics import rank_p

@@ -8,9 +8,9 @@ from typing import Generic
 import numpy as np
 from jaxtyping import Float
 
+from emotion_circuits.circuits.discovery.emotion_discovery import Discovery
 from emotion_circuits.circuits.faithfulness import CircuitRuns, recovered
 from emotion_circuits.circuits.nodes import Part
-from emotion_circuits.pipelines.circuits.discovery import Discovery
 from emotion_circuits.prompts import PAIR_HALVES
 from emotion_circuits.statistics.ratios import ratio_interval
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from emotion_circuits.circuits.faithfulness import recovered
-from emotion_circuits.circuits.nodes import Node
-from emotion_circuits.pipelines.circuits.controls import (
+from emotion_circuits.circuits.discovery.controls import (
     compare_with_random,
     compare_with_shuffled,
 )
-from emotion_circuits.pipelines.circuits.cross_fitting import ByHalf, CrossFitted
-from emotion_circuits.pipelines.circuits.curves import draw_orders, measure_curve
-from emotion_circuits.pipelines.circuits.discovery import Discovery
+from emotion_circuits.circuits.discovery.cross_fitting import ByHalf, CrossFitted
+from emotion_circuits.circuits.discovery.curves import draw_orders, measure_curve
+from emotion_circuits.circuits.discovery.emotion_discovery import Discovery
+from emotion_circuits.circuits.faithfulness import recovered
+from emotion_circuits.circuits.nodes import Node
 from emotion_circuits.prompts import PAIR_HALVES
 from emotion_circuits.seeds import rng_for
 from emotion_circuits.statistics.ratios import ratio_interval
