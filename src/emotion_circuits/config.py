@@ -22,7 +22,7 @@ from emotion_circuits.names import check_name
 ROOT_PARAMETERS = frozenset(
     {
         *("results_root", "models_root", "data_root", "evaluators_root", "reference", "candidate"),
-        *("goemotions_train", "goemotions_dev", "goemotions_labels"),
+        *("goemotions_train", "goemotions_dev", "goemotions_labels", "imported_vectors"),
     }
 )
 
@@ -32,6 +32,7 @@ GLOBAL_NAMES = frozenset(
         *("dataset_input", "fresh_prompts", "models", "pairs", "max_resident"),
         *("evaluators", "evaluator_device", "emotions", "neutral", "target_metrics"),
         *("marking_words", "goemotions_train", "goemotions_dev", "goemotions_labels"),
+        "imported_vectors",
     }
 )
 

@@ -27,6 +27,7 @@ from emotion_circuits.pipelines import (
     statistics,
     transfer_steering,
     vector_comparison,
+    vector_export,
 )
 from emotion_circuits.study import read_study
 
@@ -39,8 +40,8 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Returns:
         Pipelines by phase name. ``__default__`` is the whole study; it excludes ``compare``,
-        ``vector_comparison``, ``circuits``, ``selfcheck`` and the pipelines that train and judge
-        models and evaluators.
+        ``vector_comparison``, ``vector_export``, ``circuits``, ``selfcheck`` and the pipelines that
+        train and judge models and evaluators.
     """
     config = current_config()
     study = read_study(config.profile, config["globals"])
@@ -63,6 +64,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         **phases,
         "compare": compare.create_pipeline(),
         "vector_comparison": _for_models(study.models, vector_comparison.create_pipeline()),
+        "vector_export": _for_models(study.models, vector_export.create_pipeline()),
         "circuits": sum(
             (
                 _for_models(study.models, circuits.create_pipeline()),

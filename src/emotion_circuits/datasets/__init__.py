@@ -1,8 +1,10 @@
 """Kedro datasets: atomically written results, models that are loaded once, and prompt files."""
 
 from emotion_circuits.datasets.checkpoint import CheckpointDataset
+from emotion_circuits.datasets.direction_files import DirectionFilesDataset
 from emotion_circuits.datasets.event_log import EventLogDataset
 from emotion_circuits.datasets.goemotions_table import GoEmotionsDataset
+from emotion_circuits.datasets.imported_vectors import ImportedVectorsDataset
 from emotion_circuits.datasets.language_model import LanguageModelDataset
 from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
 from emotion_circuits.datasets.prompt_source import PromptSourceDataset
@@ -19,8 +21,10 @@ from emotion_circuits.datasets.text_evaluator import TextEvaluatorDataset
 
 __all__ = [
     "CheckpointDataset",
+    "DirectionFilesDataset",
     "EventLogDataset",
     "GoEmotionsDataset",
+    "ImportedVectorsDataset",
     "LanguageModelDataset",
     "PretrainedFolderDataset",
     "PromptSourceDataset",

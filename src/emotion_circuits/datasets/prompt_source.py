@@ -11,17 +11,29 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
+from emotion_circuits.datasets.dataset_tables import (
+    is_saved_folder,
+    read_datasets,
+    read_parquet,
+)
 from emotion_circuits.datasets.json_text import parse_json
 from emotion_circuits.datasets.project_paths import relative_to_project
 from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.prompts.column_names import DELIMITERS
 from emotion_circuits.prompts.records import GOEMOTIONS_LABEL, PromptSource, SourceRecord
 
-FORMATS = ("jsonl", "csv", "prompt_json", "goemotions")
-_BY_SUFFIX = {".jsonl": "jsonl", ".csv": "csv", ".json": "prompt_json", ".tsv": "goemotions"}
+FORMATS = ("jsonl", "csv", "prompt_json", "goemotions", "parquet", "datasets")
+_BY_SUFFIX = {
+    ".jsonl": "jsonl",
+    ".csv": "csv",
+    ".json": "prompt_json",
+    ".tsv": "goemotions",
+    ".parquet": "parquet",
+}
 
 
 class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
-    """A file of prompts: JSONL, CSV, prompt JSON or GoEmotions TSV.
+    """Prompts: JSONL, CSV, prompt JSON, GoEmotions TSV, Parquet, or of the package datasets.
 
     Loading checks the format only; phase 1 checks the content of the records.
     """
@@ -32,26 +44,35 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
         filepath: str | os.PathLike[str],
         format: str = "auto",
         label_names: str | None = None,
+        delimiter: str = "comma",
+        source_split: str | None = None,
+        subset: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Describe a file.
 
         Args:
-            filepath: The file.
+            filepath: The file; for ``datasets``, a folder of ``save_to_disk`` or a name on the hub.
             format: One of ``FORMATS``, or ``auto`` to infer it from the suffix.
             label_names: For GoEmotions, the file with one label name per line.
+            delimiter: For CSV, the name of the sign between fields, one of ``DELIMITERS``.
+            source_split: For ``datasets``, the split to read; None if there is only one.
+            subset: For ``datasets`` of the hub, the configuration; None for the only one.
             metadata: Used only by kedro-viz.
         """
         self._filepath = Path(filepath)
         self._format = format
         self._label_names = Path(label_names) if label_names else None
+        self._delimiter = delimiter
+        self._source_split = source_split
+        self._subset = subset
         self.metadata = metadata
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "format": self._format}
 
     def _exists(self) -> bool:
-        return self._filepath.is_file()
+        return self._filepath.is_file() or is_saved_folder(self._filepath)
 
     def load(self) -> PromptSource:
         """Read all records.
@@ -61,11 +82,27 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
                 names file and line.
         """
         name = relative_to_project(self._filepath)
+        kind = self._kind()
+        if kind == "parquet":
+            return PromptSource(name, tuple(read_parquet(self._filepath, name)))
+        if kind == "datasets":
+            records = read_datasets(
+                self._filepath, name, split=self._source_split, subset=self._subset
+            )
+            return PromptSource(name, tuple(records))
+        return PromptSource(name, tuple(self._read_text(kind, name)))
+
+    def _kind(self) -> str:
         kind = self._format
+        if kind == "auto" and is_saved_folder(self._filepath):
+            return "datasets"
         if kind == "auto":
             kind = _BY_SUFFIX.get(self._filepath.suffix, "")
         if kind not in FORMATS:
             raise unknown_name("dataset.format", kind or self._filepath.suffix, FORMATS)
+        return kind
+
+    def _read_text(self, kind: str, name: str) -> Iterator[SourceRecord]:
         text = read_utf8(self._filepath)
         if kind == "goemotions":
             if self._label_names is None:
@@ -73,10 +110,12 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
                     f"{name}: dataset.label_names is missing; GoEmotions files need the file with "
                     "one label name a line"
                 )
-            labels = read_utf8(self._label_names).split()
-            return PromptSource(name, tuple(_read_goemotions(text, name, labels)))
-        reader = {"jsonl": _read_jsonl, "csv": _read_csv, "prompt_json": _read_prompt_json}[kind]
-        return PromptSource(name, tuple(reader(text, name)))
+            return _read_goemotions(text, name, read_utf8(self._label_names).split())
+        if kind == "csv":
+            if self._delimiter not in DELIMITERS:
+                raise unknown_name("dataset.delimiter", self._delimiter, DELIMITERS)
+            return _read_csv(text, name, DELIMITERS[self._delimiter])
+        return {"jsonl": _read_jsonl, "prompt_json": _read_prompt_json}[kind](text, name)
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002
         """Raise an error; prompt files are read-only."""
@@ -111,8 +150,8 @@ def _read_jsonl(text: str, name: str) -> Iterator[SourceRecord]:
         yield SourceRecord(number, fields)
 
 
-def _read_csv(text: str, name: str) -> Iterator[SourceRecord]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _read_csv(text: str, name: str, delimiter: str) -> Iterator[SourceRecord]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         header = next(reader, [])
         start = reader.line_num + 1
@@ -122,8 +161,12 @@ def _read_csv(text: str, name: str) -> Iterator[SourceRecord]:
                     f"{name}, line {start}: {len(cells)} fields, but the header has {len(header)}"
                 )
             if cells:
-                fields: dict[str, Any] = {"text": ""}
-                fields |= {key: value for key, value in zip(header, cells, strict=True) if value}
+                # An empty cell is a missing value, but an empty text is a mistake.
+                fields: dict[str, Any] = {
+                    key: value
+                    for key, value in zip(header, cells, strict=True)
+                    if value or key == "text"
+                }
                 yield SourceRecord(start, fields)
             start = reader.line_num + 1
     except csv.Error as error:

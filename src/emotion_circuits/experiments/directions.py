@@ -41,7 +41,8 @@ def vectors_at(
     """Return the emotion vectors by emotion and layer.
 
     Args:
-        emotion_vectors: Phase 3's result.
+        emotion_vectors: Phase 3's result; ``imported`` (by emotion and layer), if it is there,
+            replaces the vectors of its emotions.
         layers: ``all``, or layers counted from 0.
         hook_point: The hook point at which the vectors will be used.
 
@@ -55,15 +56,21 @@ def vectors_at(
             f"{metadata['hook_pos']!r}; measure and patch at the same point"
         )
     known = metadata["layer_indices"]
-    for layer in [] if layers == "all" else layers:
-        if layer not in known:
-            raise unknown_name("layer", layer, known, where="the emotion vectors")
-    return {
-        (emotion, layer): np.asarray(by_layer[index])
-        for emotion, by_layer in emotion_vectors["emotion_vectors"].items()
-        for index, layer in enumerate(known)
-        if layers == "all" or layer in layers
-    }
+    imported = emotion_vectors.get("imported", {})
+    vectors: Vectors = {}
+    for emotion, measured in emotion_vectors["emotion_vectors"].items():
+        by_layer, where = dict(zip(known, measured, strict=True)), "the emotion vectors"
+        if emotion in imported:
+            by_layer, where = imported[emotion], f"the imported direction of {emotion}"
+        for layer in [] if layers == "all" else layers:
+            if layer not in by_layer:
+                raise unknown_name("layer", layer, by_layer, where=where)
+        vectors |= {
+            (emotion, layer): np.asarray(vector)
+            for layer, vector in by_layer.items()
+            if layers == "all" or layer in layers
+        }
+    return vectors
 
 
 def measured_activations(

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 import pandas as pd
 
 from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.prompts.column_names import missing_column
 from emotion_circuits.prompts.emotion_set import EmotionSet
 from emotion_circuits.prompts.emotion_words import emotion_word
 from emotion_circuits.prompts.records import GOEMOTIONS_LABEL, PromptSource, SourceRecord
@@ -36,7 +37,7 @@ def standard_form(
     emotions: EmotionSet,
     *,
     lang: str = "en",
-    on_duplicate: Literal["error", "drop"] = "error",
+    on_duplicate: Literal["auto", "error", "drop"] = "error",
 ) -> StandardForm:
     """Validate the records of a file and convert them to one form.
 
@@ -45,7 +46,8 @@ def standard_form(
         emotions: The study's emotions; any other label is an error, except in GoEmotions records,
             which are then left out.
         lang: Language of texts whose record states none.
-        on_duplicate: Whether a repeated text, ignoring white space, is an error or is dropped.
+        on_duplicate: Whether a repeated text, ignoring white space, is an error or is dropped;
+            ``auto``: dropped in GoEmotions records, whose comments repeat, and an error elsewhere.
 
     Raises:
         InputError: If a record is invalid; the message names file, line and value.
@@ -59,7 +61,7 @@ def standard_form(
         if key not in first:
             first[key] = record
             lines.append(line)
-        elif on_duplicate == "drop":
+        elif on_duplicate == "drop" or (on_duplicate == "auto" and GOEMOTIONS_LABEL in fields):
             n_dropped += 1
         else:
             raise InputError(
@@ -102,7 +104,7 @@ def _standard_line(
 ) -> dict[str, Any]:
     for key in ("text", "emotion"):
         if key not in fields:
-            raise InputError(f"{where}: key {key!r} is missing; found {', '.join(fields)}")
+            raise missing_column(where, key, fields)
     text, emotion = fields["text"], fields["emotion"]
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{where}: text is {text!r}; it must not be empty")

@@ -26,7 +26,9 @@ ROWS = [
 
 
 def build(path, emotions=FOUR, **settings):
-    options = {key: settings[key] for key in ("format", "label_names") if key in settings}
+    options = {
+        key: settings[key] for key in ("format", "label_names", "delimiter") if key in settings
+    }
     source = PromptSourceDataset(filepath=str(path), **options).load()
     return build_prompts(source, "profile", emotions, DatasetSettings(**settings))
 
@@ -152,6 +154,10 @@ def test_a_wrong_record_is_named_by_file_and_line(tmp_path, change, line):
         ("a.jsonl", b'{"text": "a"}\n', r"line 1: key 'emotion' is missing; found text"),
         ("a.jsonl", b'{"text": "caf\xe9"}\n', r"line 1: byte 0xe9 is not UTF-8"),
         ("a.csv", b'text,emotion\n"two\nlines",anger\nx\n', r"a\.csv, line 4: 1 fields"),
+        ("a.csv", b"text,emotion\n,anger\n", r"line 2: text is ''; it must not be empty"),
+        ("a.csv", b"text;emotion\na;anger\n", r"line 2: .* need dataset\.delimiter=semicolon"),
+        ("a.csv", b"text\temotion\na\tanger\n", r"line 2: .* need dataset\.delimiter=tab"),
+        ("a.csv", b"words,emotion\na,anger\n", r"such as dataset\.columns\.text=words"),
         ("a.csv", b'text,emotion\n"open,anger\n', r"a\.csv, line \d: broken CSV"),
         ("a.tsv", b"text\t1\n", r"label_names is missing"),
         ("a.xml", b"", r"'\.xml' is unknown; known: jsonl, csv"),
@@ -170,6 +176,52 @@ def test_duplicates_can_be_dropped_and_are_counted(tmp_path):
     table, statistics = build(write_jsonl(tmp_path / "a.jsonl", rows), on_duplicate="drop")
     assert statistics["duplicates_dropped"] == 1
     assert len(table) == len(ROWS)
+
+
+def test_goemotions_comments_may_repeat_and_the_first_is_kept(tmp_path, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / "emotions.txt").write_text("anger\ngratitude\nremorse\nneutral")
+    lines = [f"{row['text']}\t{[1, 0, 2, 3][n // 10]}\tid{n}" for n, row in enumerate(ROWS)]
+    lines += ["Thanks, text  0\t1\tidx", "Thanks, text 0\t0\tidy"]
+    (tmp_path / "train.tsv").write_text("\n".join(lines))
+    options = {"label_names": str(tmp_path / "emotions.txt")}
+    table, statistics = build(tmp_path / "train.tsv", **options)
+    wanted, _ = build(write_jsonl(tmp_path / "a.jsonl", ROWS))
+    pd.testing.assert_frame_equal(table, wanted)
+    assert statistics["duplicates_dropped"] == 2
+    assert "2 texts that occurred before were dropped" in caplog.text
+    with pytest.raises(InputError, match=r"line 41: text .* stands already in line 1"):
+        build(tmp_path / "train.tsv", on_duplicate="error", **options)
+    with pytest.raises(InputError, match=r"line 41: text .* stands already in line 1"):
+        build(write_jsonl(tmp_path / "a.jsonl", [*ROWS, ROWS[0]]))
+
+
+@pytest.mark.parametrize("delimiter", ["semicolon", "tab"])
+def test_other_delimiters_and_column_names_give_the_same_table(tmp_path, delimiter):
+    sign = {"semicolon": ";", "tab": "\t"}[delimiter]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=sign)
+        writer.writerow(["feeling", "comment", "text"])
+        writer.writerows([row["emotion"], row["text"], f"not {n}"] for n, row in enumerate(ROWS))
+    columns = {"text": "comment", "emotion": "feeling"}
+    wanted, _ = build(write_jsonl(tmp_path / "a.jsonl", ROWS))
+    table, _ = build(tmp_path / "a.csv", delimiter=delimiter, columns=columns)
+    pd.testing.assert_frame_equal(table, wanted)
+    renamed = [{"comment": row["text"], "feeling": row["emotion"]} for row in ROWS]
+    table, _ = build(write_jsonl(tmp_path / "b.jsonl", renamed), columns=columns)
+    pd.testing.assert_frame_equal(table, wanted)
+
+
+def test_a_column_or_delimiter_that_is_not_there_is_refused(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", ROWS)
+    with pytest.raises(InputError, match=r"dataset\.columns\.text 'txt' is not in .*nearest: text"):
+        build(path, columns={"text": "txt"})
+    with pytest.raises(InputError, match="words"):
+        build(path, columns={"words": "text"})
+    (tmp_path / "a.csv").write_text("text,emotion\n")
+    dataset = PromptSourceDataset(filepath=str(tmp_path / "a.csv"), delimiter="semicolons")
+    with pytest.raises(DatasetError, match=r"'semicolons' is unknown; .* nearest: semicolon"):
+        dataset.load()
 
 
 @pytest.mark.parametrize(

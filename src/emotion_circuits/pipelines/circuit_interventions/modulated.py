@@ -26,6 +26,7 @@ from emotion_circuits.experiments.circuit_lines import PROMPTING, STEERING, read
 from emotion_circuits.experiments.contract import read_residual_sweep
 from emotion_circuits.experiments.directions import measured_activations, vectors_at
 from emotion_circuits.experiments.effects import HALVES
+from emotion_circuits.experiments.imported_directions import warn_of_imported
 from emotion_circuits.experiments.instructions import instructed_line
 from emotion_circuits.experiments.paired_prompts import PairedPrompts
 from emotion_circuits.experiments.steering_settings import SteeringSettings
@@ -67,6 +68,7 @@ def modulate(
         InputError: If a layer has no vector, or the sweep no halves.
     """
     model, emotions = discovery.model, discovery.emotions
+    warn_of_imported(residual_sweep)
     swept = read_residual_sweep(residual_sweep)
     baseline = _first_of_halves(swept.baseline, settings.max_prompts, model.name)
     prompts = baseline.table["prompt"].tolist()

@@ -22,6 +22,7 @@ from emotion_circuits.prompts import (
     pair_texts,
     standard_form,
 )
+from emotion_circuits.prompts.column_names import rename_columns
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +48,12 @@ def build_prompts(
     Raises:
         InputError: If a record is invalid; the message names file, line and value.
     """
+    source = rename_columns(source, {str(own): name for own, name in settings.columns.items()})
     table, dropped = standard_form(
         source, emotions, lang=settings.lang, on_duplicate=settings.on_duplicate
     )
+    if dropped:
+        logger.info("%s: %d texts that occurred before were dropped", source.name, dropped)
     _check_labels(source, table, emotions)
     is_complete = {column: bool((table[column] != "").all()) for column in ("split", "pair_id")}
     if not is_complete["split"]:

@@ -7,6 +7,7 @@ from pydantic import AliasChoices, ConfigDict, Field
 from emotion_circuits.phase_settings import PhaseSettings
 from emotion_circuits.prompts.word_probes import N_FOLDS
 
+Column = Literal["text", "emotion", "lang", "pair_id", "template_id", "explicit", "split", "cue"]
 Auroc = Annotated[float, Field(ge=0.5, le=1)]
 
 
@@ -43,10 +44,26 @@ class DatasetSettings(PhaseSettings):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     input: str | None = Field(None, description="file to read; null: the profile's own")
-    format: Literal["auto", "jsonl", "csv", "prompt_json", "goemotions"] = "auto"
+    format: Literal["auto", "jsonl", "csv", "prompt_json", "goemotions", "parquet", "datasets"] = (
+        "auto"
+    )
+    source_split: str | None = Field(
+        None, description="split to read, for format datasets; null: the only one"
+    )
+    subset: str | None = Field(
+        None, description="configuration of a dataset of the hub; null: the only one"
+    )
     label_names: str | None = Field(None, description="file of label names, for format goemotions")
-    on_duplicate: Literal["error", "drop"] = Field(
-        "error", description="refuse a text that occurs twice, or keep the first"
+    delimiter: Literal["comma", "semicolon", "tab"] = Field(
+        "comma", description="sign between the fields, for format csv"
+    )
+    columns: dict[Column, str] = Field(
+        {}, description="the file's names of columns, by the study's; other names stay"
+    )
+    on_duplicate: Literal["auto", "error", "drop"] = Field(
+        "auto",
+        description="refuse a text that occurs twice, or keep the first; auto: keep the first in "
+        "GoEmotions, refuse elsewhere",
     )
     max_samples_per_emotion: int | None = Field(
         None,

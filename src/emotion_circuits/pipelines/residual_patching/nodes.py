@@ -38,6 +38,11 @@ from emotion_circuits.experiments.directions import (
 )
 from emotion_circuits.experiments.doses import Doses, residual_norms
 from emotion_circuits.experiments.effects import in_halves
+from emotion_circuits.experiments.imported_directions import (
+    Imported,
+    describe_imported,
+    with_imported,
+)
 from emotion_circuits.experiments.side_effects import side_effect_table
 from emotion_circuits.experiments.steering import UNSTEERED_CONDITION
 from emotion_circuits.experiments.steering_settings import SteeringSettings
@@ -82,6 +87,7 @@ def sweep_emotions(
     profile: str,
     emotions: EmotionSet,
     settings: SteeringSettings,
+    imported_vectors: Imported | None = None,
 ) -> dict[str, Any]:
     """Continue neutral prompts under every emotion, layer and strength, and score them.
 
@@ -95,8 +101,8 @@ def sweep_emotions(
         positions that are steered; ``metadata``.
 
     Raises:
-        InputError: If vectors, layers, prompts or target metrics are missing or do not match, or
-            if no steered layer is among those of the headline.
+        InputError: If vectors (the study's or imported ones), layers, prompts or target metrics are
+            missing or do not match, or if an emotion has no steered layer of the headline.
     """
     emotions.check_metrics(text_evaluator.keys)  # before hours of generation, not after
     model = settings.placed(language_model)
@@ -107,9 +113,12 @@ def sweep_emotions(
         split=settings.split,
         limit=settings.max_samples_per_emotion,
     )
+    emotion_vectors = with_imported(emotion_vectors, imported_vectors, model, emotions)
     vectors = settings.injected(emotion_vectors, emotion_subspaces)
     layers = sorted({layer for _, layer in vectors})
-    check_headline_layers(layers, model.n_layers, settings.layers_up_to)
+    for steered in emotions.names:
+        own = [layer for emotion, layer in vectors if emotion == steered]
+        check_headline_layers(own, model.n_layers, settings.layers_up_to)
     steering = settings.steering()
     conditions = [UNSTEERED_CONDITION]
     for (emotion, layer), vector in vectors.items():
@@ -142,7 +151,7 @@ def sweep_emotions(
         "sequence_length": settings.sequence_length,
         "vector_norms": vector_norms(vectors),
         "residual_norms": norms,
-        "metadata": _metadata(model, emotions, settings),
+        "metadata": _metadata(model, emotions, settings) | describe_imported(imported_vectors),
     }
 
 
@@ -157,6 +166,7 @@ def sweep_controls(
     checkpoint: Checkpoint,
     emotions: EmotionSet,
     settings: SteeringSettings,
+    imported_vectors: Imported | None = None,
 ) -> dict[str, Any]:
     """Continue the same prompts under control directions, with the same decoding.
 
@@ -170,6 +180,7 @@ def sweep_controls(
     model = settings.placed(language_model)
     steered = read_residual_sweep(residual_sweep)
     choices = settings.choose(steered, emotions, model.n_layers)
+    emotion_vectors = with_imported(emotion_vectors, imported_vectors, model, emotions)
     vectors = settings.injected(emotion_vectors, emotion_subspaces)
     wanted = controlled_vectors(vectors, choices, settings)
     controls = draw_controls(wanted, activations, emotion_vectors, emotions, settings)
@@ -206,7 +217,7 @@ def sweep_controls(
         **nest_random_sweep(join([_matching_controls(steered, conditions), *outcomes])),
         "controls": {kind: describe_controls(of_kind) for kind, of_kind in controls.items()},
         "vector_norms": vector_norms(vectors),
-        "metadata": _metadata(model, emotions, settings),
+        "metadata": _metadata(model, emotions, settings) | describe_imported(imported_vectors),
     }
 
 
@@ -229,6 +240,7 @@ def measure_side_effects(
     residual_sweep: Mapping[str, Any],
     emotions: EmotionSet,
     settings: SteeringSettings,
+    imported_vectors: Imported | None = None,
 ) -> pd.DataFrame:
     """Measure what the chosen steering does to the prediction of neutral texts.
 
@@ -241,6 +253,7 @@ def measure_side_effects(
     model = settings.placed(language_model)
     outcomes = read_residual_sweep(residual_sweep)
     chosen = settings.choose(outcomes, emotions, model.n_layers)[HEADLINE]
+    emotion_vectors = with_imported(emotion_vectors, imported_vectors, model, emotions)
     vectors = settings.injected(emotion_vectors, emotion_subspaces)
     own = {(emotion, at.layer): vectors[emotion, at.layer] for emotion, at in chosen.items()}
     drawn = draw_controls(own, activations, emotion_vectors, emotions, settings)

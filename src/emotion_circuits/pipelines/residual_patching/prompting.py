@@ -23,6 +23,7 @@ from emotion_circuits.experiments.effects import (
     mean_shift,
     with_losses,
 )
+from emotion_circuits.experiments.imported_directions import Imported, with_imported
 from emotion_circuits.experiments.instructions import instructed_line
 from emotion_circuits.experiments.outcomes import FLUENCY, UNSTEERED
 from emotion_circuits.experiments.steering_settings import SteeringSettings
@@ -56,6 +57,7 @@ def compare_prompting(
     residual_sweep: Mapping[str, Any],
     emotions: EmotionSet,
     settings: SteeringSettings,
+    imported_vectors: Imported | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Continue the same prompts after an instruction, and compare it with steering.
 
@@ -85,6 +87,7 @@ def compare_prompting(
         )
     model = settings.placed(language_model)
     chosen = settings.choose(steered, emotions, model.n_layers)[HEADLINE]
+    emotion_vectors = with_imported(emotion_vectors, imported_vectors, model, emotions)
     vectors = settings.injected(emotion_vectors, emotion_subspaces)
     places = steered.baseline.table.set_index("prompt")[["half", "cluster"]]
     plan = Plan.of(_lines(model, list(places.index), chosen, vectors, settings))

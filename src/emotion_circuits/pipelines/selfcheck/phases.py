@@ -14,7 +14,8 @@ from kedro.runner import SequentialRunner
 from emotion_circuits.phase_settings import PhaseSettings
 
 _PARAMETERS = "params:"
-_CHECKPOINT = "_checkpoint"
+# Inputs that a check goes without: nothing is kept of a killed run, and nothing is imported.
+_LEFT_OUT = ("_checkpoint", "imported_vectors")
 
 
 class Phases:
@@ -40,7 +41,7 @@ class Phases:
 
         Args:
             phase: The phase's name.
-            data: Datasets by name; checkpoints are left out, and nothing is kept of a killed run.
+            data: Datasets by name; checkpoints and imported vectors are left out.
             parameters: The phase's parameters that differ from their defaults.
             nodes: Names of the nodes to run; empty for all.
 
@@ -53,7 +54,7 @@ class Phases:
         own = {f"{_PARAMETERS}{phase}": _settings(pipeline, phase, parameters)}
         read = pipeline.inputs() - own.keys()
         held = own | {
-            name: None if name.endswith(_CHECKPOINT) else data[name] for name in sorted(read)
+            name: None if name.endswith(_LEFT_OUT) else data[name] for name in sorted(read)
         }
         catalog = DataCatalog(
             {name: MemoryDataset(value, copy_mode="assign") for name, value in held.items()}

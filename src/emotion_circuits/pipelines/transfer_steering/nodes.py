@@ -30,6 +30,7 @@ from emotion_circuits.experiments.directions import (
 )
 from emotion_circuits.experiments.doses import Doses
 from emotion_circuits.experiments.effects import with_losses
+from emotion_circuits.experiments.imported_directions import warn_of_imported
 from emotion_circuits.experiments.steering_settings import SteeringSettings
 from emotion_circuits.interventions import BASELINE, Condition
 from emotion_circuits.language_models import LanguageModel
@@ -90,6 +91,7 @@ def steer_with_mapped_vectors(
             headline's.
     """
     model = settings.placed(language_model)
+    warn_of_imported(residual_sweep)
     outcomes = read_residual_sweep(residual_sweep)
     layers = mapped_vectors["metadata"]["layer_indices"]
     choices = settings.choose(_at_layers(outcomes, layers, model.name), emotions, model.n_layers)
