@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +33,8 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
         filepath: str | os.PathLike[str],
         format: str = "auto",
         label_names: str | None = None,
+        text_field: str | None = None,
+        label_field: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Describe a file.
@@ -40,11 +43,14 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
             filepath: The file.
             format: One of ``FORMATS``, or ``auto`` to infer it from the suffix.
             label_names: For GoEmotions, the file with one label name per line.
+            text_field: Field or column with the text; None for ``text``.
+            label_field: Field or column with the emotion; None for ``emotion``.
             metadata: Used only by kedro-viz.
         """
         self._filepath = Path(filepath)
         self._format = format
         self._label_names = Path(label_names) if label_names else None
+        self._renamed = {"text": text_field, "emotion": label_field}
         self.metadata = metadata
 
     def _describe(self) -> dict[str, Any]:
@@ -57,9 +63,16 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
         """Read all records.
 
         Raises:
-            InputError: If the file is missing or not UTF-8, or a line is malformed; the message
-                names file and line.
+            InputError: If the file is missing or not UTF-8, a line is malformed, or the field for
+                text or emotion is missing; the message names file and line.
         """
+        source = self._read()
+        for field, name in self._renamed.items():
+            if name:
+                source = _with_field(source, field, name)
+        return source
+
+    def _read(self) -> PromptSource:
         name = relative_to_project(self._filepath)
         kind = self._format
         if kind == "auto":
@@ -81,6 +94,20 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
     def save(self, data: NoReturn) -> None:  # noqa: ARG002
         """Raise an error; prompt files are read-only."""
         raise DatasetError(f"{self._filepath} is read-only")
+
+
+def _with_field(source: PromptSource, field: str, name: str) -> PromptSource:
+    """Return records whose field is the value of another field, which they no longer have."""
+    records = []
+    for record in source.records:
+        if name not in record.fields:
+            raise InputError(
+                f"{source.place(record)}: field {name!r}, asked for as {field}, is missing; found "
+                f"{', '.join(record.fields)}"
+            )
+        others = {key: value for key, value in record.fields.items() if key not in (field, name)}
+        records.append(replace(record, fields={field: record.fields[name], **others}))
+    return replace(source, records=tuple(records))
 
 
 def read_utf8(path: Path) -> str:

@@ -45,6 +45,12 @@ class DatasetSettings(PhaseSettings):
     input: str | None = Field(None, description="file to read; null: the profile's own")
     format: Literal["auto", "jsonl", "csv", "prompt_json", "goemotions"] = "auto"
     label_names: str | None = Field(None, description="file of label names, for format goemotions")
+    text_field: str | None = Field(None, description="field with the text; null: text")
+    label_field: str | None = Field(None, description="field with the label; null: emotion")
+    other_labels: Literal["error", "drop"] = Field(
+        "error", description="refuse texts with labels that are not the study's, or leave them out"
+    )
+    output: str | None = Field(None, description="file to write; null: the profile's own")
     on_duplicate: Literal["error", "drop"] = Field(
         "error", description="refuse a text that occurs twice, or keep the first"
     )
