@@ -137,7 +137,7 @@ def summarize_k_sweeps(
         for name in list(results)
         if name.startswith(_SELECTION)
     }
-    _check_models((model for name in results for model in name.split(" and ")), settings)
+    _check_models(chosen_layers, settings)
     results = {n: r for n, r in results.items() if settings.reads_model(*n.split(" and "))}
     present = [sweep for _, sweep in sorted(results.items()) if sweep is not None]
     absent = [name for name, sweep in sorted(results.items()) if sweep is None]
@@ -173,6 +173,7 @@ def _is_wanted(name: str, settings: StatisticsSettings) -> bool:
 
 
 def _check_models(known: Iterable[str], settings: StatisticsSettings) -> None:
+    """Refuse a model that the profile lacks."""
     names = list(dict.fromkeys(known))
     for model in () if settings.models == "all" else settings.models:
         if model not in names:
