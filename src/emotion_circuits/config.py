@@ -23,6 +23,7 @@ ROOT_PARAMETERS = frozenset(
     {
         *("results_root", "models_root", "data_root", "evaluators_root", "reference", "candidate"),
         *("goemotions_train", "goemotions_dev", "goemotions_labels", "imported_vectors"),
+        *("activations_file", "subspaces_root"),
     }
 )
 

@@ -33,6 +33,11 @@ _ITEM: Final = re.compile(r"(?P<layer>\d+):(?:(?P<every>\*)|(?P<first>\d+)(?:-(?
 _FORMS: Final = "allowed are all, 0:3 (layer:head), 0:0-11 and 0:*, separated by spaces"
 
 
+def is_head_item(item: str) -> bool:
+    """Say whether ``parse_heads`` can read a text as one item, whatever the model's size."""
+    return item == "all" or _ITEM.fullmatch(item) is not None
+
+
 def parse_heads(spec: str, *, n_layers: int, n_heads: int) -> tuple[Head, ...]:
     """Parse a set of heads written by hand.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 # Field of a record with a GoEmotions label, which may differ from the study's label.
@@ -39,3 +40,10 @@ class PromptSource:
     def place(self, record: SourceRecord) -> str:
         """Return file and line of a record, for messages."""
         return f"{self.name}, {record.unit} {record.line}"
+
+    def with_labels(self, labels: Collection[str]) -> PromptSource:
+        """Return the records whose emotion is one of some labels, or that state none."""
+        kept = (
+            record for record in self.records if record.fields.get("emotion", "") in {"", *labels}
+        )
+        return replace(self, records=tuple(kept))

@@ -239,6 +239,12 @@ def test_each_mode_writes_its_files_even_where_no_phase_has_run(project, tmp_pat
         ({"effect_targets": [0.0]}, "effect_targets"),
         ({"correction_family": ["phse"]}, "correction_family"),
         ({"n_bootstraps": 5}, "nearest: n_bootstrap"),
+        (
+            {"models": ["tiny_gtp2"]},
+            "model 'tiny_gtp2' is not in the profile; .* nearest: tiny_gpt2",
+        ),
+        ({"models": ["tiny_gtp2"], "mode": "k"}, "model 'tiny_gtp2' is not in the profile"),
+        ({"phases": ["heads"]}, "phases"),
         ({"cluster_by": "template"}, "run --pipelines=dataset first"),
     ],
 )
@@ -294,6 +300,12 @@ def test_the_family_can_be_everything():
     assert one["family_size"].unique().tolist() == [len(one)]
     two = estimate(**results)
     assert sorted(two["family_size"].unique()) == [5, 16]
+
+
+def test_a_model_without_a_pair_has_no_k():
+    settings = StatisticsSettings(models=("m",))
+    raw, chosen, places = summarize_k_sweeps("p", FOUR, settings, **{"selection m": None})
+    assert len(raw) == len(chosen) == len(places) == 0
 
 
 def test_nodes_take_nothing_for_an_answer():

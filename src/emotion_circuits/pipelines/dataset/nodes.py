@@ -49,6 +49,9 @@ def build_prompts(
         InputError: If a record is invalid; the message names file, line and value.
     """
     source = rename_columns(source, {str(own): name for own, name in settings.columns.items()})
+    n_records = len(source.records)
+    if settings.other_labels == "drop":
+        source = source.with_labels(emotions.labels)
     table, dropped = standard_form(
         source, emotions, lang=settings.lang, on_duplicate=settings.on_duplicate
     )
@@ -73,8 +76,9 @@ def build_prompts(
     statistics = _statistics(prompts, emotions) | {
         "profile": profile,
         "input": source.name,
-        "output": f"{profile}/dataset/emotion_dataset.jsonl",
+        "output": settings.output or f"{profile}/dataset/emotion_dataset.jsonl",
         "duplicates_dropped": dropped,
+        "other_labels_dropped": n_records - len(source.records),
         "split_assigned": not is_complete["split"],
         "pairs_assigned": not is_complete["pair_id"],
         "form_rates": rate_forms(prompts, emotions),

@@ -60,6 +60,10 @@ class DatasetSettings(PhaseSettings):
     columns: dict[Column, str] = Field(
         {}, description="the file's names of columns, by the study's; other names stay"
     )
+    other_labels: Literal["error", "drop"] = Field(
+        "error", description="refuse texts with labels that are not the study's, or leave them out"
+    )
+    output: str | None = Field(None, description="file to write; null: the profile's own")
     on_duplicate: Literal["auto", "error", "drop"] = Field(
         "auto",
         description="refuse a text that occurs twice, or keep the first; auto: keep the first in "

@@ -2,12 +2,12 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pandas as pd
 
-from emotion_circuits.errors import InputError
+from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.experiments.comparisons import Source, comparisons_of
 from emotion_circuits.node_marks import takes_what_is_there
 from emotion_circuits.pipelines.statistics.settings import StatisticsSettings
@@ -68,8 +68,10 @@ def estimate_effects(
     Raises:
         InputError: If a result does not have the format of its phase, or a text has no cluster.
     """
-    _say_what_is_missing(results)
-    comparisons = list(_read_all(results, profile))
+    wanted = {name: _is_wanted(name, settings) for name in results}
+    _check_models((name.partition(" ")[2] for name in results), settings)
+    _say_what_is_missing({name: result for name, result in results.items() if wanted[name]})
+    comparisons = list(_read_all(results, profile, wanted))
     options = EffectOptions(
         alpha=settings.alpha,
         n_bootstrap=settings.n_bootstrap,
@@ -97,12 +99,13 @@ def analyze_power(
         alpha=settings.alpha,
         power_target=settings.power_target,
     )
+    folder = settings.output_dir or f"{profile}/statistics"
     report = {
         "profile": profile,
         "alpha": settings.alpha,
         "target_power": settings.power_target,
         "requirements": requirements,
-        "post_hoc_power_csv": f"{profile}/statistics/power_analysis.csv",
+        "post_hoc_power_csv": f"{folder}/power_analysis.csv",
     }
     return table, _without_nan(report)
 
@@ -134,6 +137,8 @@ def summarize_k_sweeps(
         for name in list(results)
         if name.startswith(_SELECTION)
     }
+    _check_models(chosen_layers, settings)
+    results = {n: r for n, r in results.items() if settings.reads_model(*n.split(" and "))}
     present = [sweep for _, sweep in sorted(results.items()) if sweep is not None]
     absent = [name for name, sweep in sorted(results.items()) if sweep is None]
     if absent:
@@ -160,10 +165,27 @@ def summarize_k_sweeps(
     return raw, chosen, places
 
 
-def _read_all(results: Mapping[str, Any], profile: str) -> Iterator[Comparison | Summary]:
+def _is_wanted(name: str, settings: StatisticsSettings) -> bool:
+    """Say whether a result, named ``<kind of result> <model>``, is one that was asked for."""
+    kind, _, model = name.partition(" ")
+    phase = "residual" if kind == SELECTION else RESULTS[kind]
+    return settings.reads_model(model) and settings.reads_phase(phase)
+
+
+def _check_models(known: Iterable[str], settings: StatisticsSettings) -> None:
+    """Refuse a model that the profile lacks."""
+    names = list(dict.fromkeys(known))
+    for model in () if settings.models == "all" else settings.models:
+        if model not in names:
+            raise unknown_name("statistics.models: model", model, names, where="the profile")
+
+
+def _read_all(
+    results: Mapping[str, Any], profile: str, wanted: Mapping[str, bool]
+) -> Iterator[Comparison | Summary]:
     for name, result in results.items():
         kind, _, model = name.partition(" ")
-        if result is None or kind == SELECTION:
+        if result is None or kind == SELECTION or not wanted[name]:
             continue
         emotion_sweep = results.get(f"residual_sweep {model}")
         try:

@@ -9,12 +9,20 @@ from emotion_circuits.phase_settings import PhaseSettings
 FamilyColumn = Literal[
     "profile", "phase", "model_name", "emotion", "layer", "alpha", "comparison", "metric_name"
 ]
+PhaseName = Literal["residual", "random", "head", "head_screening", "circuit"]
 
 
 class StatisticsSettings(PhaseSettings):
     """Intervals, tests, corrections and power of effects."""
 
     mode: Literal["effect", "power", "k", "all"] = "all"
+    models: Literal["all"] | tuple[str, ...] = Field(
+        "all", description="models whose results, and whose pairs' results, are read"
+    )
+    phases: Literal["all"] | tuple[PhaseName, ...] = Field(
+        "all", description="phases whose effects are listed"
+    )
+    output_dir: str | None = Field(None, description="folder of the tables; null: the profile's")
     alpha: float = Field(0.05, gt=0, lt=1, description="intervals cover 1 - alpha")
     n_bootstrap: int = Field(2000, ge=100, description="resamples per interval")
     n_permutations: int = Field(2000, ge=100, description="sign patterns per family")
@@ -29,6 +37,14 @@ class StatisticsSettings(PhaseSettings):
     power_target: float = Field(0.8, gt=0, lt=1)
     seed: int = Field(0, ge=0)
     n_jobs: int = Field(1, ge=-1, description="threads; -1 is one per core")
+
+    def reads_model(self, *names: str) -> bool:
+        """Say whether results of one of these models are read."""
+        return self.models == "all" or any(name in self.models for name in names)
+
+    def reads_phase(self, name: str) -> bool:
+        """Say whether results of a phase are read."""
+        return self.phases == "all" or name in self.phases
 
     @field_validator("n_jobs")
     @classmethod
