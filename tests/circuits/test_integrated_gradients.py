@@ -22,7 +22,14 @@ CORRUPTED = torch.tensor([[5, 17, 201, 33, 44], [5, 9, 31, 130, 8]])
 TOKENS = torch.tensor([3, 11])
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+# The others take as long again each.
+_QUICK = ("gpt2", "llama")
+_CHOSEN = [
+    name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES
+]
+
+
+@pytest.fixture(scope="module", params=_CHOSEN)
 def model(request, tmp_path_factory):
     folder = save_architecture(request.param, tmp_path_factory.mktemp(request.param))
     return load_language_model(ModelSpec(name=request.param, source=str(folder), device="cpu"))

@@ -81,10 +81,12 @@ def tables(folder):
             yield name, pd.read_csv(folder / name)
 
 
+@pytest.mark.slow
 def test_every_file_of_a_study_is_there(finished):
     assert files_of(finished) == files_of_study()
 
 
+@pytest.mark.slow
 def test_tables_are_of_these_labels_only(finished):
     """Beside them stand the names that tables use for several emotions, or for none."""
     columns = ("emotion", "emotion_a", "emotion_b", "steered", "target_of", "label", "read_as")
@@ -104,6 +106,7 @@ def test_tables_are_of_these_labels_only(finished):
     assert statistics["emotion_counts"] == dict.fromkeys((*EMOTIONS, NEUTRAL), 10)
 
 
+@pytest.mark.slow
 def test_nested_results_are_of_these_labels_in_their_order(finished):
     def load(name):
         with (finished / name).open("rb") as file:
@@ -123,6 +126,7 @@ def test_nested_results_are_of_these_labels_in_their_order(finished):
     assert {record["emotion"] for record in patching["records"]} == set(EMOTIONS)
 
 
+@pytest.mark.slow
 def test_each_emotion_is_measured_by_its_own_metric(finished):
     for model in ("tiny_gpt2", "tiny_llama"):
         chosen = pd.read_csv(finished / f"patching/residual/{model}_selection.csv")
@@ -134,6 +138,7 @@ def test_each_emotion_is_measured_by_its_own_metric(finished):
         }
 
 
+@pytest.mark.slow
 def test_effect_sizes_are_of_every_phase_and_in_the_studys_order(finished):
     table = pd.read_csv(finished / "statistics/effect_sizes.csv")
     assert set(table["phase"]) == {"residual", "random", "head", "head_screening"}

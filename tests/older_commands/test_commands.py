@@ -163,6 +163,7 @@ def both(in_project, main, tmp_path_factory):
     return older / "baseline_smoke", newer / "baseline_smoke"
 
 
+@pytest.mark.slow
 def test_the_commands_write_the_files_of_their_phases(both):
     found = files_of(both[0])
     assert {"dataset/emotion_dataset.jsonl", f"activations/{MODEL}.pkl"} <= found
@@ -172,6 +173,7 @@ def test_the_commands_write_the_files_of_their_phases(both):
     assert {"statistics/effect_sizes.csv", "statistics/k_selection.csv"} <= found
 
 
+@pytest.mark.slow
 def test_they_are_those_of_the_equal_runs_bit_by_bit(both):
     older, newer = both
     names = files_of(older)
@@ -187,6 +189,7 @@ def test_they_are_those_of_the_equal_runs_bit_by_bit(both):
         np.testing.assert_array_equal(first[point], second[point])
 
 
+@pytest.mark.slow
 def test_files_have_the_keys_of_the_contract(both):
     older, _ = both
     sweep = pickle.loads((older / f"patching/residual/{MODEL}_residual_sweep.pkl").read_bytes())
@@ -201,6 +204,7 @@ def test_files_have_the_keys_of_the_contract(both):
     assert subspaces["metadata"]["n_components"] == 3
 
 
+@pytest.mark.slow
 def test_without_random_control_nothing_but_emotions_is_steered(main, both, tmp_path):
     module, options, *_ = CHAIN[4]
     options = [word for word in options if word != "--random-control"]
@@ -234,6 +238,7 @@ def test_a_command_runs_as_a_module_and_computes_what_it_needs_first(in_project,
     assert not any("tiny_gpt2" in name for name in found)
 
 
+@pytest.mark.slow
 def test_a_head_that_the_model_lacks_is_one_line(main, both, tmp_path, capsys):
     results = copied(both[0], tmp_path)
     words = ["--profile", "baseline_smoke", "--model", MODEL, "--heads", "0:0", "9:9"]
@@ -244,6 +249,7 @@ def test_a_head_that_the_model_lacks_is_one_line(main, both, tmp_path, capsys):
     assert last == "Error: head spec '9:9': layer 9 is out of range; allowed are 0 to 4"
 
 
+@pytest.mark.slow
 def test_vectors_are_of_the_activations_that_were_asked_for(main, both, tmp_path):
     """A stream that is three times as long has vectors three times as long."""
     older = both[0]
@@ -265,6 +271,7 @@ def test_vectors_are_of_the_activations_that_were_asked_for(main, both, tmp_path
     assert not (tmp_path / "baseline_smoke" / "activations").exists()
 
 
+@pytest.mark.slow
 def test_the_subspaces_that_were_asked_for_are_compared(main, both, tmp_path):
     """With another layer's subspace in place of one, overlaps are other ones there alone."""
     older = both[0]

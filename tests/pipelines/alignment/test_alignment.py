@@ -76,6 +76,7 @@ def test_a_rotated_copy_of_a_real_model_goes_from_chance_to_one(real_model, alig
     )
 
 
+@pytest.mark.slow
 def test_a_rotated_copy_with_shuffled_pairs_stays_in_the_null(real_model, align):
     rotation = ortho_group.rvs(real_model["metadata"]["d_model"], random_state=0)
     copy = turned(real_model, rotation)
@@ -445,6 +446,7 @@ def test_a_planted_vector_reads_its_own_emotion_among_the_others_and_no_other(al
     assert (found.loc[~own, "p_value_max"] > 0.05).all()
 
 
+@pytest.mark.slow
 def test_readings_by_shuffled_pairs_seldom_pass_together(make_model, align):
     found = []
     for seed in range(12):

@@ -244,6 +244,7 @@ def test_halves_need_two_clusters_and_a_comparison_two_emotions():
     assert measure_specificity(alone, fitted, **settings) == {}
 
 
+@pytest.mark.slow
 def test_intervals_of_specificity_cover_the_mean_of_studies():
     """The jackknife over clusters, for the same models on new texts."""
     found = []

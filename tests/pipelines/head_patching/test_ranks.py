@@ -249,6 +249,7 @@ def test_a_planted_set_survives_its_familys_correction():
     assert table["other_fraction"].isna().all()
 
 
+@pytest.mark.slow
 def test_sets_that_are_alike_survive_the_correction_at_the_rate_of_alpha():
     """The chosen set is one more random set: any p of a family is at most 0.05 in 5 % of studies.
 
