@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import pytest
 import torch
 from transformers import (
     Gemma3ForCausalLM,
@@ -102,6 +103,12 @@ def _configs(specials: dict[str, int]) -> dict[str, tuple[type[PreTrainedModel],
 
 
 ARCHITECTURES: Final = ("gpt2", "gpt_neox", "gpt_neo", "llama", "qwen3", "gemma3")
+
+# Parameters of a fixture whose tests take long: two architectures, and the others in the slow run.
+TWO_AND_SLOW_OTHERS: Final = [
+    name if name in ("gpt2", "llama") else pytest.param(name, marks=pytest.mark.slow)
+    for name in ARCHITECTURES
+]
 
 # Conventions as the real ones have them: Llama's and Gemma's tokenizers put <s> themselves, GPT's
 # have one that has to be put, Qwen's has none.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from architectures import ARCHITECTURES, save_architecture
+from architectures import TWO_AND_SLOW_OTHERS, save_architecture
 from emotion_circuits.circuits import Graph, graph_of, log_odds
 from emotion_circuits.circuits.connected import connected
 from emotion_circuits.circuits.edge_references import mean_writes, resampled_writes
@@ -22,14 +22,7 @@ SHORTER = [(0, 201, 33, 44), (0, 31, 130, 8), (0, 77)]
 TOKENS = torch.tensor([3, 11])
 
 
-# The others take as long again each.
-_QUICK = ("gpt2", "llama")
-_CHOSEN = [
-    name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES
-]
-
-
-@pytest.fixture(scope="module", params=_CHOSEN)
+@pytest.fixture(scope="module", params=TWO_AND_SLOW_OTHERS)
 def model(request, tmp_path_factory):
     folder = save_architecture(request.param, tmp_path_factory.mktemp(request.param))
     return load_language_model(ModelSpec(name=request.param, source=str(folder), device="cpu"))

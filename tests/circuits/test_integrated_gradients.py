@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from architectures import ARCHITECTURES, save_architecture
+from architectures import TWO_AND_SLOW_OTHERS, save_architecture
 from emotion_circuits.circuits import (
     head_writes,
     log_odds_target,
@@ -22,14 +22,7 @@ CORRUPTED = torch.tensor([[5, 17, 201, 33, 44], [5, 9, 31, 130, 8]])
 TOKENS = torch.tensor([3, 11])
 
 
-# The others take as long again each.
-_QUICK = ("gpt2", "llama")
-_CHOSEN = [
-    name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES
-]
-
-
-@pytest.fixture(scope="module", params=_CHOSEN)
+@pytest.fixture(scope="module", params=TWO_AND_SLOW_OTHERS)
 def model(request, tmp_path_factory):
     folder = save_architecture(request.param, tmp_path_factory.mktemp(request.param))
     return load_language_model(ModelSpec(name=request.param, source=str(folder), device="cpu"))

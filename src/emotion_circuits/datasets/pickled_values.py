@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +42,7 @@ STORAGE_DTYPES: Final = {
 }
 
 
-class Pending:
+class Pending(ABC):
     """An object that a pickle creates empty and fills later.
 
     Attributes:
@@ -50,13 +51,13 @@ class Pending:
 
     memo_key: int | None = None
 
+    @abstractmethod
     def build(self, state: Any) -> Any:
         """Return the object with its content.
 
         Raises:
             InputError: If the content is invalid.
         """
-        raise NotImplementedError
 
 
 class PendingDType(Pending):
