@@ -87,7 +87,7 @@ def compare_with_shuffled(
     return _against(observed, crossed.shares(crossed.keep(drawn)))
 
 
-def _against(observed: float, drawn: Float[np.ndarray, " draw"]) -> dict[str, float]:
+def _against(observed: float, drawn: Float[np.ndarray, " draw"]) -> dict[str, Any]:
     return {
         "n": len(drawn),
         "mean": float(drawn.mean()),

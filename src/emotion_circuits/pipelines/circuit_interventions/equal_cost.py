@@ -222,7 +222,7 @@ def _compared(
             yield line
 
 
-def _against(kind: str, drawn: list[_Tested], own: _Tested, reading: str) -> dict[str, float]:
+def _against(kind: str, drawn: list[_Tested], own: _Tested, reading: str) -> dict[str, Any]:
     changes = np.array([float(each.change(reading).mean()) for each in drawn])
     nothing = float("nan")
     if not len(changes):
