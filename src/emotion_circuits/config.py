@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ class ProfileConfigLoader(OmegaConfigLoader):
         **arguments: Any,
     ) -> None:
         _check_profile(Path(conf_source), env, arguments)
+        # What was read stays what the session runs with; reading YAML takes half a second.
+        self._read: dict[str, dict[str, Any]] = {}
         # Set first, because the parent reads the globals, which may refer to the profile.
         self.profile = env or arguments["default_run_env"]
         super().__init__(conf_source, env, runtime_params, **arguments)
@@ -73,6 +76,16 @@ class ProfileConfigLoader(OmegaConfigLoader):
         """Read one kind of configuration with this loader's own resolvers."""
         self._register_globals_resolver()
         OmegaConf.register_resolver("profile", lambda: self.profile, replace=True)
+        if key not in self._read:
+            self._read[key] = self._checked(key)
+        return copy.deepcopy(self._read[key])
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Set one kind of configuration; what refers to it is read again."""
+        self._read.clear()
+        super().__setitem__(key, value)
+
+    def _checked(self, key: str) -> dict[str, Any]:
         with _in_one_line(self.profile):
             configuration = (
                 self._credentials() if key == "credentials" else super().__getitem__(key)
