@@ -14,8 +14,11 @@ from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
+from emotion_circuits.config import ProfileConfigLoader, current_config
 from emotion_circuits.errors import InputError, unknown_name
+from emotion_circuits.leftovers import remove_leftovers
 from emotion_circuits.node_marks import required_inputs
+from emotion_circuits.run_lock import locked
 from emotion_circuits.runners import ModelMajorRunner
 
 if TYPE_CHECKING:
@@ -26,10 +29,11 @@ logger = logging.getLogger(__name__)
 
 
 class StudySession(KedroSession):
-    """Kedro's session, with three additions.
+    """Kedro's session, with four additions.
 
-    A selected phase first computes its missing inputs. Nodes run model by model. An error that
-    the user can fix ends the run with one line instead of a traceback.
+    A selected phase first computes its missing inputs. Nodes run model by model. One run at a time
+    writes to a results folder. An error that the user can fix ends the run with one line instead
+    of a traceback.
     """
 
     def run(  # type: ignore[override]
@@ -49,26 +53,36 @@ class StudySession(KedroSession):
         names = [pipeline_name] if pipeline_name else list(pipeline_names or [])
         if runner is None or type(runner) is SequentialRunner:
             runner = ModelMajorRunner(is_async=bool(runner and runner._is_async))
+        pipelines.set_requested(None)
         try:
-            names, selection = self._with_missing_upstream(names, selection)
-            return super().run(
-                pipeline_names=names,
-                runner=runner,
-                load_versions=load_versions,
-                only_missing_outputs=only_missing_outputs,
-                **selection,
-            )
+            folder = self._results_folder()
+            with locked(folder):
+                remove_leftovers(folder)
+                names, selection = self._with_missing_upstream(names, selection)
+                return super().run(
+                    pipeline_names=names,
+                    runner=runner,
+                    load_versions=load_versions,
+                    only_missing_outputs=only_missing_outputs,
+                    **selection,
+                )
         except Exception as error:
             line = _line_for_user(error)
             if line is None:
                 raise
             raise click.ClickException(line) from error
 
+    def _results_folder(self) -> Path:
+        """Return the folder of the profile's results, as the catalog's entries name it."""
+        loader = self.load_context().config_loader
+        assert isinstance(loader, ProfileConfigLoader)
+        root = (loader.runtime_params or {}).get("results_root", "results")
+        return self._project_path / str(root) / loader.profile
+
     def _with_missing_upstream(
         self, names: list[str], selection: dict[str, Any]
     ) -> tuple[list[str], dict[str, Any]]:
         """Add the nodes that produce missing inputs to a selection."""
-        pipelines.set_requested(None)
         context = self.load_context()
         requested = _requested_pipeline(names)
         _check_namespaces(requested, selection.get("namespaces"))
@@ -169,8 +183,6 @@ def _check_namespaces(requested: Pipeline, namespaces: Iterable[str] | None) -> 
                 f"{name!r} has no part in the pipelines that were asked for; "
                 f"known: {', '.join(known) or 'none'}"
             )
-        from emotion_circuits.config import current_config
-
         kind = "pair" if "_vs_" in name else "model"
         raise unknown_name(kind, name, known, where=f"profile {current_config().profile!r}")
 
