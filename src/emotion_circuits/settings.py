@@ -8,10 +8,11 @@ from emotion_circuits.hooks import (
     ModelResidencyHook,
     OptionalInputHook,
     PhaseTimingHook,
-    StudyCheckHook,
 )
 from emotion_circuits.log_lines import PlainLogHook
+from emotion_circuits.provenance import ProvenanceHook
 from emotion_circuits.session import StudySession
+from emotion_circuits.study_check import StudyCheckHook
 
 # Kedro 1.7 itself calls OmegaConf's deprecated function; users cannot change that.
 warnings.filterwarnings("ignore", message="register_new_resolver", category=UserWarning)
@@ -34,4 +35,5 @@ HOOKS = (
     StudyCheckHook(),
     ModelResidencyHook(),
     PhaseTimingHook(),
+    ProvenanceHook(),
 )

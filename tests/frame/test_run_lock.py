@@ -150,7 +150,7 @@ def test_a_run_is_refused_while_another_one_writes_there(project, tmp_path):
         run(project, tmp_path, pipeline_names=["dataset"])
     run(project, tmp_path, pipeline_names=["dataset"])
     names = [path.name for path in (tmp_path / "baseline_smoke").iterdir()]
-    assert sorted(names) == ["dataset", "timing"]
+    assert sorted(names) == ["dataset", "provenance", "timing"]
 
 
 def test_temporary_files_of_killed_runs_are_removed_and_nothing_else_is(tmp_path, caplog):

@@ -5,29 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.io import AbstractDataset
+
+from emotion_circuits.datasets.one_path import OnePathDataset
 
 logger = logging.getLogger(__name__)
 
 
-class EventLogDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
+class EventLogDataset(OnePathDataset[dict[str, Any], pd.DataFrame]):
     """JSON lines: saving appends one object, loading returns all objects as a table."""
-
-    def __init__(
-        self, *, filepath: str | os.PathLike[str], metadata: dict[str, Any] | None = None
-    ) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
 
     def load(self) -> pd.DataFrame:
         """Read all events; nested objects remain dictionaries.

@@ -18,6 +18,7 @@ from transformers import (
 from emotion_circuits.datasets.atomic_folder import atomic_folder, recover_folder
 from emotion_circuits.datasets.json_text import parse_json
 from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.fingerprint import model_files
 from emotion_circuits.training.trained import Trained
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
         if not self._filepath.exists():
             recover_trained(self._filepath)
         return (self._filepath / _RECORD).is_file()
+
+    def files(self) -> list[Path]:
+        """Return the files of the model and its record; none if it was not trained yet."""
+        return [*model_files(self._filepath), self._filepath / _RECORD] if self._exists() else []
 
     def load(self) -> Trained:
         """Read model, tokenizer and record.

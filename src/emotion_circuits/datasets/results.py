@@ -18,6 +18,7 @@ from kedro_datasets.plotly import JSONDataset as PlotlyJSONDataset
 
 from emotion_circuits.datasets.atomic import atomic_path
 from emotion_circuits.datasets.json_text import parse_json
+from emotion_circuits.datasets.one_path import OnePathDataset
 from emotion_circuits.datasets.safe_pickle import load_pickle
 from emotion_circuits.errors import InputError
 
@@ -182,20 +183,8 @@ class ResultJSONLinesDataset(_Result, JSONLinesDataset):
         self._invalidate_cache()
 
 
-class ResultTextDataset(AbstractDataset[str, str]):
+class ResultTextDataset(OnePathDataset[str, str]):
     """A text file in UTF-8."""
-
-    def __init__(
-        self, *, filepath: str | os.PathLike[str], metadata: dict[str, Any] | None = None
-    ) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
 
     def load(self) -> str:
         """Read the text.
