@@ -21,6 +21,8 @@ except ImportError:  # Windows
 logger = logging.getLogger(__name__)
 
 LOCK_NAME: Final = ".lock"
+# More than runs that could remove an empty folder just before this one opens its lock.
+_ATTEMPTS: Final = 100
 
 
 @contextmanager
@@ -41,7 +43,6 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         try:
             created = [place for place in (folder, *folder.parents) if not place.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
             me = _take(path)
         except OSError as error:
             raise InputError(
@@ -94,17 +95,37 @@ def _read(descriptor: int) -> ProcessIdentity | None:
 def _alone_with(path: Path) -> Iterator[int]:
     """Open the lock file; no other process of this package reads or writes it meanwhile."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(path)
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 # The former holder may have deleted the file while this process waited for it.
-                if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+                if not _is_at(descriptor, path):
                     continue
             yield descriptor
             return
         finally:
             os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Open the lock file and create it and its folder, which other runs may be removing."""
+    for remaining in reversed(range(_ATTEMPTS)):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except (FileNotFoundError, FileExistsError):
+            if not remaining:
+                raise
+    raise AssertionError
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -13,6 +13,7 @@ from kedro.framework.project import pipelines
 from kedro.validation.type_extractor import TypeExtractor
 from safetensors.torch import load_file, save_file
 
+from emotion_circuits.datasets import ResultsFolderDataset
 from emotion_circuits.datasets import language_model as dataset_module
 from emotion_circuits.errors import InputError
 from emotion_circuits.experiments.head_settings import HeadSettings
@@ -122,6 +123,12 @@ def test_records_are_a_table_in_the_catalog(project, finished):
     table = catalog_of(project, finished.results).load("provenance").set_index("dataset")
     assert table.loc[SWEEP, "node"] == "tiny_gpt2.sweep_emotions"
     assert set(table["version"]) == {"0.1.0"}
+
+
+def test_records_are_no_results_to_compare(finished):
+    """Those of two profiles differ where their results do not."""
+    folder = ResultsFolderDataset(name="candidate", filepath=finished.results / PROFILE)
+    assert set(folder.load()) == files_of_study() - {"timing/phase_timings.jsonl"}
 
 
 # What is kept

@@ -138,9 +138,8 @@ def test_processes_that_compete_for_the_lock_hold_it_one_after_the_other(tmp_pat
     (tmp_path / "number").write_text("0")
     command = [sys.executable, "-c", COUNT, str(tmp_path / "results")]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
+    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
     assert (tmp_path / "number").read_text() == "60"
 
 
