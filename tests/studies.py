@@ -62,7 +62,12 @@ def catalog_of(project, results):
 
 
 def files_of(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    """All files of a folder but the records of how they were made."""
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "provenance"
+    }
 
 
 def phase_3_files(model):

@@ -1,12 +1,11 @@
-"""Kedro hooks: fill optional inputs, check a run early, release models, record phase timings."""
+"""Kedro hooks: fill optional inputs, release models, record phase timings."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
@@ -20,9 +19,9 @@ from emotion_circuits.datasets import LanguageModelDataset, TextEvaluatorDataset
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.hub import offer_token
 from emotion_circuits.language_models.residency import resident
+from emotion_circuits.log_lines import silenced
 from emotion_circuits.memory import PeakMemory
-from emotion_circuits.node_marks import emotion_needs, required_inputs
-from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.node_marks import required_inputs
 from emotion_circuits.redaction import arguments_without_secrets
 
 if TYPE_CHECKING:
@@ -41,22 +40,11 @@ class OptionalInputHook:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Set to None each optional dataset that is missing and not produced by this run."""
         absent = pipeline.inputs() - required_inputs(pipeline.nodes)
-        with _unremarked():
+        # Kedro warns about replaced datasets; the node reports missing inputs itself.
+        with silenced("kedro.io.data_catalog"):
             for name in sorted(absent):
                 if not catalog.exists(name):
                     catalog[name] = MemoryDataset(data=None)
-
-
-@contextmanager
-def _unremarked() -> Iterator[None]:
-    """Silence Kedro's warning about replaced datasets; the node reports missing inputs itself."""
-    catalog_logger = logging.getLogger("kedro.io.data_catalog")
-    level = catalog_logger.level
-    catalog_logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        catalog_logger.setLevel(level)
 
 
 class HubTokenHook:
@@ -81,30 +69,6 @@ class HubTokenHook:
             # Without the value, which may be the token.
             raise InputError("credentials.yml: allowed for hub is {token: <text>}")
         offer_token(token)
-
-
-class StudyCheckHook:
-    """Checks, before a run loads or computes anything, inputs that the run needs only late."""
-
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Check the evaluators and the study's target metrics and marking words.
-
-        Raises:
-            InputError: If an evaluator is missing, or the profile lacks target metrics or marking
-                words that a node needs.
-        """
-        metrics: list[str] = []
-        for name in pipeline.inputs():
-            dataset = catalog.get(name)
-            if isinstance(dataset, TextEvaluatorDataset):
-                metrics += dataset.check()
-        needs = emotion_needs(pipeline.nodes)
-        if needs:
-            emotions: EmotionSet = catalog.load("params:emotions")
-            emotions.require(needs)
-            if metrics:
-                emotions.check_metrics(metrics)
 
 
 class ModelResidencyHook:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kedro.framework.hooks import hook_impl
 
@@ -36,3 +38,15 @@ class PlainLogHook:
             inner = handler.formatter or logging.Formatter()
             if not isinstance(inner, PlainFormatter):
                 handler.setFormatter(PlainFormatter(inner))
+
+
+@contextmanager
+def silenced(name: str) -> Iterator[None]:
+    """Drop the lines of a logger, errors apart, while the context lasts."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

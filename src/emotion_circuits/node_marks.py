@@ -1,4 +1,4 @@
-"""Marks on node functions that tell a run which inputs are optional and what to check first."""
+"""Marks on node functions: which inputs are optional, what to check first, what never is kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _OPTIONAL = "takes_what_is_there"
 _NEEDS = "needs_emotions"
+_READS_MORE = "reads_more_than_its_inputs"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,8 +33,27 @@ def required_inputs(nodes: Iterable[Node]) -> set[str]:
         name
         for node in nodes
         for name in node.inputs
-        if name.startswith("params:") or not hasattr(node.func, _OPTIONAL)
+        if name.startswith("params:") or not is_content_with_less(node)
     }
+
+
+def is_content_with_less(node: Node) -> bool:
+    """Return whether a node gets None for each input that does not exist."""
+    return hasattr(node.func, _OPTIONAL)
+
+
+def reads_more_than_its_inputs(function: F) -> F:
+    """Mark a node's function as one that reads files which only its parameters name.
+
+    What it makes is never kept for the next run, which cannot know whether the files changed.
+    """
+    setattr(function, _READS_MORE, True)
+    return function
+
+
+def is_never_kept(node: Node) -> bool:
+    """Return whether a node's function is marked by ``reads_more_than_its_inputs``."""
+    return hasattr(node.func, _READS_MORE)
 
 
 def needs_emotions(*needs: Need) -> Callable[[F], F]:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emotion_circuits.errors import InputError, unknown_name
+
+_NO_EFFECT: Final = "changes_no_result"
+
+
+def without_effect(default: Any, **options: Any) -> Any:
+    """Declare a parameter that changes no result, only speed, memory or where files are.
+
+    Results are not computed again when such a parameter changes.
+
+    Args:
+        default: The parameter's default.
+        options: As of pydantic's ``Field``.
+    """
+    return Field(default, json_schema_extra={_NO_EFFECT: True}, **options)
 
 
 class PhaseSettings(BaseModel):
@@ -35,6 +49,32 @@ class PhaseSettings(BaseModel):
         """Validate a mapping of raw parameters as the constructor does."""
         with _in_one_line(cls):
             return super().model_validate(obj, **options)
+
+    def with_effect(self) -> dict[str, Any]:
+        """Return the parameters on which results depend, as plain containers.
+
+        Those that are declared by ``without_effect`` are left out.
+        """
+        return {
+            name: _with_effect(getattr(self, name))
+            for name, field in type(self).model_fields.items()
+            if not (
+                isinstance(field.json_schema_extra, dict) and _NO_EFFECT in field.json_schema_extra
+            )
+        }
+
+
+def _with_effect(value: Any) -> Any:
+    """Do the same within containers."""
+    if isinstance(value, PhaseSettings):
+        return value.with_effect()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {str(name): _with_effect(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_effect(item) for item in value]
+    return value
 
 
 @contextmanager

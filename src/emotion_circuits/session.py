@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +12,40 @@ from kedro.framework.session import KedroSession
 from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
+from kedro.validation.type_extractor import TypeExtractor
 
+from emotion_circuits.config import ProfileConfigLoader, current_config
 from emotion_circuits.errors import InputError, unknown_name
-from emotion_circuits.node_marks import required_inputs
+from emotion_circuits.leftovers import remove_leftovers
+from emotion_circuits.provenance.file_digests import FileDigests
+from emotion_circuits.provenance.hook import records_of
+from emotion_circuits.provenance.plan import Wishes, make_plan, report
+from emotion_circuits.provenance.recipe import Recipes
+from emotion_circuits.run_lock import locked
 from emotion_circuits.runners import ModelMajorRunner
 
 if TYPE_CHECKING:
-    from kedro.io import CatalogProtocol
     from kedro.pipeline.node import Node
 
-logger = logging.getLogger(__name__)
+
+class Interrupted(click.ClickException):
+    """The user interrupted a run."""
+
+    exit_code = 130  # as a shell reports Ctrl-C
+
+    def __init__(self) -> None:
+        super().__init__(
+            "interrupted; what is finished is kept, and the same command goes on from there"
+        )
 
 
 class StudySession(KedroSession):
-    """Kedro's session, with three additions.
+    """Kedro's session, with five additions.
 
-    A selected phase first computes its missing inputs. Nodes run model by model. An error that
-    the user can fix ends the run with one line instead of a traceback.
+    A selected phase first computes its missing inputs. Results that were made from the same
+    parameters, models and data are kept, and others are never mixed with them silently. Nodes run
+    model by model. One run at a time writes to a results folder. An error that the user can fix
+    ends the run with one line instead of a traceback.
     """
 
     def run(  # type: ignore[override]
@@ -39,117 +55,103 @@ class StudySession(KedroSession):
         runner: AbstractRunner | None = None,
         load_versions: dict[str, str] | None = None,
         only_missing_outputs: bool = False,
+        wanted: Mapping[str, bool] | None = None,
         **selection: Any,
     ) -> dict[str, Any]:
-        """Run a pipeline; the arguments are those of ``KedroSession.run``.
+        """Run a pipeline; the other arguments are those of ``KedroSession.run``.
+
+        Args:
+            pipeline_name: A pipeline.
+            pipeline_names: Several pipelines; without either, the whole study.
+            runner: Runs the nodes.
+            load_versions: Versions of datasets to read.
+            only_missing_outputs: Make results that are not there, and no others.
+            wanted: ``fresh`` and ``accept_mixed``, over the runtime parameters of these names.
+            selection: Which nodes to run.
 
         Raises:
-            click.ClickException: If the user's input is wrong; the message is one line.
+            click.ClickException: If the user's input is wrong, or the user interrupts the run; the
+                message is one line.
         """
         names = [pipeline_name] if pipeline_name else list(pipeline_names or [])
         if runner is None or type(runner) is SequentialRunner:
             runner = ModelMajorRunner(is_async=bool(runner and runner._is_async))
+        pipelines.set_requested(None)
         try:
-            names, selection = self._with_missing_upstream(names, selection)
-            return super().run(
-                pipeline_names=names,
-                runner=runner,
-                load_versions=load_versions,
-                only_missing_outputs=only_missing_outputs,
-                **selection,
-            )
+            folder = self._results_folder()
+            with locked(folder):
+                remove_leftovers(folder)
+                wishes = Wishes.read(
+                    {**(self.store.get("runtime_params") or {}), **(wanted or {})},
+                    only_missing=only_missing_outputs,
+                )
+                return self._planned_run(
+                    names, selection, wishes, runner=runner, load_versions=load_versions
+                )
+        except KeyboardInterrupt as error:
+            raise Interrupted from error
         except Exception as error:
             line = _line_for_user(error)
             if line is None:
                 raise
             raise click.ClickException(line) from error
 
-    def _with_missing_upstream(
-        self, names: list[str], selection: dict[str, Any]
-    ) -> tuple[list[str], dict[str, Any]]:
-        """Add the nodes that produce missing inputs to a selection."""
-        pipelines.set_requested(None)
+    def _results_folder(self) -> Path:
+        """Return the folder of the profile's results, as the catalog's entries name it."""
+        loader = self.load_context().config_loader
+        assert isinstance(loader, ProfileConfigLoader)
+        root = (loader.runtime_params or {}).get("results_root", "results")
+        return self._project_path / str(root) / loader.profile
+
+    def _choose(self, names: list[str], selection: dict[str, Any]) -> Pipeline:
+        """Return the selected nodes, and limit the check of parameters to their phases."""
         context = self.load_context()
         requested = _requested_pipeline(names)
         _check_namespaces(requested, selection.get("namespaces"))
         chosen = _select(requested, selection)
         scope = list(dict.fromkeys(_phases(chosen.nodes))) or names
         context._pipelines_to_validate = scope if names else None
+        return chosen
+
+    def _planned_run(
+        self, names: list[str], selection: dict[str, Any], wishes: Wishes, **options: Any
+    ) -> dict[str, Any]:
+        """Run the nodes whose results are missing or would be others today."""
+        chosen = self._choose(names, selection)
+        catalog = self.load_context().catalog
+        folder = records_of(catalog)
+        digests = FileDigests(folder.path)
         # Training with further seeds is no part of a study, but the model cards need its models.
-        producers = pipelines["__default__"] + pipelines["embedded_models_seeds"]
-        missing = missing_upstream(chosen, producers, context.catalog)
-        old = outdated(chosen, [*chosen.nodes, *missing], pipelines["__default__"], context.catalog)
-        for name, source in old.items():
-            logger.warning("%s is older than %s, which it was made from; it is used", name, source)
-        if not missing:
-            return names, selection
-        phases = list(dict.fromkeys(_phases(missing)))
-        logger.info("Missing inputs are computed first: %s", ", ".join(phases))
-        nodes = [node.name for node in [*chosen.nodes, *missing]]
-        return [*(names or ["__default__"]), *phases], {"node_names": nodes}
+        study = pipelines["__default__"] + pipelines["embedded_models_seeds"]
+        recipes = Recipes(
+            catalog, _producers(chosen), _settings(), folder, digests, asked=chosen.inputs()
+        )
+        plan = make_plan(chosen, study, catalog, recipes, wishes)
+        report(plan)
+        digests.save()
+        outputs = {name: catalog[name] for name in chosen.outputs() & set(plan.kept)}
+        if not plan.nodes:
+            return outputs
+        upstream = list(dict.fromkeys(_phases(plan.upstream)))
+        if upstream or len(plan.nodes) < len(chosen.nodes):
+            names = [*(names or ["__default__"]), *upstream]
+            selection = {"node_names": [node.name for node in [*plan.nodes, *plan.upstream]]}
+        folder.announce(plan.records)
+        try:
+            return outputs | super().run(pipeline_names=names, **options, **selection)
+        finally:
+            folder.forget_announced()
 
 
-def missing_upstream(chosen: Pipeline, study: Pipeline, catalog: CatalogProtocol) -> list[Node]:
-    """Find the nodes that must run before a selection can run.
-
-    Args:
-        chosen: The selected nodes.
-        study: All nodes that could produce their inputs.
-        catalog: Tells which inputs exist.
-
-    Returns:
-        The nodes of ``study`` that produce missing inputs, directly or indirectly, in the study's
-        order. Optional inputs (``takes_what_is_there``) count as not missing.
-    """
-    producers = {output: node for node in study.nodes for output in node.outputs}
-    needed: set[Node] = set()
-    wanted = [name for name in chosen.inputs() & required_inputs(chosen.nodes) if name in producers]
-    while wanted:
-        name = wanted.pop()
-        node = producers.get(name)
-        if node is None or node in needed or catalog.exists(name):
-            continue
-        needed.add(node)
-        wanted.extend(required_inputs([node]))
-    return [node for node in study.nodes if node in needed and node not in set(chosen.nodes)]
+def _producers(chosen: Pipeline) -> dict[str, Node]:
+    """Return the node that makes each result: a chosen one, or one of the study, or another."""
+    parts = [*pipelines.values(), pipelines["__default__"], chosen]
+    return {name: node for part in parts for node in part.nodes for name in node.outputs}
 
 
-def outdated(
-    chosen: Pipeline, running: Iterable[Node], study: Pipeline, catalog: CatalogProtocol
-) -> dict[str, str]:
-    """Find existing results that a selection reads and that are older than their own inputs.
-
-    The test compares file times: it notices new texts or activations, but no changed parameters.
-
-    Args:
-        chosen: The selected nodes.
-        running: All nodes that run; their outputs count as new.
-        study: All nodes that could have produced the inputs.
-        catalog: Knows the files.
-
-    Returns:
-        For each outdated result its newest input.
-    """
-    producers = {output: node for node in study.nodes for output in node.outputs}
-    fresh = {output for node in running for output in node.outputs}
-    wanted, seen, newer_inputs = sorted(chosen.inputs()), set(fresh), {}
-    while wanted:
-        name = wanted.pop()
-        if name in seen or name not in producers:
-            continue
-        seen.add(name)
-        modified = _modified(name, catalog)
-        times = {source: _modified(source, catalog) for source in producers[name].inputs}
-        if modified and max(times.values(), default=0) > modified:
-            newer_inputs[name] = max(times, key=lambda source: times[source])
-        wanted.extend(producers[name].inputs)
-    return dict(sorted(newer_inputs.items()))
-
-
-def _modified(name: str, catalog: CatalogProtocol) -> int:
-    """Return a file's modification time in nanoseconds; 0 without a file."""
-    path = getattr(catalog.get(name), "_filepath", None)
-    return Path(path).stat().st_mtime_ns if path and Path(path).is_file() else 0
+def _settings() -> dict[str, type]:
+    """Return the class of each group of parameters, as nodes declare it."""
+    return TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
 
 
 def _requested_pipeline(names: list[str]) -> Pipeline:
@@ -169,8 +171,6 @@ def _check_namespaces(requested: Pipeline, namespaces: Iterable[str] | None) -> 
                 f"{name!r} has no part in the pipelines that were asked for; "
                 f"known: {', '.join(known) or 'none'}"
             )
-        from emotion_circuits.config import current_config
-
         kind = "pair" if "_vs_" in name else "model"
         raise unknown_name(kind, name, known, where=f"profile {current_config().profile!r}")
 

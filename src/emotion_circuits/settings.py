@@ -8,10 +8,11 @@ from emotion_circuits.hooks import (
     ModelResidencyHook,
     OptionalInputHook,
     PhaseTimingHook,
-    StudyCheckHook,
 )
 from emotion_circuits.log_lines import PlainLogHook
+from emotion_circuits.provenance import ProvenanceHook
 from emotion_circuits.session import StudySession
+from emotion_circuits.study_check import StudyCheckHook
 from emotion_circuits.tracking import TrackingHook
 
 # Kedro 1.7 itself calls OmegaConf's deprecated function; users cannot change that.
@@ -35,6 +36,7 @@ HOOKS = (
     StudyCheckHook(),
     ModelResidencyHook(),
     PhaseTimingHook(),
+    ProvenanceHook(),
     TrackingHook(),
 )
 # TrackingHook starts it for the runs that ask for it.

@@ -1,6 +1,7 @@
 """Result datasets write atomically and read back what was written."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,9 @@ from emotion_circuits.datasets import (
     ResultJSONLinesDataset,
     ResultPickleDataset,
     ResultPlotlyDataset,
+    ResultTextDataset,
 )
+from emotion_circuits.errors import InputError
 
 
 def test_each_kind_reads_back_what_it_wrote(tmp_path):
@@ -120,3 +123,62 @@ def test_a_result_that_is_not_there_is_one_line_and_no_chain(tmp_path, kind):
         kind(filepath=str(tmp_path / "none")).load()
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+TORN = '{"phase": "activations"}\n{"phase": "emo'
+
+
+def test_an_event_after_a_torn_line_is_on_a_line_of_its_own(tmp_path, caplog):
+    path = tmp_path / "log.jsonl"
+    path.write_text(TORN)
+    log = EventLogDataset(filepath=str(path))
+    log.save({"phase": "alignment"})
+    assert path.read_text() == TORN + '\n{"phase": "alignment"}\n'
+    with caplog.at_level("WARNING", logger="emotion_circuits"):
+        assert list(log.load()["phase"]) == ["activations", "alignment"]
+    assert "has 1 lines that cannot be read" in caplog.text
+
+
+def test_an_event_is_written_whole_even_if_the_system_takes_a_few_bytes_at_a_time(
+    tmp_path, monkeypatch
+):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    log = EventLogDataset(filepath=str(tmp_path / "log.jsonl"))
+    log.save({"phase": "activations"})
+    monkeypatch.undo()
+    assert list(log.load()["phase"]) == ["activations"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_an_event_that_does_not_fit_on_the_disk_is_an_error():
+    with pytest.raises(DatasetError, match="No space left"):
+        EventLogDataset(filepath="/dev/full").save({"phase": "activations"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content"),
+    [
+        (ResultJSONDataset, "r.json", b'{"a": [1,'),
+        (ResultJSONDataset, "r.json", b"[" * 200),
+        (ResultJSONDataset, "r.json", b'"\xff"'),
+        (ResultJSONDataset, "r.json", b""),
+        (ResultJSONLinesDataset, "r.jsonl", b'{"a": 1}\n{"a":'),
+        (ResultJSONLinesDataset, "r.jsonl", b'"\xff"'),
+        (ResultPlotlyDataset, "r.json", b'{"data": ['),
+        (ResultPlotlyDataset, "r.json", b'{"data": [{"type": "no such trace"}]}'),
+        (ResultPlotlyDataset, "r.json", b"[1, 2]"),
+        (ResultCSVDataset, "r.csv", b""),
+        (ResultCSVDataset, "r.csv", b'a,b\n1,2\n"1'),
+        (ResultTextDataset, "r.txt", b"\xff"),
+    ],
+)
+def test_a_broken_result_is_one_line_that_names_it_and_the_way_out(tmp_path, kind, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DatasetError) as caught:
+        kind(filepath=str(path)).load()
+    reason = caught.value.__cause__
+    assert isinstance(reason, InputError)
+    assert str(path) in str(reason)
+    assert str(reason).endswith("; delete it, and the next run makes it again")

@@ -11,9 +11,10 @@ from kedro.pipeline import Node, Pipeline
 from emotion_circuits.datasets import LanguageModelDataset, TextEvaluatorDataset
 from emotion_circuits.datasets.text_evaluator import resident_evaluators
 from emotion_circuits.errors import InputError
-from emotion_circuits.hooks import ModelResidencyHook, StudyCheckHook
+from emotion_circuits.hooks import ModelResidencyHook
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.runners import ModelMajorRunner
+from emotion_circuits.study_check import StudyCheckHook
 
 
 @pytest.fixture

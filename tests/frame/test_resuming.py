@@ -1,4 +1,4 @@
-"""What is there is used, what is old is named, and a killed run goes on where it was."""
+"""What is there is used, and a killed run goes on where it was."""
 
 import json
 import os
@@ -22,16 +22,6 @@ def test_what_is_there_is_not_computed_again(project, copied):
     written = activations.stat().st_mtime_ns
     run(project, copied, pipeline_names=["emotion_vectors"])
     assert activations.stat().st_mtime_ns == written
-
-
-def test_results_older_than_what_they_were_made_from_are_named(project, copied, caplog):
-    again = {"pipeline_names": ["emotion_vectors"], "namespaces": ["tiny_gpt2"]}
-    with caplog.at_level("WARNING", logger="emotion_circuits"):
-        run(project, copied, **again)
-        assert "older" not in caplog.text
-        run(project, copied, pipeline_names=["dataset"])
-        run(project, copied, **again)
-    assert "tiny_gpt2.activations is older than prompts, which it was made from" in caplog.text
 
 
 def test_a_pickle_with_a_foreign_class_is_refused_by_name(project, copied):

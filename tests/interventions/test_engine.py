@@ -40,6 +40,7 @@ from emotion_circuits.interventions import (
     steer,
     sweep,
 )
+from emotion_circuits.interventions.engine import run as engine_run
 from emotion_circuits.interventions.engine.run import is_out_of_memory
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
@@ -379,6 +380,27 @@ def test_logits_that_are_no_numbers_stop_a_run_with_one_line(model):
     for sampling in (None, Sampling()):
         with pytest.raises(InputError, match=line):
             generate_rows(model, rows, max_new_tokens=2, sampling=sampling)
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_sweep_saves_the_rows_in_hand(model, tmp_path, monkeypatch, ending):
+    """Ctrl-C in the third batch, long before the checkpoint's next save is due."""
+    file, rows, batches = tmp_path / "sweep.jsonl", many_rows(8), []
+    generate = engine_run.generate_batch
+
+    def interrupted(model, chosen, **options):
+        batches.append(len(chosen))
+        if len(batches) == 3:
+            raise ending
+        return generate(model, chosen, **options)
+
+    monkeypatch.setattr(engine_run, "generate_batch", interrupted)
+    checkpoint = Checkpoint(file, every_seconds=1000.0)
+    with pytest.raises(ending):
+        generate_rows(model, rows, max_new_tokens=3, batch_rows=2, checkpoint=checkpoint)
+    assert file.read_text().count("\n") == 1 + 4  # the manifest, and two batches of two rows
+    generate_rows(model, rows, max_new_tokens=3, batch_rows=2, checkpoint=checkpoint)
+    assert sum(batches[3:]) == len(rows) - 4
 
 
 def test_a_checkpoint_of_another_model_or_condition_is_not_used(model, tmp_path, caplog):

@@ -26,6 +26,18 @@ for argument in sys.argv[1:]:
         print(error)
 """
 
+COMMITS = """
+import sys
+from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.hub import commit_of
+for argument in sys.argv[1:]:
+    source, revision, ask = argument.split("@")
+    try:
+        print(commit_of("model 'm'", source, revision, ask=ask == "ask"))
+    except InputError as error:
+        print(error)
+"""
+
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
@@ -34,11 +46,11 @@ def hub(tmp_path_factory):
         yield served
 
 
-def load(url, home, *arguments, **variables):
+def load(url, home, *arguments, program=PROGRAM, **variables):
     """What a process prints, and what it logs, that loads models of a hub."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-c", program, *arguments],
         env={**kept, "HF_ENDPOINT": url, "HF_HOME": str(home), **variables},
         capture_output=True,
         text=True,
@@ -80,3 +92,24 @@ def test_a_token_opens_what_its_owner_may_read(hub, tmp_path):
     lines, logged = load(hub.url, tmp_path / "other", GATED, HF_TOKEN="hf_of_someone_else")
     assert lines[0].endswith("the token's owner has not done so")
     assert "hf_of_someone_else" not in "".join([*lines, *logged])
+
+
+def test_a_revision_stands_for_the_commit_of_the_hub_or_of_what_was_downloaded(hub, tmp_path):
+    pinned = "f" * 40
+    offline = {"program": COMMITS, "HF_HUB_OFFLINE": "1"}
+    lines, _ = load(hub.url, tmp_path, f"{OPEN}@{pinned}@ask", f"{OPEN}@main@", **offline)
+    assert lines == [
+        pinned,
+        "model 'm': 'org/open' was never downloaded, and no hub names its commit",
+    ]
+    lines, _ = load(hub.url, tmp_path, f"{OPEN}@main@", f"{OPEN}@nope@ask", program=COMMITS)
+    assert lines == [COMMIT, "model 'm': 'org/open' has no revision 'nope' on the hub"]
+    load(hub.url, tmp_path, f"{OPEN}@main")
+    hub.asked.clear()
+    lines, _ = load(hub.url, tmp_path, f"{OPEN}@main@", program=COMMITS)
+    assert (lines, hub.asked) == ([COMMIT], [])
+    lines, _ = load(hub.url, tmp_path, f"{OPEN}@main@ask", program=COMMITS)
+    assert lines == [COMMIT]
+    assert hub.asked
+    lines, _ = load(hub.url, tmp_path, f"{OPEN}@main@ask", **offline)
+    assert lines == [COMMIT]

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from emotion_circuits.datasets.one_path import OnePathDataset
 from emotion_circuits.interventions import Checkpoint
 
 
-class CheckpointDataset(AbstractDataset[NoReturn, Checkpoint]):
+class CheckpointDataset(OnePathDataset[NoReturn, Checkpoint]):
     """A sweep's checkpoint; it always exists, possibly empty.
 
     The dataset of the sweep's result has the same path as its ``checkpoint`` and deletes the file
     when the result is saved.
     """
 
-    def __init__(
-        self, *, filepath: str | os.PathLike[str], metadata: dict[str, Any] | None = None
-    ) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+    def fingerprint(self, digest: Callable[[Path], str], *, ask: bool) -> dict[str, Any]:  # noqa: ARG002
+        """Return nothing: whether a sweep was resumed changes no result."""
+        return {}
 
     def _exists(self) -> bool:
         return True

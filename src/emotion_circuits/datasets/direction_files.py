@@ -50,6 +50,12 @@ class DirectionFilesDataset(AbstractDataset[Mapping[str, Directions], dict[str, 
             return False
         return all(self._path(name).is_file() for name in self._listed())
 
+    def files(self) -> list[Path]:
+        """Return all files and their list; none if one is missing."""
+        if not self._exists():
+            return []
+        return [self._filepath, *(self._path(name) for name in self._listed())]
+
     def load(self) -> dict[str, Directions]:
         """Read all files of the list.
 

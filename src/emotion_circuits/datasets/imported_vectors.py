@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,6 +54,28 @@ class ImportedVectorsDataset(AbstractDataset[NoReturn, dict[str, Directions]]):
         Raises:
             InputError: If the table has another form or an unknown model, or a file cannot be read.
         """
+        return {emotion: _read(path) for emotion, path in self._paths().items()}
+
+    def fingerprint(self, digest: Callable[[Path], str], *, ask: bool) -> dict[str, Any]:  # noqa: ARG002
+        """Identify the model's files.
+
+        Args:
+            digest: Returns the digest of a file's content.
+            ask: Without effect; these are files of this machine.
+
+        Returns:
+            By emotion, the digest of its file.
+
+        Raises:
+            InputError: As ``load``.
+        """
+        return {
+            emotion: digest(path) if path.is_file() else "missing"
+            for emotion, path in self._paths().items()
+        }
+
+    def _paths(self) -> dict[str, Path]:
+        """Return the model's files by emotion."""
         table = {} if self._files is None else self._files
         if not isinstance(table, Mapping) or not all(
             isinstance(files, Mapping) and all(isinstance(path, str) for path in files.values())
@@ -67,7 +89,7 @@ class ImportedVectorsDataset(AbstractDataset[NoReturn, dict[str, Directions]]):
             if model not in self._models:
                 raise unknown_name("model of imported_vectors", model, self._models)
         return {
-            str(emotion): _read(Path(find_in_project(path)))
+            str(emotion): Path(find_in_project(path))
             for emotion, path in table.get(self._model, {}).items()
         }
 

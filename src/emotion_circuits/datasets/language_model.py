@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
 from emotion_circuits.datasets.project_paths import find_in_project
 from emotion_circuits.language_models import LanguageModel, ModelSpec, load_language_model
+from emotion_circuits.language_models.fingerprint import source_fingerprint
 from emotion_circuits.language_models.residency import resident
 
 
@@ -47,6 +50,24 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
             InputError: If the profile has no such model, or its entry is invalid.
         """
         return ModelSpec.from_table(self._name, self._models)
+
+    def fingerprint(self, digest: Callable[[Path], str], *, ask: bool) -> dict[str, Any]:
+        """Identify the model without loading it.
+
+        Args:
+            digest: Returns the digest of a file's content.
+            ask: Whether to ask the hub which commit a revision stands for now, even if files
+                were downloaded earlier.
+
+        Returns:
+            The fields of its specification that affect results, and digests of its files.
+
+        Raises:
+            InputError: If the profile has no such model, or its files are missing.
+        """
+        spec, what = self.spec, f"model {self._name!r}"
+        source = find_in_project(spec.source)
+        return spec.with_effect() | source_fingerprint(what, source, spec.revision, digest, ask=ask)
 
     def _describe(self) -> dict[str, Any]:
         return {"name": self._name, **self._models.get(self._name, {})}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,13 @@ from transformers import (
     AutoTokenizer,
 )
 
+from emotion_circuits.datasets.atomic_folder import atomic_folder, recover_folder
+from emotion_circuits.datasets.json_text import parse_json
 from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.fingerprint import model_files
 from emotion_circuits.training.trained import Trained
+
+logger = logging.getLogger(__name__)
 
 _RECORD = "training.json"
 _KINDS = {
@@ -30,7 +34,7 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
     """Model and tokenizer, saved by ``save_pretrained``, with the training record.
 
     A new folder is written under a temporary name and then renamed, so that weights, tokenizer and
-    record always belong together.
+    record always belong together. A kill between two renames is made good at the next access.
     """
 
     def __init__(
@@ -55,20 +59,28 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
         return {"filepath": str(self._filepath), "kind": self._kind}
 
     def _exists(self) -> bool:
+        if not self._filepath.exists():
+            recover_trained(self._filepath)
         return (self._filepath / _RECORD).is_file()
+
+    def files(self) -> list[Path]:
+        """Return the files of the model and its record; none if it was not trained yet."""
+        return [*model_files(self._filepath), self._filepath / _RECORD] if self._exists() else []
 
     def load(self) -> Trained:
         """Read model, tokenizer and record.
 
         Raises:
-            InputError: If the folder is missing or was not written by this dataset.
+            InputError: If the folder is missing, was not written by this dataset or its record
+                is broken.
         """
         if not self._exists():
             raise InputError(
                 f"there is no trained model in {self._filepath}; "
                 "`kedro run --pipelines=embedded_models` makes it"
             )
-        record = json.loads((self._filepath / _RECORD).read_text(encoding="utf-8"))
+        path = self._filepath / _RECORD
+        record = parse_json(path.read_text(encoding="utf-8"), str(path))
         # With trust_remote_code left out, transformers asks the user; a folder's code is never run.
         model = _KINDS[self._kind].from_pretrained(
             self._filepath, use_safetensors=True, trust_remote_code=False
@@ -80,18 +92,24 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
 
     def save(self, data: Trained) -> None:
         """Write the folder and replace the previous one."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".new.", dir=self._filepath.parent))
-        fresh.chmod(0o755)
-        try:
-            data.model.save_pretrained(fresh)
-            data.tokenizer.save_pretrained(fresh)
+        recover_trained(self._filepath)
+        with atomic_folder(self._filepath) as folder:
+            data.model.save_pretrained(folder)
+            data.tokenizer.save_pretrained(folder)
             text = json.dumps(data.record, indent=1, allow_nan=False) + "\n"
-            (fresh / _RECORD).write_text(text, encoding="utf-8")
-            former = Path(tempfile.mkdtemp(prefix=".old.", dir=self._filepath.parent))
-            if self._filepath.exists():
-                self._filepath.replace(former / "folder")
-            fresh.replace(self._filepath)
-            shutil.rmtree(former)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            (folder / _RECORD).write_text(text, encoding="utf-8")
+
+
+def recover_trained(folder: Path) -> None:
+    """Put a trained model's folder back if a kill came while it was replaced."""
+    if recover_folder(folder, _is_whole):
+        logger.warning("%s was being replaced when a run was killed; it is back", folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Return whether a folder has its training record, which is written last."""
+    try:
+        json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

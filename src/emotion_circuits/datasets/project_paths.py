@@ -6,16 +6,22 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
+from emotion_circuits.datasets.pretrained_folder import recover_trained
+
 
 def find_in_project(source: str) -> str:
     """Return the absolute path of a model that a profile names relative to the project's root.
 
     Args:
         source: A folder or file in the project. Anything else, such as a hub id, is returned
-            unchanged.
+            unchanged. A folder that a kill left half replaced is put back first.
     """
     root = find_kedro_project(Path.cwd())
-    return str(root / source) if root is not None and (root / source).exists() else source
+    if root is None:
+        return source
+    if not (root / source).exists():
+        recover_trained(root / source)
+    return str(root / source) if (root / source).exists() else source
 
 
 def relative_to_project(path: Path) -> str:

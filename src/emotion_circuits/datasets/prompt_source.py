@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -91,6 +92,28 @@ class PromptSourceDataset(AbstractDataset[NoReturn, PromptSource]):
             )
             return PromptSource(name, tuple(records))
         return PromptSource(name, tuple(self._read_text(kind, name)))
+
+    def fingerprint(self, digest: Callable[[Path], str], *, ask: bool) -> dict[str, Any]:  # noqa: ARG002
+        """Identify the records.
+
+        Args:
+            digest: Returns the digest of a file's content.
+            ask: Without effect; these are files of this machine.
+
+        Returns:
+            The file's digest and what decides how it is read; of a dataset of several files or of
+            the hub, a digest of its records.
+
+        Raises:
+            InputError: If such a dataset cannot be read.
+        """
+        how = {"format": self._format, "delimiter": self._delimiter, "split": self._source_split}
+        if self._label_names is not None:
+            how["label_names"] = _digest_or_missing(self._label_names, digest)
+        if self._filepath.is_file() or (self._format != "datasets" and not self._exists()):
+            return how | {"file": _digest_or_missing(self._filepath, digest)}
+        records = repr([(record.line, record.fields) for record in self.load().records])
+        return how | {"records": hashlib.sha256(records.encode()).hexdigest()}
 
     def _kind(self) -> str:
         kind = self._format
@@ -204,6 +227,10 @@ def _read_goemotions(text: str, name: str, labels: list[str]) -> Iterator[Source
     for number, comment, named in read_goemotions_lines(text, name, labels):
         if len(named) == 1:
             yield SourceRecord(number, {"text": comment, GOEMOTIONS_LABEL: named[0]})
+
+
+def _digest_or_missing(path: Path, digest: Callable[[Path], str]) -> str:
+    return digest(path) if path.is_file() else "missing"
 
 
 def _index(digits: str) -> int:

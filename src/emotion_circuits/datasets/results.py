@@ -17,6 +17,8 @@ from kedro_datasets.pandas import JSONDataset as JSONLinesDataset
 from kedro_datasets.plotly import JSONDataset as PlotlyJSONDataset
 
 from emotion_circuits.datasets.atomic import atomic_path
+from emotion_circuits.datasets.json_text import parse_json
+from emotion_circuits.datasets.one_path import OnePathDataset
 from emotion_circuits.datasets.safe_pickle import load_pickle
 from emotion_circuits.errors import InputError
 
@@ -55,9 +57,21 @@ class _Result:
 
         Raises:
             DatasetError: If the file does not exist.
+            InputError: If its content is broken.
         """
         _require(self._filepath)
-        return super().load()  # type: ignore[misc]
+        try:
+            return super().load()  # type: ignore[misc]
+        except DatasetError as error:
+            raise _broken(self._filepath, error.__cause__ or error) from error
+
+
+def _broken(path: str | os.PathLike[str], reason: BaseException) -> BaseException:
+    """Return the line for a file that cannot be parsed; other faults, of the disk, as they are."""
+    if isinstance(reason, OSError):
+        return reason
+    problem = reason if isinstance(reason, InputError) else f"{path} is broken: {reason}"
+    return InputError(f"{problem}; delete it, and the next run makes it again")
 
 
 class ResultPickleDataset(AbstractDataset[Any, Any]):
@@ -131,6 +145,20 @@ class ResultJSONDataset(_Result, JSONDataset):
     NaN and infinity are refused, since JSON does not define them and readers differ.
     """
 
+    def load(self) -> Any:
+        """Read the data.
+
+        Raises:
+            DatasetError: If the file does not exist.
+            InputError: If it is not JSON, or is nested deeper than 100 levels.
+        """
+        _require(self._filepath)
+        try:
+            text = Path(self._filepath).read_text(encoding="utf-8")
+            return parse_json(text, str(self._filepath))
+        except ValueError as error:
+            raise _broken(self._filepath, error) from error
+
     def save(self, data: Any) -> None:
         """Write the data and replace the previous file."""
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
@@ -155,24 +183,20 @@ class ResultJSONLinesDataset(_Result, JSONLinesDataset):
         self._invalidate_cache()
 
 
-class ResultTextDataset(AbstractDataset[str, str]):
+class ResultTextDataset(OnePathDataset[str, str]):
     """A text file in UTF-8."""
 
-    def __init__(
-        self, *, filepath: str | os.PathLike[str], metadata: dict[str, Any] | None = None
-    ) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
     def load(self) -> str:
-        """Read the text."""
-        return self._filepath.read_text(encoding="utf-8")
+        """Read the text.
+
+        Raises:
+            InputError: If the file is not UTF-8.
+        """
+        _require(self._filepath)
+        try:
+            return self._filepath.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise _broken(self._filepath, error) from error
 
     def save(self, data: str) -> None:
         """Write the text and replace the previous file."""

@@ -15,8 +15,9 @@ from emotion_circuits.datasets.json_text import parse_json
 from emotion_circuits.datasets.safe_pickle import load_pickle
 from emotion_circuits.errors import InputError
 
-# Timings differ from run to run, and comparisons are not results of the study.
-_LEFT_OUT: Final = frozenset({"timing", "compare"})
+# Timings differ from run to run, records of provenance from profile to profile, and comparisons are
+# not results of the study.
+_LEFT_OUT: Final = frozenset({"timing", "compare", "provenance"})
 
 
 class ResultsFolderDataset(AbstractDataset[NoReturn, dict[str, Callable[[], Any]]]):
@@ -24,7 +25,7 @@ class ResultsFolderDataset(AbstractDataset[NoReturn, dict[str, Callable[[], Any]
 
     Loading returns for each file a function that reads it: CSV and JSON lines as a table, JSON and
     pickles as containers, Markdown, HTML and text files as text, and any other file as bytes.
-    Timings, comparisons and hidden files, such as checkpoints, are left out.
+    Timings, comparisons, records of provenance and hidden files, such as checkpoints, are left out.
     """
 
     def __init__(

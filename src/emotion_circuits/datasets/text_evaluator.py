@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
@@ -12,6 +14,7 @@ from emotion_circuits.evaluation import (
     TextEvaluator,
     check_evaluator,
 )
+from emotion_circuits.language_models.fingerprint import source_fingerprint
 from emotion_circuits.language_models.residency import process_pool
 
 # A separate pool, so that loading a language model never evicts the evaluators.
@@ -56,6 +59,28 @@ class TextEvaluatorDataset(AbstractDataset[NoReturn, TextEvaluator]):
             spec.model_copy(update={"source": spec.source and find_in_project(spec.source)})
             for spec in EvaluatorSpec.from_table(self._evaluators)
         )
+
+    def fingerprint(self, digest: Callable[[Path], str], *, ask: bool) -> dict[str, Any]:
+        """Identify the evaluators without loading them.
+
+        Args:
+            digest: Returns the digest of a file's content.
+            ask: Whether to ask the hub; see ``commit_of``.
+
+        Returns:
+            By metric, the fields of the specification, and digests of a classifier's files.
+
+        Raises:
+            InputError: If the profile has no evaluators, or files are missing.
+        """
+        found = {}
+        for own, spec in zip(EvaluatorSpec.from_table(self._evaluators), self.specs, strict=True):
+            what = f"evaluator {spec.name!r}"
+            files = {}
+            if spec.source is not None:
+                files = source_fingerprint(what, spec.source, spec.revision, digest, ask=ask)
+            found[spec.name] = own.with_effect() | files
+        return found
 
     def check(self) -> list[str]:
         """Check that every evaluator exists, without loading its weights.

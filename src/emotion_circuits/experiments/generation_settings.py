@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from emotion_circuits.experiments.decoding import Decoding
 from emotion_circuits.language_models import LanguageModel, resolve_device
-from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.phase_settings import PhaseSettings, without_effect
 
 
 def refuse_repeats(values: object) -> object:
@@ -22,9 +22,11 @@ class GenerationSettings(PhaseSettings):
     """Parameters shared by the phases that generate and score texts."""
 
     sequence_length: int = Field(30, ge=1, description="largest number of new tokens")
-    rows: Literal["auto"] | int = Field("auto", description="texts generated at a time")
-    batch_size: int = Field(64, ge=1, description="texts scored, or prompts read, at a time")
-    device: str | None = Field(
+    rows: Literal["auto"] | int = without_effect("auto", description="texts generated at a time")
+    batch_size: int = without_effect(
+        64, ge=1, description="texts scored, or prompts read, at a time"
+    )
+    device: str | None = without_effect(
         None, description="device of the model; null: the profile's device for this model"
     )
     n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -86,6 +88,35 @@ def ask_hub(what: str, source: str, revision: str | None) -> bool:
             f"from a machine that ran hf download {source}"
         ) from error
     return True
+
+
+def commit_of(what: str, source: str, revision: str | None, *, ask: bool) -> str:
+    """Find the commit that a repository's revision stands for now.
+
+    Args:
+        what: The model's name in error messages.
+        source: A hub id.
+        revision: Branch, tag or commit; None for the default branch.
+        ask: Whether to ask the hub even if files were downloaded earlier.
+
+    Returns:
+        The commit on the hub; that of the files downloaded earlier, if the hub is not asked or
+        cannot be reached.
+
+    Raises:
+        InputError: As ``ask_hub``, or if the hub must not be asked and nothing was downloaded.
+    """
+    if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):
+        return revision
+    path = try_to_load_from_cache(source, "config.json", revision=revision)
+    is_there = isinstance(path, str)
+    if (ask or not is_there) and ask_hub(what, source, revision):
+        found = HfApi().model_info(source, revision=revision, timeout=_SECONDS)
+        if found.sha:
+            return found.sha
+    if not is_there:
+        raise InputError(f"{what}: {source!r} was never downloaded, and no hub names its commit")
+    return Path(str(path)).parent.name
 
 
 def _has_token() -> bool:

@@ -50,7 +50,7 @@ def resolve_source(what: str, source: str) -> str:
         InputError: If a package, a file or the package ``gguf`` is not there, or a file cannot be
             read; one line says which.
     """
-    path = _package_path(what, source) if source.startswith(PACKAGE) else Path(source)
+    path = package_path(what, source) if source.startswith(PACKAGE) else Path(source)
     if path.suffix.lower() not in _ARCHIVES:
         return str(path) if source.startswith(PACKAGE) else source
     if not path.is_file():
@@ -59,7 +59,8 @@ def resolve_source(what: str, source: str) -> str:
     return str(_cached(what, path, unpack))
 
 
-def _package_path(what: str, source: str) -> Path:
+def package_path(what: str, source: str) -> Path:
+    """Find the file or folder that ``package:<name>/<path>`` names; see ``resolve_source``."""
     name, _, inside = source.removeprefix(PACKAGE).partition("/")
     try:
         files = importlib.metadata.files(name)

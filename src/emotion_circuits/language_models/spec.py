@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeInt, model_validator
 
 from emotion_circuits.errors import InputError, unknown_name
-from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.phase_settings import PhaseSettings, without_effect
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -24,7 +24,7 @@ class ModelSpec(PhaseSettings):
     )
     revision: str | None = Field(None, description="branch, tag or commit of the hub repository")
     dtype: DType = Field("float32", description="type of weights and activations")
-    device: str = Field("auto", description="auto, cpu, mps, cuda or cuda:<number>")
+    device: str = without_effect("auto", description="auto, cpu, mps, cuda or cuda:<number>")
     prepend_bos: Literal["auto"] | bool = Field(
         "auto",
         description="whether texts begin with BOS; auto: if the tokenizer has a BOS token",

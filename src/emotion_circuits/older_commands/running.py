@@ -50,7 +50,7 @@ def command_line(name: str) -> Main:
         except InputError as error:
             parser.exit(1, f"Error: {error}\n")
         except click.ClickException as error:
-            parser.exit(1, f"Error: {error.format_message()}\n")
+            parser.exit(error.exit_code, f"Error: {error.format_message()}\n")
 
     return main
 
@@ -103,7 +103,12 @@ def run(command: Command, asked: Namespace) -> None:
     namespaces, parameters = translate(command, asked, root)
     with StudySession.create(root, env=asked.profile, runtime_params=parameters) as session:
         assert isinstance(session, StudySession)
-        session.run(pipeline_names=[command.pipeline], namespaces=namespaces)
+        # As ever, each command makes its files anew, from whatever the commands before it made.
+        session.run(
+            pipeline_names=[command.pipeline],
+            namespaces=namespaces,
+            wanted={"fresh": True, "accept_mixed": True},
+        )
 
 
 def translate(

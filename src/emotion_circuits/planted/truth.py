@@ -157,7 +157,7 @@ class PlantedTruth(PhaseSettings):
             )
         try:
             return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:  # also an InputError, and JSON's own
+        except (ValueError, RecursionError) as error:  # also an InputError, and JSON's own
             raise InputError(f"{path}: {error}") from error
 
     def direction(self, emotion: str, layer: int) -> Float[np.ndarray, " d_model"] | None:

@@ -51,9 +51,9 @@ def open_session(project, results, **settings):
     return StudySession.create(project, env="baseline_smoke", runtime_params=runtime)
 
 
-def run(project, results, **settings):
+def run(project, results, *, fresh=False, **settings):
     with open_session(project, results, **settings) as session:
-        session.run(pipeline_names=["statistics"])
+        session.run(pipeline_names=["statistics"], wanted={"fresh": fresh})
     return results / "baseline_smoke" / "statistics"
 
 
@@ -192,8 +192,10 @@ def test_k_sweeps_are_listed_and_averaged(finished):
 
 def test_the_same_seed_gives_the_same_files(project, finished):
     before = {name: (finished / name).read_bytes() for name in FILES}
-    run(project, finished.parents[1], n_jobs=2)
+    written = {name: (finished / name).stat().st_mtime_ns for name in FILES}
+    run(project, finished.parents[1], fresh=True, n_jobs=2)
     assert {name: (finished / name).read_bytes() for name in FILES} == before
+    assert all((finished / name).stat().st_mtime_ns > written[name] for name in FILES)
 
 
 def test_missing_phases_are_said_once_and_nothing_is_computed_for_them(project, tmp_path, caplog):
@@ -208,7 +210,11 @@ def test_missing_phases_are_said_once_and_nothing_is_computed_for_them(project, 
         "random (tiny_gpt2, tiny_llama); head (tiny_gpt2, tiny_llama); "
         "head_screening (tiny_gpt2, tiny_llama)"
     ]
-    assert not any(record.levelname == "WARNING" for record in caplog.records)
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [
+        "Nothing records how tiny_gpt2.residual_sweep came about, or files were changed since; "
+        "used as they are"
+    ]
     table = pd.read_csv(folder / "effect_sizes.csv")
     assert set(table["phase"]) == {"residual"}
     assert set(table["model_name"]) == {"tiny_gpt2"}

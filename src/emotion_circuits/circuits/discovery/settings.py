@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeInt
 
 from emotion_circuits.circuits.circuit import Criterion
 from emotion_circuits.language_models import LanguageModel, resolve_device
-from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.phase_settings import PhaseSettings, without_effect
 
 
 class EdgeCircuitSettings(PhaseSettings):
@@ -74,8 +74,12 @@ class CircuitSettings(PhaseSettings):
     untrained_seed: NonNegativeInt | None = Field(
         None, description="seed of random weights whose circuits are a control; null: no control"
     )
-    batch_size: int = Field(16, ge=1, description="pairs whose gradients are taken at a time")
-    device: str | None = Field(None, description="device of the model; null: the profile's device")
+    batch_size: int = without_effect(
+        16, ge=1, description="pairs whose gradients are taken at a time"
+    )
+    device: str | None = without_effect(
+        None, description="device of the model; null: the profile's device"
+    )
     n_bootstrap: int = Field(1000, ge=1, description="resamples for intervals")
     seed: int = Field(0, ge=0, description="seed of controls and resamples")
 

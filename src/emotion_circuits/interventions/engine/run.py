@@ -78,10 +78,12 @@ def generate_rows(
     with tqdm(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
         bar.update(len(rows) - len(store.missing))
         run = _Run(model, rows, max_new_tokens, sampling, keep_logits, ledger, _Meter(bar))
-        for chosen, results in run.batches(store.missing, batch_rows):
-            store.add(chosen, results)
-            bar.update(len(chosen))
-    store.flush()
+        try:
+            for chosen, results in run.batches(store.missing, batch_rows):
+                store.add(chosen, results)
+                bar.update(len(chosen))
+        finally:  # also when Ctrl-C or an error ends the run
+            store.flush()
     return store.results()
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from emotion_circuits.layer_choice import LayerChoice
-from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.phase_settings import PhaseSettings, without_effect
 
 
 class ActivationSettings(PhaseSettings):
@@ -22,8 +22,8 @@ class ActivationSettings(PhaseSettings):
     pooling: Literal["tokens", "mean"] = Field(
         "tokens", description="keep every position, or means over positions (for large models)"
     )
-    batch_size: int = Field(32, ge=1, description="prompts per forward pass")
-    device: str | None = Field(
+    batch_size: int = without_effect(32, ge=1, description="prompts per forward pass")
+    device: str | None = without_effect(
         None, description="device of the model; null: the profile's device for this model"
     )
     storage_dtype: Literal["float32", "float16"] = Field("float32", description="type on disk")

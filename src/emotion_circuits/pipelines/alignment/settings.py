@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeInt
 
 from emotion_circuits.geometry.maps import PENALTIES, MapOptions
 from emotion_circuits.language_models import resolve_device
-from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.phase_settings import PhaseSettings, without_effect
 
 Position = Literal["mean_over_tokens", "last_token", "trigger_token"]
 
@@ -43,7 +43,7 @@ class AlignmentSettings(PhaseSettings):
     )
     n_random: int = Field(100, ge=1, description="random vectors to map")
     backend: Literal["torch", "numpy"] = "torch"
-    device: str = Field("cpu", description="device for torch")
+    device: str = without_effect("cpu", description="device for torch")
     seed: NonNegativeInt = 0
 
     def map_options(self) -> MapOptions:

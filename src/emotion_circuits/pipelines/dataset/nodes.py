@@ -69,7 +69,14 @@ def build_prompts(
             "the texts' topics",
             source.name,
         )
+    n_texts = len(table)
     table = limit_samples(table, settings.max_samples_per_emotion)
+    if len(table) < n_texts:
+        logger.warning(
+            "%s: %d of %d texts are used, since dataset.max_samples_per_emotion is %d; null uses "
+            "all",
+            *(source.name, len(table), n_texts, settings.max_samples_per_emotion),
+        )
     prompts = table[list(COLUMNS)].reset_index(drop=True)
     word_probes = rate_word_probes(prompts, emotions, settings.word_probes, settings.seed)
     log_word_probes(word_probes)

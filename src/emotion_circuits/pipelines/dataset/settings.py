@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, ConfigDict, Field
 
-from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.phase_settings import PhaseSettings, without_effect
 from emotion_circuits.prompts.word_probes import N_FOLDS
 
 Column = Literal["text", "emotion", "lang", "pair_id", "template_id", "explicit", "split", "cue"]
@@ -63,7 +63,7 @@ class DatasetSettings(PhaseSettings):
     other_labels: Literal["error", "drop"] = Field(
         "error", description="refuse texts with labels that are not the study's, or leave them out"
     )
-    output: str | None = Field(None, description="file to write; null: the profile's own")
+    output: str | None = without_effect(None, description="file to write; null: the profile's own")
     on_duplicate: Literal["auto", "error", "drop"] = Field(
         "auto",
         description="refuse a text that occurs twice, or keep the first; auto: keep the first in "

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt
 
 from emotion_circuits.circuits.roles import RoleRules
 from emotion_circuits.layer_choice import Depth
-from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.phase_settings import PhaseSettings, without_effect
 
 
 class HeadRolesSettings(PhaseSettings):
@@ -34,8 +34,8 @@ class HeadRolesSettings(PhaseSettings):
         2000, ge=2, description="most frequent tokens of the prompts that heads are read with"
     )
     n_top: int = Field(6, ge=1, description="tokens and pairs of tokens to list")
-    batch_size: int = Field(32, ge=1, description="prompts read at a time")
-    device: str | None = Field(
+    batch_size: int = without_effect(32, ge=1, description="prompts read at a time")
+    device: str | None = without_effect(
         None, description="device of the model; null: the profile's device for this model"
     )
     n_permutations: int = Field(999, ge=1, description="sign flips, and permutations of layers")

@@ -5,6 +5,7 @@ import torch
 
 from emotion_circuits.evaluation.masking import mask_words
 from emotion_circuits.language_models import resolve_device
+from emotion_circuits.node_marks import reads_more_than_its_inputs
 from emotion_circuits.pipelines.real_evaluators.card import evaluator_card
 from emotion_circuits.pipelines.real_evaluators.measures import measure_evaluator, measure_labels
 from emotion_circuits.pipelines.real_evaluators.settings import (
@@ -24,6 +25,7 @@ _TEST_FRACTION = 0.2  # if the file has no splits
 _MAX_VALIDATION = 1000
 
 
+@reads_more_than_its_inputs
 def train_emotions(
     source: PromptSource, emotions: EmotionSet, settings: RealEvaluatorSettings
 ) -> Trained:
@@ -59,6 +61,7 @@ def train_emotions(
     )
 
 
+@reads_more_than_its_inputs
 def train_goemotions(
     train: pd.DataFrame, dev: pd.DataFrame, settings: RealEvaluatorSettings
 ) -> Trained:

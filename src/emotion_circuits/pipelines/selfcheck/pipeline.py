@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
+from emotion_circuits.node_marks import reads_more_than_its_inputs
 from emotion_circuits.pipelines.selfcheck.nodes import examine_models, judge_recovery
 from emotion_circuits.pipelines.selfcheck.phases import Phases
 from emotion_circuits.pipelines.selfcheck.settings import SelfcheckSettings
@@ -20,6 +21,7 @@ def create_pipeline(pipelines: Mapping[str, Pipeline]) -> Pipeline:
     """
     phases = Phases(pipelines)
 
+    @reads_more_than_its_inputs
     def examine_planted_models(settings: SelfcheckSettings) -> pd.DataFrame:
         """Run the phases on every model, and compare what they recover with what is true."""
         return examine_models(phases, settings)

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from emotion_circuits.phase_settings import PhaseSettings
+from emotion_circuits.phase_settings import PhaseSettings, without_effect
 
 FamilyColumn = Literal[
     "profile", "phase", "model_name", "emotion", "layer", "alpha", "comparison", "metric_name"
@@ -22,7 +22,9 @@ class StatisticsSettings(PhaseSettings):
     phases: Literal["all"] | tuple[PhaseName, ...] = Field(
         "all", description="phases whose effects are listed"
     )
-    output_dir: str | None = Field(None, description="folder of the tables; null: the profile's")
+    output_dir: str | None = without_effect(
+        None, description="folder of the tables; null: the profile's"
+    )
     alpha: float = Field(0.05, gt=0, lt=1, description="intervals cover 1 - alpha")
     n_bootstrap: int = Field(2000, ge=100, description="resamples per interval")
     n_permutations: int = Field(2000, ge=100, description="sign patterns per family")
@@ -36,7 +38,7 @@ class StatisticsSettings(PhaseSettings):
     effect_targets: tuple[float, ...] = (0.2, 0.3, 0.5)
     power_target: float = Field(0.8, gt=0, lt=1)
     seed: int = Field(0, ge=0)
-    n_jobs: int = Field(1, ge=-1, description="threads; -1 is one per core")
+    n_jobs: int = without_effect(1, ge=-1, description="threads; -1 is one per core")
 
     def reads_model(self, *names: str) -> bool:
         """Say whether results of one of these models are read."""
