@@ -11,6 +11,7 @@ from emotion_circuits.hooks import (
     StudyCheckHook,
 )
 from emotion_circuits.log_lines import PlainLogHook
+from emotion_circuits.run_summary import RunSummaryHook
 from emotion_circuits.session import StudySession
 
 # Kedro 1.7 itself calls OmegaConf's deprecated function; users cannot change that.
@@ -34,4 +35,5 @@ HOOKS = (
     StudyCheckHook(),
     ModelResidencyHook(),
     PhaseTimingHook(),
+    RunSummaryHook(),
 )

@@ -8,6 +8,7 @@ from emotion_circuits.datasets.imported_vectors import ImportedVectorsDataset
 from emotion_circuits.datasets.language_model import LanguageModelDataset
 from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
 from emotion_circuits.datasets.prompt_source import PromptSourceDataset
+from emotion_circuits.datasets.report_files import ReportFilesDataset
 from emotion_circuits.datasets.results import (
     ResultCSVDataset,
     ResultJSONDataset,
@@ -28,6 +29,7 @@ __all__ = [
     "LanguageModelDataset",
     "PretrainedFolderDataset",
     "PromptSourceDataset",
+    "ReportFilesDataset",
     "ResultCSVDataset",
     "ResultJSONDataset",
     "ResultJSONLinesDataset",

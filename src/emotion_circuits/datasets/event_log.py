@@ -12,7 +12,10 @@ from kedro.io import AbstractDataset
 
 
 class EventLogDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
-    """JSON lines: saving appends one object, loading returns all objects as a table."""
+    """JSON lines: saving appends one object, loading returns all objects as a table.
+
+    A log without a file is empty, and exists: its events may be written later in the same run.
+    """
 
     def __init__(
         self, *, filepath: str | os.PathLike[str], metadata: dict[str, Any] | None = None
@@ -24,10 +27,12 @@ class EventLogDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
         return {"filepath": str(self._filepath)}
 
     def _exists(self) -> bool:
-        return self._filepath.is_file()
+        return True
 
     def load(self) -> pd.DataFrame:
         """Read all events; nested objects remain dictionaries."""
+        if not self._filepath.is_file():
+            return pd.DataFrame()
         lines = self._filepath.read_text(encoding="utf-8").splitlines()
         return pd.DataFrame([json.loads(line) for line in lines if line])
 
