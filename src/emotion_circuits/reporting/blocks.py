@@ -45,12 +45,14 @@ class TableBlock:
         columns: Names of the columns, with units.
         lines: Cells as texts, in the order of the columns.
         note: A sentence below; may be empty.
+        is_headline: Whether each line becomes a card on a narrow screen.
     """
 
     caption: str
     columns: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
     note: str = ""
+    is_headline: bool = False
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ def draw_circuits(circuit: Mapping[str, Any]) -> go.Figure:
             figure.add_trace(trace, row=1, col=column)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(title_text="layer", col=1)
+    # From the input, below layer 0, to the logits, above the last one.
     figure.update_yaxes(dtick=1)
     figure.update_layout(
         title=f"{circuit['model']}: circuits found on all pairs (orange lowers the target)",

@@ -45,7 +45,7 @@ def draw_norms(
                 **place,
             )
     figure.update_xaxes(title_text="layer", dtick=1)
-    figure.update_yaxes(title_text="share (1 = all)")
+    figure.update_yaxes(title_text="ratio")
     height = 120 + 230 * -(-len(names) // 3)
     return finish(figure, f"{model}: the emotion vectors", width=1000, height=height, legend_y=-0.2)
 

@@ -84,5 +84,6 @@ def _answer_section(lines: list[Headline], warning: str) -> Section:
         note="`moves`: the interval of the change is above 0, the cost is within the limit, and no "
         "more than 5 % of random directions of the same length do as much. d and cost are of "
         "prompts that did not choose layer and strength.",
+        is_headline=True,
     )
     return Section("answer", "What was found", (*blocks, table))

@@ -217,8 +217,10 @@ def _x_axis(axis: Axis, frame: _Frame, lines: dict[str, list[str]]) -> Iterator[
             yield f'<text x="{n(x)}" y="{y}" class="mid">{escape(text)}</text>'
         depth = max(depth, (len(rows) - 1) * _LINE)
     if axis.title:
-        middle, low = n((frame.left + frame.right) / 2), n(frame.bottom + 30 + depth)
-        yield f'<text x="{middle}" y="{low}" class="mid">{escape(_plain(axis.title))}</text>'
+        # A long title ends at the right border at the latest.
+        middle = min((frame.left + frame.right) / 2, frame.right + 8 - len(axis.title) * _LETTER / 2)
+        low = n(frame.bottom + 30 + depth)
+        yield f'<text x="{n(middle)}" y="{low}" class="mid">{escape(_plain(axis.title))}</text>'
 
 
 def _y_axis(axis: Axis, frame: _Frame, lines: dict[str, list[str]]) -> Iterator[str]:
