@@ -57,7 +57,8 @@ def draw_dose_response(
     layers = sorted(confirm["layer"].unique())
     shades = sample_colorscale(
         # Without the light end, which is too faint on white.
-        "Viridis", [i / max(1, len(layers) - 1) * 0.7 for i in range(len(layers))]
+        "Viridis",
+        [i / max(1, len(layers) - 1) * 0.7 for i in range(len(layers))],
     )
     shown_controls = controls[
         (controls["half"] == "confirm") & controls["layer"].isin(list(headline_layers))

@@ -218,7 +218,8 @@ def _x_axis(axis: Axis, frame: _Frame, lines: dict[str, list[str]]) -> Iterator[
         depth = max(depth, (len(rows) - 1) * _LINE)
     if axis.title:
         # A long title ends at the right border at the latest.
-        middle = min((frame.left + frame.right) / 2, frame.right + 8 - len(axis.title) * _LETTER / 2)
+        half = len(axis.title) * _LETTER / 2
+        middle = min((frame.left + frame.right) / 2, frame.right + 8 - half)
         low = n(frame.bottom + 30 + depth)
         yield f'<text x="{n(middle)}" y="{low}" class="mid">{escape(_plain(axis.title))}</text>'
 
