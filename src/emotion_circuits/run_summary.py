@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
@@ -75,7 +74,11 @@ def _models(names: Iterable[str]) -> tuple[str, ...]:
 
 def _paths(page: Any) -> dict[str, str]:
     path = getattr(page, "_filepath", None)
-    return {} if path is None else {"Report": os.path.relpath(Path(path).resolve())}
+    if path is None:
+        return {}
+    path = Path(path).resolve()
+    is_below = path.is_relative_to(Path.cwd())
+    return {"Report": str(path.relative_to(Path.cwd()) if is_below else path)}
 
 
 def _width() -> int | None:

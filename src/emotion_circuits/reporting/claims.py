@@ -58,6 +58,8 @@ def draw_power(power: pd.DataFrame) -> go.Figure:
     for index, (column, colour, symbol) in enumerate(
         (("power", ORANGE, "circle"), ("minimal_detectable_effect", GREY, "diamond"))
     ):
+        if claims.empty:
+            break
         figure.add_scatter(
             x=claims[column].tolist(),
             y=_names(claims),

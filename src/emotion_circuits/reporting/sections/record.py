@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from emotion_circuits.reporting.answers.numbers import number
+from emotion_circuits.reporting.answers.numbers import UNKNOWN, number
 from emotion_circuits.reporting.blocks import Block, Heading, Section, TableBlock, not_run
 from emotion_circuits.reporting.results import StudyResults
 
@@ -46,10 +46,20 @@ def _times(results: StudyResults) -> list[Block]:
             str(line["device"]),
             number(line["samples"], 0),
             str(line["timestamp"]),
+            " ".join(line.get("cli_args") or ()) or UNKNOWN,
         )
         for line in last.to_dict("records")
     )
-    columns = ("phase", "model", "seconds", "peak memory, MiB", "device", "texts", "ended, UTC")
+    columns = (
+        "phase",
+        "model",
+        "seconds",
+        "peak memory, MiB",
+        "device",
+        "texts",
+        "ended, UTC",
+        "arguments",
+    )
     return [TableBlock("Last run of each phase", columns, lines)]
 
 
