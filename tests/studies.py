@@ -142,7 +142,7 @@ def files_of_model(model):
 
 def reports():
     """The report's page, Markdown and figures, without what was not run."""
-    sections = ("answer", "dataset", "emotion-vectors", "alignment", "residual-patching")
+    sections = ("answer", "dataset", "emotion_vectors", "alignment", "residual_patching")
     sections += ("heads", "circuits", "statistics", "record")
     scores = ("drop_mean", "drop_zero", "reaction_drop_mean", "logit_contrast_drop_mean")
     scores += ("direct_write", "attribution_projection_mean")

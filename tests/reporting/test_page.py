@@ -73,7 +73,7 @@ def test_what_models_wrote_is_text(report):
     page = Page(report.page)
     assert "script" not in page.tags
     assert any('<script src="https://example.org/x.js">' in text for text in page.text)
-    markdown = report.files["residual-patching.md"]
+    markdown = report.files["residual_patching.md"]
     assert "<script" not in markdown.replace("\\<", "")
     assert "\\<script" in markdown
 
@@ -81,7 +81,7 @@ def test_what_models_wrote_is_text(report):
 def test_steered_text_is_marked_and_unsteered_is_not(report):
     marked = re.findall(r"<mark>(.*?)</mark>", report.page)
     assert len(marked) == 2  # one steered text of each model
-    assert "(patched throughout)" in report.files["residual-patching.md"]
+    assert "(patched throughout)" in report.files["residual_patching.md"]
 
 
 def test_the_same_results_give_the_same_bytes(report):

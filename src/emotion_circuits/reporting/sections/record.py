@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from emotion_circuits.reporting.answers.numbers import UNKNOWN, number
-from emotion_circuits.reporting.blocks import Block, Heading, Section, TableBlock, not_run
+from emotion_circuits.reporting.blocks import Block, Heading, Paragraph, Section, TableBlock
 from emotion_circuits.reporting.results import StudyResults
 
 _KEY: Final = "record"
@@ -32,9 +32,9 @@ def record_section(results: StudyResults) -> Section:
 
 def _times(results: StudyResults) -> list[Block]:
     events = results.table("phase_timings")
+    events = events[events["phase"] != _OWN].copy() if len(events) else events
     if events.empty:
-        return [not_run("A timed phase", "__default__", results.profile)]
-    events = events[events["phase"] != _OWN].copy()
+        return [Paragraph("No phase was timed.")]
     events["model"] = events["model"].fillna("")
     last = events.drop_duplicates(["phase", "model"], keep="last")
     lines = tuple(
@@ -67,13 +67,12 @@ def _origin(results: StudyResults) -> list[Block]:
     lines = []
     statistics = results.get("dataset_statistics") or {}
     if statistics.get("input"):
-        lines.append(("texts", str(statistics["input"]), ""))
-    for model in results.models:
-        metadata = (results.get("activations", model) or {}).get("metadata") or {}
-        if metadata:
-            detail = f"revision {metadata.get('revision') or 'none'}, {metadata.get('dtype')}"
-            lines.append((model, str(metadata.get("source")), detail))
-    columns = ("what", "source", "as")
+        lines.append(("texts", str(statistics["input"]), UNKNOWN))
+    for model, fields in (results.configuration.get("models") or {}).items():
+        others = {name: value for name, value in fields.items() if name != "source"}
+        detail = ", ".join(f"{name} {value}" for name, value in others.items())
+        lines.append((model, str(fields.get("source")), detail or UNKNOWN))
+    columns = ("what", "source", "how")
     return [TableBlock("Sources", columns, tuple(lines))] if lines else []
 
 

@@ -20,7 +20,7 @@ from emotion_circuits.reporting.sections.tables import (
 from emotion_circuits.reporting.sections.warnings import few_texts
 from emotion_circuits.reporting.vectors import draw_cosines, draw_norms, draw_variance
 
-_KEY: Final = "emotion-vectors"
+_KEY: Final = "emotion_vectors"
 _TITLE: Final = "What can be read"
 
 

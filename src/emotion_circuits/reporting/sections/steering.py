@@ -30,7 +30,7 @@ from emotion_circuits.reporting.sections.tables import (
 from emotion_circuits.reporting.sections.warnings import few_texts
 from emotion_circuits.reporting.side_effects import draw_prompting, draw_side_effects
 
-_KEY: Final = "residual-patching"
+_KEY: Final = "residual_patching"
 _TITLE: Final = "What steering does"
 
 
