@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from rich.console import Console
 
 from emotion_circuits.node_marks import phase_and_model
@@ -58,13 +59,14 @@ class RunSummaryHook:
         Console(width=_width()).print(run_summary(self._phases(), lines, _paths(page)))
 
     def _phases(self) -> list[PhaseTime]:
-        """Return the times by phase, in the order of the phases' first saves."""
+        """Return the times by phase, in the order of the project's pipelines."""
         phases: dict[str, list[tuple[str, float]]] = {}
         for (phase, model), seconds in self._times.items():
             phases.setdefault(phase, []).append((model, seconds))
+        order = {name: place for place, name in enumerate(pipelines)}
         return [
             PhaseTime(phase, _models(model for model, _ in parts), sum(time for _, time in parts))
-            for phase, parts in phases.items()
+            for phase, parts in sorted(phases.items(), key=lambda item: order.get(item[0], 0))
         ]
 
 

@@ -38,7 +38,7 @@ def run_summary(
     """Return phases with their times, the headline of each emotion, and where the report is.
 
     Args:
-        times: Phases in the order in which they ended.
+        times: Phases in the order in which they are shown.
         lines: Headlines; empty if the run wrote no report.
         paths: Files to name below the table, by what they are.
     """
