@@ -114,6 +114,13 @@ def test_phases_that_were_not_run_name_the_command_that_runs_them():
         assert f"kedro run --pipelines={phase} --env=p" in page
 
 
+def test_a_study_of_one_model_is_not_told_to_align_it():
+    alone = replace(study(), values={}, models=("one",), pairs=())
+    page = "".join(Page(study_report(alone).page).text)
+    assert "names no pair of models" in page
+    assert "--pipelines=alignment" not in page
+
+
 def test_few_texts_are_said_on_the_figure_itself():
     results = study(n_prompts=5)
     table = results.values["one.head_score_table"].assign(n_pairs=4)

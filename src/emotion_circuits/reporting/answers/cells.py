@@ -25,7 +25,7 @@ HEADERS: Final = (
 # The same in brief, for a terminal: what follows a stroke is the control's value.
 BRIEF_HEADERS: Final = (
     *("model", "emotion", "steering", "d [95 %]", "cost", "p random"),
-    *("probe | words", "heads | random", "circuit | random", "overlap | null"),
+    *("probe|words", "heads|random", "circuit|random", "overlap|null"),
 )
 
 
@@ -46,7 +46,7 @@ def brief_cells(line: Headline) -> tuple[str, ...]:
 
 
 def _beside(value: float, control: float) -> str:
-    return "–" if to_number(value) is None else f"{number(value)} | {number(control)}"
+    return "–" if to_number(value) is None else f"{number(value)}|{number(control)}"
 
 
 def cells(line: Headline) -> tuple[str, ...]:

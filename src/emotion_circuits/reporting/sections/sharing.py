@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from emotion_circuits.reporting.blocks import Block, Heading, Section, drawing, not_run
+from emotion_circuits.reporting.blocks import Block, Heading, Paragraph, Section, drawing, not_run
 from emotion_circuits.reporting.results import StudyResults
 from emotion_circuits.reporting.sections.tables import (
     count,
@@ -27,8 +27,9 @@ _TITLE: Final = "What two models share"
 def sharing_section(results: StudyResults) -> Section:
     """Return the section on all pairs of models."""
     if not results.has("overlaps", "transfer", owners=results.pair_names):
-        what = "Alignment" if results.pairs else "Alignment, which needs a pair of models,"
-        return Section(_KEY, _TITLE, (not_run(what, "alignment", results.profile),))
+        alone = Paragraph("The profile names no pair of models, so none were compared.")
+        line = not_run("Alignment", "alignment", results.profile) if results.pairs else alone
+        return Section(_KEY, _TITLE, (line,))
     blocks: list[Block] = []
     for pair in results.pairs:
         blocks += [
