@@ -83,7 +83,8 @@ def _answer_section(lines: list[Headline], warning: str) -> Section:
         tuple(cells(line) for line in lines),
         note="`moves`: the interval of the change is above 0, the cost is within the limit, and no "
         "more than 5 % of random directions of the same length do as much. d and cost are of "
-        "prompts that did not choose layer and strength.",
+        "prompts that did not choose layer and strength. The words are of each emotion by itself; "
+        "p-values that are corrected for all emotions of a model stand among the claims.",
         is_headline=True,
     )
     return Section("answer", "What was found", (*blocks, table))
