@@ -1,4 +1,4 @@
-"""Figures of the study: Plotly figures drawn from tables."""
+"""Figures of the study, drawn from tables, and its report."""
 
 from emotion_circuits.reporting.claims import draw_claims, draw_power
 from emotion_circuits.reporting.heads import draw_head_map, draw_head_sets

@@ -110,7 +110,7 @@ def draw_head_sets(summary: pd.DataFrame, emotions: EmotionSet) -> go.Figure:
     model = summary["model_name"].iloc[0]
     title = f"{model}: chosen heads ablated and patched"
     height = 120 + 260 * -(-len(names) // 3)
-    return finish(figure, title, width=1100, height=height, legend_y=-0.2)
+    return finish(figure, title, width=1100, height=height, legend=True)
 
 
 def _combination(line: Mapping[Any, Any]) -> str:

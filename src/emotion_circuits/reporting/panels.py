@@ -27,7 +27,7 @@ def panels_for(
         subplot_titles=list(names),
         shared_xaxes="all" if share_x else False,
         shared_yaxes="all" if share_y else False,
-        vertical_spacing=min(0.14, 0.5 / rows),
+        vertical_spacing=0.4 / rows,
         horizontal_spacing=0.05,
     )
 

@@ -30,7 +30,7 @@ def draw_probes(table: pd.DataFrame) -> go.Figure:
         f"{table['model_name'].iloc[0]}: emotion read from the residual stream, implicit prompts"
     )
     height = 120 + 220 * -(-len(contrasts) // 3)
-    return finish(figure, title, width=1000, height=height, legend_y=-0.14)
+    return finish(figure, title, width=1000, height=height, legend=True)
 
 
 def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:

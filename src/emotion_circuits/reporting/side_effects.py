@@ -51,7 +51,7 @@ def draw_prompting(table: pd.DataFrame, emotions: Sequence[str]) -> go.Figure:
     model = table["model_name"].iloc[0]
     height = 120 + 240 * -(-len(names) // 3)
     title = f"{model}: steering against prompting, 95 % intervals"
-    return finish(figure, title, width=1100, height=height, legend_y=-0.2)
+    return finish(figure, title, width=1100, height=height, legend=True)
 
 
 def draw_side_effects(table: pd.DataFrame, emotions: Sequence[str]) -> go.Figure:

@@ -33,8 +33,13 @@ DIVERGING: Final = (
 TEMPLATE: Final = "simple_white"
 
 
+# Pixels that Plotly keeps around the panels for titles, and those from the panels to a legend.
+_MARGINS: Final = 180
+_TO_LEGEND: Final = 60
+
+
 def finish(
-    figure: go.Figure, title: str, *, width: int, height: int, legend_y: float | None = None
+    figure: go.Figure, title: str, *, width: int, height: int, legend: bool = False
 ) -> go.Figure:
     """Give a figure its title, size and the study's layout, and return it.
 
@@ -43,15 +48,14 @@ def finish(
         title: One line.
         width: In pixels.
         height: In pixels.
-        legend_y: Place of a horizontal legend below the panels, as a share of their height; None
-            for no legend.
+        legend: Whether there is a legend, below the panels.
     """
     layout: dict[str, Any] = {"template": TEMPLATE, "width": width, "height": height}
-    if legend_y is None:
-        layout["showlegend"] = False
-    else:
-        layout["legend"] = {"orientation": "h", "y": legend_y}
-    figure.update_layout(title=title, **layout)
+    if legend:
+        # Plotly counts in shares of the panels' height.
+        place = -_TO_LEGEND / max(1, height - _MARGINS)
+        layout["legend"] = {"orientation": "h", "y": place, "yanchor": "top"}
+    figure.update_layout(title=title, showlegend=legend, **layout)
     return figure
 
 

@@ -64,7 +64,7 @@ def draw_transfer(table: pd.DataFrame, overlaps: pd.DataFrame, emotions: Emotion
     figure.update_xaxes(title_text=f"layer of {pair[1]}", dtick=1)
     title = f"{pair[0]}'s vectors, mapped, read emotions in {pair[1]}"
     height = 120 + 260 * -(-len(names) // 3)
-    return finish(figure, title, width=1000, height=height, legend_y=-0.2)
+    return finish(figure, title, width=1000, height=height, legend=True)
 
 
 def draw_transfer_steering(

@@ -47,7 +47,7 @@ def draw_norms(
     figure.update_xaxes(title_text="layer", dtick=1)
     figure.update_yaxes(title_text="ratio")
     height = 120 + 230 * -(-len(names) // 3)
-    return finish(figure, f"{model}: the emotion vectors", width=1000, height=height, legend_y=-0.2)
+    return finish(figure, f"{model}: the emotion vectors", width=1000, height=height, legend=True)
 
 
 def draw_cosines(
@@ -112,4 +112,4 @@ def draw_variance(subspaces: Mapping[str, Any], model: str, labels: Sequence[str
     figure.update_yaxes(title_text="share of the variance", rangemode="tozero")
     height = 120 + 220 * -(-len(names) // 4)
     title = f"{model}: variance of the subspaces' first directions"
-    return finish(figure, title, width=1100, height=height, legend_y=-0.2)
+    return finish(figure, title, width=1100, height=height, legend=True)

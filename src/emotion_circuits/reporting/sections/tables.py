@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from emotion_circuits.reporting.answers.numbers import UNKNOWN, number, p_value, with_interval
@@ -33,10 +34,15 @@ def table_of(
 
 
 def text(name: str) -> Cell:
-    """Return the cell of a text."""
-    return lambda line: (
-        UNKNOWN if line.get(name) in (None, "") or _is_nan(line[name]) else str(line[name])
-    )
+    """Return the cell of a text, or of a truth value as yes or no."""
+
+    def cell(line: Mapping[str, Any]) -> str:
+        value = line.get(name)
+        if isinstance(value, bool | np.bool_):
+            return "yes" if value else "no"
+        return UNKNOWN if value is None or value == "" or pd.isna(value) else str(value)
+
+    return cell
 
 
 def value(name: str, digits: int = 2) -> Cell:
@@ -82,7 +88,3 @@ def steering_layers(selection: pd.DataFrame, emotions: Sequence[str]) -> dict[st
     """Return the layer of steering of each emotion, where there is one."""
     chosen = where(selection, choice="headline", emotion=list(emotions))
     return {str(line["emotion"]): int(line["layer"]) for line in chosen.to_dict("records")}
-
-
-def _is_nan(thing: Any) -> bool:
-    return isinstance(thing, float) and thing != thing
