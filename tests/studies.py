@@ -89,6 +89,7 @@ def phase_4_files():
         f"alignment/{PAIR}_overlaps.json",
         f"alignment/{PAIR}_maps.csv",
         f"alignment/{PAIR}_transfer.csv",
+        f"alignment/{PAIR}_transfer.json",
         f"alignment/{PAIR}_transfer_matrix.csv",
         f"alignment/{PAIR}_transfer_steering.csv",
         f"alignment/{PAIR}_mapped_vectors.pkl",
@@ -123,11 +124,13 @@ def phase_6_files(model):
     return {
         f"screening/head_scores_{model}.json",
         f"screening/head_scores_{model}.csv",
+        f"screening/{model}_head_map.json",
         f"screening/{model}_head_agreement.csv",
         f"patching/head_patching/{model}_head_ablation.pkl",
         f"patching/head_patching/{model}_head_patching.pkl",
         f"patching/head_patching/{model}_head_metrics.csv",
         f"patching/head_patching/{model}_head_summary.csv",
+        f"patching/head_patching/{model}_head_sets.json",
         f"patching/head_patching/{model}_head_ranks.csv",
         f"patching/head_patching/{model}_head_readings.csv",
     }
@@ -142,6 +145,25 @@ def files_of_model(model):
     }
 
 
+def reports():
+    """The report's page, Markdown and figures, without what was not run."""
+    sections = ("answer", "dataset", "emotion_vectors", "alignment", "residual_patching")
+    sections += ("heads", "circuits", "statistics", "record")
+    scores = ("drop_mean", "drop_zero", "reaction_drop_mean", "logit_contrast_drop_mean")
+    scores += ("direct_write", "attribution_projection_mean")
+    figures = ("probe_auroc", "vectors", "cosines", "variance", "dose_response", "specificity")
+    figures += ("said_or_expressed", "side_effects", "head_sets")
+    figures += tuple(f"head_map_{score}" for score in scores)
+    names = {f"{model}_{figure}" for model in MODELS for figure in figures}
+    names |= {f"{PAIR}_{figure}" for figure in ("overlaps", "transfer", "transfer_steering")}
+    return {
+        *("reports/study.html", "reports/headline.csv"),
+        *(f"reports/{section}.md" for section in sections),
+        *(f"reports/{model}_continuations.json" for model in MODELS),
+        *(f"reports/figures/{name}.svg" for name in (*names, "claims", "power")),
+    }
+
+
 def files_of_study():
     """Every file of a whole study of both models."""
     return {
@@ -153,7 +175,9 @@ def files_of_study():
             for name in (
                 *("effect_sizes.csv", "power_analysis.csv", "power_analysis.json"),
                 *("k_sweep_raw.csv", "k_selection.csv", "overlap_places.csv"),
+                *("claims.json", "power.json"),
             )
         ),
+        *reports(),
         "timing/phase_timings.jsonl",
     }

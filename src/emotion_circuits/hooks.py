@@ -21,7 +21,7 @@ from emotion_circuits.language_models.hub import offer_token
 from emotion_circuits.language_models.residency import resident
 from emotion_circuits.log_lines import silenced
 from emotion_circuits.memory import PeakMemory
-from emotion_circuits.node_marks import required_inputs
+from emotion_circuits.node_marks import phase_and_model, required_inputs
 from emotion_circuits.redaction import arguments_without_secrets
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class PhaseTimingHook:
         self._stop_clocks()
         self._run_id = run_params["run_id"]
         self._catalog = catalog
-        counts = Counter(_phase_and_model(node) for node in pipeline.nodes)
+        counts = Counter(phase_and_model(node) for node in pipeline.nodes)
         self._phases = {key: _PhaseRun(nodes_left=count) for key, count in counts.items()}
 
     @hook_impl
@@ -199,7 +199,7 @@ class PhaseTimingHook:
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
         """Record the device and the number of prompts of the phase."""
         self._unsaved[node.name] = len(node.outputs)
-        phase = self._phases.get(_phase_and_model(node))
+        phase = self._phases.get(phase_and_model(node))
         if phase is None:  # worker processes get nodes without a pipeline
             return
         steers = any(name.endswith(".residual_sweep") for name in inputs)
@@ -218,8 +218,8 @@ class PhaseTimingHook:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Stop the node's clock at its last output, and record the phase at its last node."""
-        if dataset_name == "prompts" and _phase_and_model(node) in self._phases:
-            self._phases[_phase_and_model(node)].samples = len(data)
+        if dataset_name == "prompts" and phase_and_model(node) in self._phases:
+            self._phases[phase_and_model(node)].samples = len(data)
         self._unsaved[node.name] -= 1
         if self._unsaved[node.name] == 0:
             self._finish(node)
@@ -227,7 +227,7 @@ class PhaseTimingHook:
     def _finish(self, node: Node) -> None:
         elapsed = perf_counter() - self._started.pop(node.name)
         peak = self._memory.stop()
-        phase = self._phases.get(_phase_and_model(node))
+        phase = self._phases.get(phase_and_model(node))
         if phase is None:
             return
         phase.seconds += elapsed
@@ -235,7 +235,7 @@ class PhaseTimingHook:
         phase.nodes[node.short_name] = round(elapsed, 3)
         phase.nodes_left -= 1
         if phase.nodes_left == 0:
-            self._record(*_phase_and_model(node), phase)
+            self._record(*phase_and_model(node), phase)
 
     def _record(self, name: str, model: str, phase: _PhaseRun) -> None:
         if self._catalog is None or not name:
@@ -253,9 +253,4 @@ class PhaseTimingHook:
             "cli_args": arguments_without_secrets(sys.argv[1:]),
         }
         self._catalog.save("phase_timings", event)
-        logger.info("Phase %s%s took %.1f s", name, f" of {model}" * bool(model), phase.seconds)
-
-
-def _phase_and_model(node: Node) -> tuple[str, str]:
-    """Return a node's phase (its only tag) and its model or pair (its namespace); '' for none."""
-    return next(iter(sorted(node.tags)), ""), node.namespace or ""
+        logger.info("Phase %s%s is done", name, f" of {model}" * bool(model))

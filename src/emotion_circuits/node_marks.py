@@ -77,3 +77,8 @@ def emotion_needs(nodes: Iterable[Node]) -> list[Need]:
     for node in nodes:
         needs |= dict.fromkeys(getattr(node.func, _NEEDS, ()))
     return list(needs)
+
+
+def phase_and_model(node: Node) -> tuple[str, str]:
+    """Return a node's phase (its only tag) and its model or pair (its namespace); '' for none."""
+    return next(iter(sorted(node.tags)), ""), node.namespace or ""

@@ -22,6 +22,7 @@ from emotion_circuits.pipelines import (
     head_roles,
     head_screening,
     real_evaluators,
+    reporting,
     residual_patching,
     selfcheck,
     statistics,
@@ -58,6 +59,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "statistics": statistics.create_pipeline(
             study.models, study.pairs, mode=_raw(parameters, "statistics", "mode", "all")
         ),
+        "reporting": reporting.create_pipeline(study.models, study.pairs),
     }
     endings = embedded_models.seed_endings(parameters.get("embedded_models") or {})
     return {

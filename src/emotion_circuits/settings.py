@@ -11,6 +11,7 @@ from emotion_circuits.hooks import (
 )
 from emotion_circuits.log_lines import PlainLogHook
 from emotion_circuits.provenance import ProvenanceHook
+from emotion_circuits.run_summary import RunSummaryHook
 from emotion_circuits.session import StudySession
 from emotion_circuits.study_check import StudyCheckHook
 from emotion_circuits.tracking import TrackingHook
@@ -38,6 +39,7 @@ HOOKS = (
     PhaseTimingHook(),
     ProvenanceHook(),
     TrackingHook(),
+    RunSummaryHook(),
 )
 # TrackingHook starts it for the runs that ask for it.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)

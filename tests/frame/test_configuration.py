@@ -13,6 +13,7 @@ from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
 from emotion_circuits.language_models.residency import resident
+from emotion_circuits.pipelines.reporting.nodes import write_report
 from emotion_circuits.session import StudySession
 from studies import PAIR, SMALL, files_of, run
 
@@ -89,7 +90,17 @@ def test_layers_are_in_one_order_also_where_a_models_nodes_are_drawn_as_one(proj
         for made in {layer(name) for name in part.all_outputs()} - {None}:
             before[made] |= sources - {made}
     order = list(TopologicalSorter(before).static_order())  # raises on a cycle
-    assert order[-1] == "statistics"
+    assert order[-2:] == ["statistics", "reporting"]
+
+
+def test_the_report_waits_for_every_other_step_of_the_study(project):
+    """Otherwise times of phases, and figures, would be those of an earlier run."""
+    with KedroSession.create(project, env="baseline_smoke") as session:
+        session.load_context()
+    study = pipelines["__default__"]
+    (last,) = [node for node in study.nodes if node.func is write_report]
+    before = study.to_nodes(last.name).nodes
+    assert {node.name for node in study.nodes} == {node.name for node in before}
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any, Final
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from emotion_circuits.comparison.nested import compare_nested
 from emotion_circuits.comparison.tables import compare_tables
 from emotion_circuits.comparison.tally import Tally
 from emotion_circuits.errors import InputError
+from emotion_circuits.progress import progress_bar
 
 # Key for the file itself, where only one folder has it or it cannot be read.
 FILE: Final = "(file)"
@@ -43,7 +43,7 @@ def compare_results(
     new_tally = partial(Tally, tolerance)
     lines: list[dict[str, Any]] = []
     files = sorted(reference.keys() | candidate.keys())
-    for file in tqdm(files, desc="files compared", unit="file", disable=not progress):
+    for file in progress_bar(files, desc="files compared", unit="file", disable=not progress):
         tallies = _compare_file(reference.get(file), candidate.get(file), new_tally)
         lines += [{"file": file, "key": key, **tally.line()} for key, tally in tallies.items()]
     return pd.DataFrame(lines)

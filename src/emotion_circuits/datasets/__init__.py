@@ -9,6 +9,7 @@ from emotion_circuits.datasets.language_model import LanguageModelDataset
 from emotion_circuits.datasets.pretrained_folder import PretrainedFolderDataset
 from emotion_circuits.datasets.prompt_source import PromptSourceDataset
 from emotion_circuits.datasets.provenance_folder import ProvenanceDataset
+from emotion_circuits.datasets.report_files import ReportFilesDataset
 from emotion_circuits.datasets.results import (
     ResultCSVDataset,
     ResultJSONDataset,
@@ -30,6 +31,7 @@ __all__ = [
     "PretrainedFolderDataset",
     "PromptSourceDataset",
     "ProvenanceDataset",
+    "ReportFilesDataset",
     "ResultCSVDataset",
     "ResultJSONDataset",
     "ResultJSONLinesDataset",

@@ -15,13 +15,21 @@ logger = logging.getLogger(__name__)
 
 
 class EventLogDataset(OnePathDataset[dict[str, Any], pd.DataFrame]):
-    """JSON lines: saving appends one object, loading returns all objects as a table."""
+    """JSON lines: saving appends one object, loading returns all objects as a table.
+
+    A log without a file is empty, and exists: its events may be written later in the same run.
+    """
+
+    def _exists(self) -> bool:
+        return True
 
     def load(self) -> pd.DataFrame:
         """Read all events; nested objects remain dictionaries.
 
         A line that a kill cut off, or that is no object, is left out with a warning.
         """
+        if not self._filepath.is_file():
+            return pd.DataFrame()
         lines = self._filepath.read_text(encoding="utf-8", errors="replace").splitlines()
         events = [_read_event(line) for line in lines if line.strip()]
         if None in events:

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from emotion_circuits.experiments.head_plans import HeadPlanner
 from emotion_circuits.experiments.head_sets import HeadSet
 from emotion_circuits.experiments.reactions import Pair, Reactions
 from emotion_circuits.interventions import Checkpoint, Row
+from emotion_circuits.progress import progress_bar
 from emotion_circuits.prompts import CLUSTER, PAIR_HALVES
 
 # Sets are read in blocks of about this many rows, so that batches are full and inputs are few.
@@ -91,7 +91,7 @@ def read_sets(
     store = _Store(reader, seed, checkpoint)
     per_block = max(1, _ROWS_PER_BLOCK // len(pairs))
     moved: dict[Combination, list[np.ndarray]] = {way: [] for way in ways}
-    with tqdm(total=len(sets), desc=f"{prompts.model.name} head ranks", unit="set") as bar:
+    with progress_bar(total=len(sets), desc=f"{prompts.model.name} head ranks", unit="set") as bar:
         for start in range(0, len(sets), per_block):
             block = sets[start : start + per_block]
             for way in ways:

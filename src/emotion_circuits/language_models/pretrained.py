@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.hub import ask_hub
+from emotion_circuits.progress import no_loading_bar
 
 # Raised by transformers for files that are missing, corrupt, of a wrong shape or unknown.
 _FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError)
@@ -60,9 +61,10 @@ def from_pretrained(
     if not Path(source).is_dir():
         options["local_files_only"] = not ask_hub(what, source, revision)
     try:
-        return auto_class.from_pretrained(
-            source, revision=revision, trust_remote_code=False, **options
-        )
+        with no_loading_bar():
+            return auto_class.from_pretrained(
+                source, revision=revision, trust_remote_code=False, **options
+            )
     except _FAILURES as error:
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise InputError(

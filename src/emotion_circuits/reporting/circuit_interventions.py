@@ -9,13 +9,22 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-# Colour-blind safe colours of Okabe and Ito.
-_JOINT, _SUM, _RANDOM = "#0072B2", "#E69F00", "#777777"
+from emotion_circuits.reporting.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    TEMPLATE,
+    VERMILION,
+)
+
+_JOINT, _SUM, _RANDOM = BLUE, ORANGE, GREY
 _FAMILIES: Final = {
-    "circuit_shift": ("#0072B2", "circuit, shifted"),
-    "circuit_scale": ("#009E73", "circuit, scaled"),
-    "steering": ("#D55E00", "steering"),
-    "prompting": ("#CC79A7", "prompting"),
+    "circuit_shift": (BLUE, "circuit, shifted"),
+    "circuit_scale": (GREEN, "circuit, scaled"),
+    "steering": (VERMILION, "steering"),
+    "prompting": (PURPLE, "prompting"),
 }
 _CONTROLS: Final = {
     "random_circuits": ("x", "random circuits"),
@@ -72,7 +81,7 @@ def draw_interactions(interactions: pd.DataFrame, emotions: Sequence[str]) -> go
     figure.update_yaxes(title_text="share of the emotion's effect", col=1)
     figure.update_layout(
         title=f"{_model(interactions)}circuits changed as a whole, and node by node",
-        template="simple_white",
+        template=TEMPLATE,
         barmode="group",
         height=460,
         width=1100,
@@ -147,7 +156,7 @@ def draw_modulation(
     figure.update_yaxes(title_text="change of the score", col=1)
     figure.update_layout(
         title=f"{_model(doses)}modulated circuits and steering: effect against cost",
-        template="simple_white",
+        template=TEMPLATE,
         height=480,
         width=1100,
         legend={"orientation": "h", "y": -0.2},

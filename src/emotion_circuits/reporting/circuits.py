@@ -9,8 +9,9 @@ from typing import Any, Final
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-# Colour-blind safe colours of Okabe and Ito.
-_RAISES, _LOWERS, _BAND, _RANDOM = "#0072B2", "#D55E00", "rgba(0, 114, 178, 0.2)", "#777777"
+from emotion_circuits.reporting.style import BLUE, BLUE_BAND, GREY, TEMPLATE, VERMILION
+
+_RAISES, _LOWERS = BLUE, VERMILION
 _EDGES: Final = 40  # edges drawn per emotion, the largest
 
 
@@ -45,7 +46,7 @@ def draw_curves(circuit: Mapping[str, Any]) -> go.Figure:
     figure.update_yaxes(title_text="faithfulness", col=1)
     figure.update_layout(
         title=f"{circuit['model']}: faithfulness of circuits, found and tested on other templates",
-        template="simple_white",
+        template=TEMPLATE,
         height=60 + 360 * len(curves),
         width=1100,
         legend={"orientation": "h", "y": -0.25 / len(curves)},
@@ -68,7 +69,7 @@ def _add_curve(
             + [line["faithfulness_lower"] for line in known][::-1],
             mode="lines",
             fill="toself",
-            fillcolor=_BAND,
+            fillcolor=BLUE_BAND,
             line={"width": 0},
             hoverinfo="skip",
             name="95 % interval",
@@ -77,7 +78,7 @@ def _add_curve(
         )
     for key, name, colour in (
         ("faithfulness", "order of scores", _RAISES),
-        ("random_mean", "random orders", _RANDOM),
+        ("random_mean", "random orders", GREY),
     ):
         figure.add_scatter(
             x=[line["share"] for line in lines],
@@ -105,9 +106,11 @@ def draw_circuits(circuit: Mapping[str, Any]) -> go.Figure:
             figure.add_trace(trace, row=1, col=column)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(title_text="layer", col=1)
+    # From the input, below layer 0, to the logits, above the last one.
+    figure.update_yaxes(dtick=1)
     figure.update_layout(
         title=f"{circuit['model']}: circuits found on all pairs (orange lowers the target)",
-        template="simple_white",
+        template=TEMPLATE,
         height=620,
         width=1100,
         showlegend=False,

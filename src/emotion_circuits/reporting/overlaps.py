@@ -5,10 +5,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from emotion_circuits.prompts import EmotionSet
+from emotion_circuits.reporting.style import BLUE, GREEN, GREY_BAND, PURPLE, TEMPLATE, VERMILION
 
-# Colour-blind safe colours of Okabe and Ito, and grey.
-_AFTER, _BEFORE, _CEILING, _OTHER = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-_NULL = "rgba(120, 120, 120, 0.25)"
+_AFTER, _BEFORE, _CEILING, _OTHER = BLUE, VERMILION, GREEN, PURPLE
 
 
 def draw_overlaps(table: pd.DataFrame, emotions: EmotionSet) -> go.Figure:
@@ -51,7 +50,7 @@ def draw_overlaps(table: pd.DataFrame, emotions: EmotionSet) -> go.Figure:
     figure.update_layout(
         title=f"{table['model_a'].iloc[0]} mapped onto {table['model_b'].iloc[0]} by "
         f"{table['method'].iloc[0]}: overlap of emotion subspaces, held-out prompts",
-        template="simple_white",
+        template=TEMPLATE,
         height=height,
         width=1000,
         legend={"orientation": "h", "y": -75 / (height - 160), "yanchor": "top"},
@@ -69,7 +68,7 @@ def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
         x=edges + edges[::-1],
         y=[null[0], *null, null[-1]] + [0.0] * len(edges),
         fill="toself",
-        fillcolor=_NULL,
+        fillcolor=GREY_BAND,
         mode="lines",
         line={"width": 0},
         name="shuffled pairs, up to 95 %",

@@ -2,11 +2,9 @@
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-# Colour-blind safe blue and vermilion of Okabe and Ito, and grey.
-_RESIDUAL, _WORDS, _NULL = "#0072B2", "#D55E00", "rgba(120, 120, 120, 0.25)"
-_COLUMNS = 3
+from emotion_circuits.reporting.panels import panels_for, position
+from emotion_circuits.reporting.style import BLUE, BLUE_BAND, GREY_BAND, VERMILION, finish
 
 
 def draw_probes(table: pd.DataFrame) -> go.Figure:
@@ -20,34 +18,19 @@ def draw_probes(table: pd.DataFrame) -> go.Figure:
     """
     contrasts = list(dict.fromkeys(table["contrast"]))
     titles = [contrast.replace("_vs_", " – ") for contrast in contrasts]
-    figure = make_subplots(
-        rows=-(-len(contrasts) // _COLUMNS),
-        cols=_COLUMNS,
-        subplot_titles=titles,
-        shared_yaxes=True,
-        shared_xaxes=True,
-        vertical_spacing=0.14,
-        horizontal_spacing=0.04,
-    )
+    figure = panels_for(titles)
     for index, contrast in enumerate(contrasts):
         panel = table[table["contrast"] == contrast]
-        position = {"row": index // _COLUMNS + 1, "col": index % _COLUMNS + 1}
         for trace in _traces(panel, legend=index == 0):
-            figure.add_trace(trace, **position)
+            figure.add_trace(trace, **position(index, len(contrasts)))
     figure.update_yaxes(range=[0, 1.03], dtick=0.25)
-    figure.update_xaxes(dtick=1)
-    for column in range(1, _COLUMNS + 1):
-        figure.update_xaxes(title_text="layer", row=-(-len(contrasts) // _COLUMNS), col=column)
+    figure.update_xaxes(dtick=1, title_text="layer")
     figure.update_yaxes(title_text="held-out AUROC", col=1)
-    figure.update_layout(
-        title=f"{table['model_name'].iloc[0]}: emotion read from the residual stream, "
-        "implicit prompts",
-        template="simple_white",
-        height=560,
-        width=1000,
-        legend={"orientation": "h", "y": -0.14},
+    title = (
+        f"{table['model_name'].iloc[0]}: emotion read from the residual stream, implicit prompts"
     )
-    return figure
+    height = 120 + 220 * -(-len(contrasts) // 3)
+    return finish(figure, title, width=1000, height=height, legend=True)
 
 
 def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
@@ -60,7 +43,7 @@ def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
         y=residual["auroc"].tolist(),
         name="residual stream",
         mode="lines+markers",
-        line={"color": _RESIDUAL},
+        line={"color": BLUE},
         showlegend=legend,
     )
     dashed = go.Scatter(
@@ -68,12 +51,12 @@ def _traces(panel: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
         y=words["auroc"].tolist() * len(layers),
         name="bag of words",
         mode="lines",
-        line={"color": _WORDS, "dash": "dash"},
+        line={"color": VERMILION, "dash": "dash"},
         showlegend=legend,
     )
     return [
-        _band(shuffled, "shuffled labels", _NULL, legend),
-        _band(residual, "95 % interval", "rgba(0, 114, 178, 0.2)", legend),
+        _band(shuffled, "shuffled labels", GREY_BAND, legend),
+        _band(residual, "95 % interval", BLUE_BAND, legend),
         dashed,
         line,
     ]

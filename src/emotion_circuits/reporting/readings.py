@@ -9,11 +9,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-# Blue, orange and green of a palette that colour-blind readers can tell apart.
+from emotion_circuits.reporting.style import BLUE, GREEN, ORANGE, TEMPLATE
+
 _STYLES: Final = {
-    "score": ("score", "#0072B2"),
-    "masked": ("score, emotion words masked", "#E69F00"),
-    "markers": ("share of marker words", "#009E73"),
+    "score": ("score", BLUE),
+    "masked": ("score, emotion words masked", ORANGE),
+    "markers": ("share of marker words", GREEN),
 }
 
 
@@ -53,7 +54,7 @@ def draw_readings(table: pd.DataFrame, emotions: Sequence[str]) -> go.Figure:
     figure.update_layout(
         title="Does it say the word, or express it?",
         barmode="group",
-        template="plotly_white",
+        template=TEMPLATE,
         legend={"orientation": "h", "y": -0.25},
     )
     return figure

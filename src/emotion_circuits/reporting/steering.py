@@ -11,12 +11,13 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from emotion_circuits.experiments.choice import LAST_LAYERS
+from emotion_circuits.reporting.style import DIVERGING, GREY_BAND, TEMPLATE, VERMILION_BAND
 
 # Each kind of random direction: its colour, and its name in the legend.
 _RANDOM: Final = {
-    "random": ("rgba(120, 120, 120, 0.28)", "random directions, middle 95 %"),
+    "random": (GREY_BAND, "random directions, middle 95 %"),
     "covariance": (
-        "rgba(213, 94, 0, 0.22)",
+        VERMILION_BAND,
         "random directions of the activations' covariance, middle 95 %",
     ),
 }
@@ -55,7 +56,9 @@ def draw_dose_response(
     confirm = doses[doses["half"] == "confirm"]
     layers = sorted(confirm["layer"].unique())
     shades = sample_colorscale(
-        "Viridis", [i / max(1, len(layers) - 1) * 0.9 for i in range(len(layers))]
+        # Without the light end, which is too faint on white.
+        "Viridis",
+        [i / max(1, len(layers) - 1) * 0.7 for i in range(len(layers))],
     )
     shown_controls = controls[
         (controls["half"] == "confirm") & controls["layer"].isin(list(headline_layers))
@@ -84,7 +87,7 @@ def draw_dose_response(
     n = int(confirm["n"].iloc[0])
     figure.update_layout(
         title=f"{name}: what steering does to {n} neutral prompts, and what it costs",
-        template="simple_white",
+        template=TEMPLATE,
         height=620,
         width=1100,
         legend={"orientation": "h", "y": -0.14},
@@ -172,8 +175,7 @@ def draw_specificity(table: pd.DataFrame, targets: Mapping[str, str]) -> go.Figu
             y=names,
             zmin=-1,
             zmax=1,
-            colorscale="RdBu",
-            reversescale=True,
+            colorscale=[list(stop) for stop in DIVERGING],
             texttemplate="%{z:.2f}",
             colorbar={"title": "change"},
         )
@@ -181,7 +183,7 @@ def draw_specificity(table: pd.DataFrame, targets: Mapping[str, str]) -> go.Figu
     figure.update_yaxes(autorange="reversed", title_text="steered towards")
     figure.update_layout(
         title=f"{table['model_name'].iloc[0]}: which score moves for which emotion",
-        template="simple_white",
+        template=TEMPLATE,
         height=200 + 60 * len(names),
         width=1000,
     )

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+
+from emotion_circuits.progress import progress_bar
 
 
 class TrainingSettings(BaseModel):
@@ -115,7 +116,7 @@ def train(
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
     progress = Progress()
     losses: list[Tensor] = []
-    with tqdm(total=n_steps, desc=f"training {name}", unit="step") as bar:
+    with progress_bar(total=n_steps, desc=f"training {name}", unit="step") as bar:
         for step, batch in enumerate(_steps(batches, n_steps)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, n_steps, settings)

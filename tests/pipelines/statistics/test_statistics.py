@@ -31,6 +31,8 @@ FILES = {
     "effect_sizes.csv",
     "power_analysis.csv",
     "power_analysis.json",
+    "claims.json",
+    "power.json",
     "k_sweep_raw.csv",
     "k_selection.csv",
     "overlap_places.csv",
@@ -225,8 +227,14 @@ def test_missing_phases_are_said_once_and_nothing_is_computed_for_them(project, 
 @pytest.mark.parametrize(
     ("mode", "files"),
     [
-        ("effect", {"effect_sizes.csv"}),
-        ("power", {"effect_sizes.csv", "power_analysis.csv", "power_analysis.json"}),
+        ("effect", {"effect_sizes.csv", "claims.json"}),
+        (
+            "power",
+            {
+                *("effect_sizes.csv", "claims.json", "power.json"),
+                *("power_analysis.csv", "power_analysis.json"),
+            },
+        ),
         ("k", {"k_sweep_raw.csv", "k_selection.csv", "overlap_places.csv"}),
     ],
 )

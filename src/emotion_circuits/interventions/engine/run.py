@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import psutil
 import torch
-from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.engine.checkpoint import Checkpoint, row_digest
@@ -21,6 +20,7 @@ from emotion_circuits.interventions.engine.sampling import Sampling
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.language_models.reserved_cache import reserved_bytes
 from emotion_circuits.language_models.residency import give_memory_back
+from emotion_circuits.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def generate_rows(
     for row in rows:
         check_row(model, row, max_new_tokens)
     store = _Store(model, rows, max_new_tokens, sampling, checkpoint)
-    with tqdm(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
+    with progress_bar(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
         bar.update(len(rows) - len(store.missing))
         run = _Run(model, rows, max_new_tokens, sampling, keep_logits, ledger, _Meter(bar))
         try:
@@ -179,7 +179,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 class _Meter:
     """Tokens per second, shown at the end of a progress bar."""
 
-    def __init__(self, bar: tqdm) -> None:
+    def __init__(self, bar: Any) -> None:
         self._bar = bar
         self._started = monotonic()
         self._tokens = 0

@@ -12,7 +12,6 @@ from typing import Any, Final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.conditions import Condition
@@ -26,6 +25,7 @@ from emotion_circuits.interventions.engine.patches import Patches, Span, patched
 from emotion_circuits.interventions.engine.rows import Row, check_row
 from emotion_circuits.interventions.recording.batches import by_length, chunks
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.progress import progress_bar
 
 _TOKENS_PER_PASS: Final = 4096
 _LOGITS_PER_PASS: Final = 2**26
@@ -51,7 +51,7 @@ def read_logits(
         InputError: If a row cannot be run, as for ``run_rows``.
     """
     values: list[Tensor] = [torch.empty(0)] * len(rows)
-    with tqdm(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
+    with progress_bar(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
         for indices, logits in run_rows(model, rows, [1] * len(rows)):
             for index, value in zip(indices, read(logits[:, -1]).cpu(), strict=True):
                 values[index] = value

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.engine.generation import Decoder
@@ -18,6 +17,7 @@ from emotion_circuits.interventions.engine.rows import Row, check_row
 from emotion_circuits.interventions.engine.run import grouped
 from emotion_circuits.interventions.recording.batches import by_length, chunks
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.progress import progress_bar
 
 _TOKENS_PER_PASS: Final = 4096
 _LOGITS_PER_PASS: Final = 2**26
@@ -67,7 +67,7 @@ def continuation_log_probs(
         for group in grouped(prompts, range(len(prompts)))
         for part in chunks(group, max(1, _TOKENS_PER_PASS // prompts[group[0]].n_prompt))
     ]
-    with tqdm(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
+    with progress_bar(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
         for part in parts:
             readers = [(place, equal) for place, one in enumerate(part) for equal in sharing[one]]
             read = read_part(

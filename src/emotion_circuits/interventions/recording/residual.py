@@ -10,12 +10,12 @@ from typing import Final, Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.recording.record import record
 from emotion_circuits.interventions.sites import Site, check_site
 from emotion_circuits.language_models import EncodedPrompts, LanguageModel
+from emotion_circuits.progress import progress_bar
 
 HOOK_POINTS: Final = ("resid_pre", "resid_post")
 Pooling = Literal["tokens", "mean"]
@@ -70,7 +70,7 @@ def capture_residual(
     # The longest batch needs the most memory, so it runs first: a lack of memory shows at once.
     order = torch.argsort(prompts.lengths, descending=True, stable=True)
     batches = order.split(batch_size)
-    for batch in tqdm(batches, desc=f"{model.name} activations", disable=not progress):
+    for batch in progress_bar(batches, desc=f"{model.name} activations", disable=not progress):
         length = int(prompts.lengths[batch].max())
         mask = prompts.attention_mask[batch, :length]
         streams = record(

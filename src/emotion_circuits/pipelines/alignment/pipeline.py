@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from emotion_circuits.pipelines.alignment.nodes import align_models
-from emotion_circuits.reporting import draw_overlaps
+from emotion_circuits.reporting import draw_overlaps, draw_transfer
 
 
 def create_pipeline() -> Pipeline:
@@ -40,6 +40,13 @@ def create_pipeline() -> Pipeline:
                 inputs=["overlaps", "params:emotions"],
                 outputs="overlap_figure",
                 name="draw_overlaps",
+                tags=tags,
+            ),
+            Node(
+                draw_transfer,
+                inputs=["transfer", "overlaps", "params:emotions"],
+                outputs="transfer_figure",
+                name="draw_transfer",
                 tags=tags,
             ),
         ]

@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from emotion_circuits.pipelines.head_patching.nodes import change_heads
+from emotion_circuits.reporting import draw_head_sets
 
 
 def create_pipeline() -> Pipeline:
@@ -31,6 +32,13 @@ def create_pipeline() -> Pipeline:
                 ],
                 name="change_heads",
                 tags=["head_patching"],
-            )
+            ),
+            Node(
+                draw_head_sets,
+                inputs=["head_patching_summary", "params:emotions"],
+                outputs="head_set_figure",
+                name="draw_head_sets",
+                tags=["head_patching"],
+            ),
         ]
     )

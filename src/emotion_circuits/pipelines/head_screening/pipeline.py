@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from emotion_circuits.pipelines.head_screening.nodes import screen_heads
+from emotion_circuits.reporting import draw_head_map
 
 
 def create_pipeline() -> Pipeline:
@@ -24,6 +25,13 @@ def create_pipeline() -> Pipeline:
                 outputs=["head_scores", "head_score_table", "head_agreement"],
                 name="screen_heads",
                 tags=["head_screening"],
-            )
+            ),
+            Node(
+                draw_head_map,
+                inputs=["head_score_table", "params:emotions"],
+                outputs="head_map_figure",
+                name="draw_head_map",
+                tags=["head_screening"],
+            ),
         ]
     )

@@ -114,7 +114,7 @@ class Examination:
         """Run what screening needs, and screening; return its table."""
         self._run("activations", {})
         self._run("emotion_vectors", _VECTORS)
-        self._run("head_screening", self._heads)
+        self._run("head_screening", self._heads, nodes=("screen_heads",))
         table: pd.DataFrame = self.data["head_score_table"]
         return table
 
@@ -132,7 +132,7 @@ class Examination:
 
     def screening(self) -> Iterator[Check]:
         """Compare the scores of heads with the heads that each should find."""
-        self._run("head_screening", self._heads)
+        self._run("head_screening", self._heads, nodes=("screen_heads",))
         truth, table = self._subject.truth, self.data["head_score_table"]
         bars = self._settings.bars
         yield from check_screening(truth, table, bar=bars.screening_auroc)
@@ -281,7 +281,7 @@ class Examination:
             "rank_random": 0,
             "rank_pairs": _N_PAIRS,
         }
-        self._run("head_patching", self._heads | parameters)
+        self._run("head_patching", self._heads | parameters, nodes=("change_heads",))
         table: pd.DataFrame = self.data["head_ranks"]
         return table
 

@@ -12,6 +12,7 @@ from emotion_circuits.pipelines.statistics.nodes import (
     estimate_effects,
     summarize_k_sweeps,
 )
+from emotion_circuits.reporting import draw_claims, draw_power
 
 _SETTINGS: Final = "params:statistics"
 _SHARED: Final = {
@@ -37,6 +38,15 @@ def create_pipeline(
     nodes = []
     if "effect" in parts:
         nodes.append(_effect_node(models))
+        nodes.append(
+            Node(
+                draw_claims,
+                inputs="effect_sizes",
+                outputs="claims_figure",
+                name="draw_claims",
+                tags=_TAGS,
+            )
+        )
     if "power" in parts:
         nodes.append(
             Node(
@@ -44,6 +54,15 @@ def create_pipeline(
                 inputs=["effect_sizes", "params:profile", _SETTINGS],
                 outputs=["power_analysis", "power_requirements"],
                 name="analyze_power",
+                tags=_TAGS,
+            )
+        )
+        nodes.append(
+            Node(
+                draw_power,
+                inputs="power_analysis",
+                outputs="power_figure",
+                name="draw_power",
                 tags=_TAGS,
             )
         )
