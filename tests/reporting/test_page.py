@@ -3,14 +3,16 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pandas as pd
 import pytest
 
+from emotion_circuits.reporting import draw_probes
 from emotion_circuits.reporting.blocks import Section, TableBlock
 from emotion_circuits.reporting.page import render_markdown
 from emotion_circuits.reporting.sections import study_report
-from study_results import study, timings, with_values
+from study_results import emotions_of, probes, study, timings, with_values
 
 HOSTILE = (
     '</dd><script src="https://example.org/x.js">alert(1)</script><img src=x onerror=y> | `a` $x$'
@@ -153,3 +155,15 @@ def test_thirty_layers_and_27_emotions_fit_into_ten_megabytes():
     report = study_report(study(n_emotions=27, n_layers=30, n_heads=12))
     assert 100_000 < len(report.page.encode()) < 10_000_000
     Page(report.page)
+
+
+def test_of_many_panels_those_against_neutral_are_kept_and_the_rest_is_counted():
+    emotions = emotions_of(30)
+    table = probes(emotions, "one", 2)
+    others = [table.assign(contrast=f"{a}_vs_{b}") for a, b in pairwise(emotions.names)]
+    figure = draw_probes(pd.concat([*(other.head(5) for other in others), table]))
+    report = study_report(with_values(study(n_emotions=30), **{"one.probe_figure": figure}))
+    assert "29 more panels are in the phase's own JSON file" in report.page
+    shown = report.files["figures/one_probe_auroc.svg"]
+    assert all(f"{name} – neutral<" in shown for name in emotions.names)
+    assert "emotion0 – emotion1<" not in shown

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from emotion_circuits.reporting.svg.pictures import Panel, Picture, read_picture
 
-# Panels of one figure on the page; the figure's own file has all.
+# Panels of one figure of the report; the JSON file of its phase has all.
 MOST_PANELS: Final = 48
 
 
@@ -64,7 +64,7 @@ class Drawing:
         picture: What is drawn.
         note: What marks and bands mean; may be empty.
         warning: A sentence on the figure itself, such as that there are too few texts.
-        n_left_out: Panels that the page leaves out.
+        n_left_out: Panels that page and file leave out.
     """
 
     name: str

@@ -25,7 +25,7 @@ HEADERS: Final = (
 # The same in brief, for a terminal: what follows a stroke is the control's value.
 BRIEF_HEADERS: Final = (
     *("model", "emotion", "steering", "d [95 %]", "cost", "p random"),
-    *("probe|words", "heads|random", "circuit|random", "overlap|null"),
+    *("probe | words", "heads | random", "circuit | random", "overlap | null"),
 )
 
 
