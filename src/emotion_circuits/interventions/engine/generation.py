@@ -3,7 +3,8 @@
 By definition, a row's full sequence is recomputed at each step without a cache, with interventions
 at the positions they cover. This module computes the same with less work: positions before the
 first intervention are computed once per prompt, keys and values are kept, and with a moving window
-only the positions in the window and the one that left it are recomputed.
+only the positions in the window and the one that left it are recomputed. Rows of a batch end at the
+same slot; the slots before shorter ones are hidden by a mask.
 """
 
 from __future__ import annotations
@@ -17,17 +18,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.engine.patches import (
-    Applied,
-    Patches,
-    Span,
-    patched,
-    patched_bridge,
-)
+from emotion_circuits.interventions.engine.groups import Span
+from emotion_circuits.interventions.engine.patches import Applied, Patches, patched
+from emotion_circuits.interventions.engine.prefill import Prefill
 from emotion_circuits.interventions.engine.rows import Generated, Row
 from emotion_circuits.interventions.engine.sampling import Sampling, choose_tokens, uniform_draws
-from emotion_circuits.interventions.engine.shared_prefill import SharedPrefill, is_worthwhile
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models.padding import Padding
 from emotion_circuits.language_models.reserved_cache import ReservedCache
 
 # Share of finished rows at which they leave a batch; the other rows are then copied.
@@ -44,25 +41,6 @@ def end_tokens(model: LanguageModel) -> frozenset[int]:
     ]
     flat = [token for ids in named for token in (ids if isinstance(ids, list) else [ids])]
     return frozenset(int(token) for token in flat if token is not None)
-
-
-def prefix_cache(model: LanguageModel, rows: Sequence[Row], capacity: int) -> ReservedCache:
-    """Return a cache with each row's prefix before its first intervention.
-
-    Args:
-        model: The model; it runs each distinct prefix once.
-        rows: Rows with equal ``batch_key``.
-        capacity: Capacity of the cache in tokens.
-    """
-    length = rows[0].clean_prefix
-    distinct = dict.fromkeys(row.prompt_ids for row in rows)
-    clean = ReservedCache(model.n_layers, length)
-    if length:
-        ids = torch.tensor([prompt[:length] for prompt in distinct], device=model.device)
-        model.plain_model(input_ids=ids, past_key_values=clean, use_cache=True, logits_to_keep=1)
-    prompt_of = {ids: prompt for prompt, ids in enumerate(distinct)}
-    prompts = torch.tensor([prompt_of[row.prompt_ids] for row in rows], device=model.device)
-    return clean.spread(prompts, capacity, length)
 
 
 class Decoder:
@@ -83,47 +61,39 @@ class Decoder:
         ledger: list[Applied] | None,
     ) -> None:
         self.model = model
-        self.n_prompt = rows[0].n_prompt
         self.alive = list(range(len(rows)))
-        conditions = [row.condition for row in rows]
-        lengths = {"n_prompt": self.n_prompt, "n_steps": n_steps}
-        self.patches = Patches(model, conditions, row_ids, **lengths, ledger=ledger)
+        n_prompts = [row.n_prompt for row in rows]
+        self._end = max(n_prompts)
+        self.patches = Patches(
+            model,
+            [row.condition for row in rows],
+            row_ids,
+            n_prompts=n_prompts,
+            n_steps=n_steps,
+            ledger=ledger,
+        )
         self._windows = rows[0].condition.windows
-        self._reads_attention = rows[0].condition.reads_attention
-        self._cache = prefix_cache(model, rows, self.n_prompt + n_steps - 1)
-        self._known = rows[0].clean_prefix
-        self._ids = torch.tensor([row.prompt_ids for row in rows], device=model.device)
-        self._prefill: SharedPrefill | None = None
-        n_read = self.n_prompt - self._known
-        prompt_tokens = self.n_prompt * len({row.prompt_ids for row in rows})
-        may_share = not self._windows and not self._reads_attention
-        if may_share and is_worthwhile(model, conditions, n_read, prompt_tokens):
-            self._prefill = SharedPrefill(
-                model, conditions, row_ids, self._ids, self._known, n_steps, ledger
-            )
+        self._padding = Padding.to(self._end, n_prompts, model.device)
+        self._ids = self._padding.ids([row.prompt_ids for row in rows])
+        capacity = self._end + n_steps - 1
+        self._prefill = Prefill(model, rows, self.patches, capacity=capacity)
+        self._cache = ReservedCache(model.n_layers, 0)
 
     def forward(self, step: int) -> Float[Tensor, "row vocab"]:
-        """Return the logits of the last position."""
-        end = self.n_prompt + step
-        if step == 0 and self._prefill is not None:
+        """Return the logits of the last token of each row."""
+        end = self._end + step
+        if step == 0 and self._prefill.n_read is None:
             logits, self._cache = self._prefill.run()
-            self._known = end
-            return logits
-        self.patches.at(Span(step, self._known, end))
-        # The cache forgets positions in a window, since the next step computes them with another
+        else:
+            if step == 0:
+                self._cache = self._prefill.prefixes()
+            first = self._cache.get_seq_length()
+            self.patches.at(Span(step, first, end))
+            unread = self._ids[:, first:]
+            logits = self._run(unread, self._cache, self._padding, logits_to_keep=1)[:, -1]
+        # The cache forgets slots in a window, since the next step computes them with another
         # strength, or without the intervention.
-        self._known = min([end, *(rule.first(self.n_prompt, step) for rule in self._windows)])
-        if step == 0 and self._reads_attention:
-            with patched_bridge(self.model, self.patches):
-                return self._run(self.model.hf_model)
-        return self._run(self.model.plain_model)
-
-    def _run(self, network: Any) -> Float[Tensor, "row vocab"]:
-        unread = self._ids[:, self._cache.get_seq_length() :]
-        logits: Tensor = network(
-            input_ids=unread, past_key_values=self._cache, use_cache=True, logits_to_keep=1
-        ).logits[:, -1]
-        self._cache.keep(self._known)
+        self._cache.keep(min([end, *(rule.first(self._end, step) for rule in self._windows)]))
         return logits
 
     def read(
@@ -136,13 +106,20 @@ class Decoder:
             tokens: New tokens of each sequence, at most one fewer than steps were planned.
         """
         n_new = tokens.shape[1]
-        cache = self._cache.spread(rows, self.n_prompt + n_new, self.n_prompt)
+        cache = self._cache.spread(rows, self._end + n_new, self._end)
         patches = self.patches.select(rows.tolist())
-        patches.at(Span(n_new, self.n_prompt, self.n_prompt + n_new))
+        patches.at(Span(n_new, self._end, self._end + n_new))
         with patched(self.model, patches):
-            logits: Tensor = self.model.plain_model(
-                input_ids=tokens, past_key_values=cache, use_cache=True
-            ).logits
+            return self._run(tokens, cache, self._padding.select(rows))
+
+    def _run(
+        self, ids: Int[Tensor, "row new"], cache: ReservedCache, padding: Padding, **options: int
+    ) -> Float[Tensor, "row kept vocab"]:
+        first, network = cache.get_seq_length(), self.model.plain_model
+        hiding = padding.arguments(network, first, first + ids.shape[1])
+        logits: Tensor = network(
+            input_ids=ids, past_key_values=cache, use_cache=True, **hiding, **options
+        ).logits
         return logits
 
     def append(self, chosen: Int[Tensor, " row"]) -> None:
@@ -155,6 +132,7 @@ class Decoder:
         kept = torch.tensor(indices, device=self._ids.device)
         self._ids = self._ids.index_select(0, kept)
         self._cache.select(kept)
+        self._padding = self._padding.select(kept)
         self.patches.keep(indices)
 
 
@@ -194,11 +172,12 @@ def generate_batch(
     ledger: list[Applied] | None = None,
     count: Callable[[int], None] = lambda tokens: None,  # noqa: ARG005
 ) -> list[Generated]:
-    """Generate rows with equal ``batch_key`` together.
+    """Generate rows together.
 
     Args:
         model: The model.
-        rows: At least one row; all have the same ``batch_key``.
+        rows: At least one row; all have the same windows, and prompts of one length unless
+            ``model.mixes_lengths``.
         row_ids: Index of each row in the ledger.
         max_new_tokens: Largest number of new tokens, at least 1; an end-of-text token ends a row.
         sampling: How tokens are drawn; ``None`` for greedy decoding.

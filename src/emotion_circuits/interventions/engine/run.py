@@ -44,8 +44,8 @@ def generate_rows(
 ) -> list[Generated]:
     """Generate rows of any prompts and conditions, as many at a time as fit into memory.
 
-    Rows with prompts of equal length share batches, also under different conditions. In float32 a
-    row's text does not depend on the other rows of its batch.
+    Rows share batches, whatever their prompts' lengths and their conditions. In float32 a row's
+    text does not depend on the other rows of its batch.
 
     Args:
         model: The model; its hooks are the same afterwards, even after an exception.
@@ -102,10 +102,10 @@ class _Run:
     ) -> Iterator[tuple[list[int], list[Generated]]]:
         """Generate batch after batch; halve batches if memory runs out."""
         limit = batch_rows
-        for indices in grouped(self.rows, missing):
+        for indices in grouped(self.model, self.rows, missing):
             start = 0
             while start < len(indices):
-                size = self._fitting(self.rows[indices[0]]) if limit == "auto" else limit
+                size = self._fitting(self.rows[indices[start]]) if limit == "auto" else limit
                 chosen = indices[start : start + size]
                 try:
                     results = self._generate(chosen)
@@ -156,17 +156,19 @@ class _Run:
         return int(min(max(1, _MEMORY_SHARE * free // each), _MOST_ROWS[device.type]))
 
 
-def grouped(rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
-    """Sort rows into groups that may share batches, the longest first.
+def grouped(model: LanguageModel, rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
+    """Sort rows into groups that may share batches, with the longest prompts first in each.
 
-    The longest rows need the most memory, so a lack of memory shows at once. Within a group, rows
-    of a prompt are adjacent, so that the prompt's prefix is computed once.
+    The longest rows need the most memory, so a lack of memory shows at once, and neighbours are
+    about as long. Rows of a prompt are adjacent, so that the prompt's prefix is computed once.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index in indices:
-        groups.setdefault(batch_key(rows[index]), []).append(index)
+        groups.setdefault(batch_key(model, rows[index]), []).append(index)
+    for group in groups.values():
+        group.sort(key=lambda index: (-rows[index].n_prompt, rows[index].prompt_ids))
     ordered = sorted(groups.items(), key=lambda item: (-rows[item[1][0]].n_prompt, repr(item[0])))
-    return [sorted(group, key=lambda index: rows[index].prompt_ids) for _, group in ordered]
+    return [group for _, group in ordered]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -11,13 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.interventions.conditions import Condition
+from emotion_circuits.interventions.engine.groups import Span
 from emotion_circuits.interventions.engine.layer_entry import (
     block_outputs,
     handed_over,
     rows_by_layer,
     select_rows,
 )
-from emotion_circuits.interventions.engine.patches import Applied, Patches, Span, patched
+from emotion_circuits.interventions.engine.patches import Patches, patched
 from emotion_circuits.language_models import LanguageModel
 from emotion_circuits.language_models.reserved_cache import ReservedCache
 
@@ -30,17 +31,26 @@ class SharedPrefill:
     """Step 0 of a batch, in parts of rows whose conditions begin at the same layer.
 
     Attributes:
-        start: First position that is computed for each row; the keys and values of earlier
-            positions are those of the unpatched prompt.
+        model: The model.
+        conditions: The condition of each row.
+        patches: The rows' interventions.
+        ids: The prompts.
+        span: The slots that are computed for each row; the keys and values of earlier ones are
+            those of the unpatched prompt.
+        capacity: Capacity of the cache in tokens.
     """
 
     model: LanguageModel
     conditions: Sequence[Condition]
-    row_ids: Sequence[int]
+    patches: Patches
     ids: Int[Tensor, "row pos"]
-    start: int
-    n_steps: int
-    ledger: list[Applied] | None
+    span: Span
+    capacity: int
+
+    @property
+    def _start(self) -> int:
+        """The first position that is computed for each row."""
+        return self.ids.shape[1] - (self.span.end - self.span.first)
 
     def run(self) -> tuple[Float[Tensor, "row vocab"], ReservedCache]:
         """Return the logits of the last position, and a cache with the whole prompts."""
@@ -50,7 +60,7 @@ class SharedPrefill:
         by_layer = rows_by_layer(self.model, self.conditions)
         layers = [layer - 1 for layer in by_layer if layer]
         outputs = block_outputs(self.model, distinct, layers, cache=clean)
-        whole = ReservedCache(self.model.n_layers, n_prompt + self.n_steps - 1)
+        whole = ReservedCache(self.model.n_layers, self.capacity)
         logits: Tensor | None = None
         for layer, rows in by_layer.items():
             part = torch.tensor(rows, device=self.ids.device)
@@ -74,20 +84,14 @@ class SharedPrefill:
         outputs: dict[int, Any],
     ) -> tuple[Float[Tensor, "part vocab"], ReservedCache]:
         n_prompt = self.ids.shape[1]
-        patches = Patches(
-            self.model,
-            [self.conditions[row] for row in rows],
-            [self.row_ids[row] for row in rows],
-            n_prompt=n_prompt,
-            n_steps=self.n_steps,
-            ledger=self.ledger,
-        )
-        patches.at(Span(0, self.start, n_prompt))
-        cache = clean.spread(prompts, n_prompt, self.start)
-        below = select_rows(outputs[layer - 1], prompts, first=self.start) if layer else None
+        start = self._start
+        patches = self.patches.select(rows)
+        patches.at(self.span)
+        cache = clean.spread(prompts, n_prompt, start)
+        below = select_rows(outputs[layer - 1], prompts, first=start) if layer else None
         with handed_over(self.model, layer, below), patched(self.model, patches):
             logits: Tensor = self.model.plain_model(
-                input_ids=self.ids[rows, self.start :],
+                input_ids=self.ids[rows, start:],
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,

@@ -64,7 +64,7 @@ def continuation_log_probs(
     means = np.full(len(rows), np.nan)
     parts = [
         part
-        for group in grouped(prompts, range(len(prompts)))
+        for group in grouped(model, prompts, range(len(prompts)))
         for part in chunks(group, max(1, _TOKENS_PER_PASS // prompts[group[0]].n_prompt))
     ]
     with tqdm(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
@@ -106,11 +106,11 @@ def read_part(
     owners: Sequence[int],
     continuations: Sequence[Tokens],
 ) -> Iterator[tuple[list[int], tuple[Float[Tensor, "read pos vocab"], Int[Tensor, "read pos"]]]]:
-    """Run prompts of equal length once, then their continuations, those of equal length together.
+    """Run prompts once, then their continuations, those of equal length together.
 
     Args:
         model: The model.
-        rows: Distinct rows with equal ``batch_key``.
+        rows: Distinct rows, with prompts of one length unless ``model.mixes_lengths``.
         owners: For each continuation, the index of its row.
         continuations: Token ids.
 
