@@ -1,8 +1,11 @@
 """Rows whose prompts have many lengths share batches, and each is as if it ran alone."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drawn_rows import vector
 from emotion_circuits.interventions import (
@@ -20,6 +23,8 @@ from emotion_circuits.interventions import (
     generate_rows,
     steer,
 )
+from emotion_circuits.interventions.engine import shared_prefill
+from emotion_circuits.interventions.engine.lengths import close_lengths
 from emotion_circuits.language_models import ModelSpec, wrap_language_model
 from more_architectures import load_tiny, tiny_model
 from recomputation import reference_generate
@@ -154,8 +159,49 @@ def test_many_lengths_take_about_as_many_passes_as_one(model):
             generate_rows(model, rows, max_new_tokens=N_STEPS)
         return passes.n_passes
 
-    # Only prefixes take a pass for each length; a prompt of one token has none.
-    assert passes_of(range(2, 14)) == passes_of([13] * 12) + 11
+    # Close lengths share the pass over their prefixes.
+    assert passes_of([13] * 12) < passes_of(range(2, 14)) <= passes_of([13] * 12) + 2
+
+
+def test_prompts_of_many_lengths_share_layers(model, monkeypatch):
+    """Also those that differ from padding in nothing but what is hidden."""
+    rows = [
+        Row(prompt, item)
+        for prompt in ((0, 0, 5, 6), (0, 5, 6), (5, 6), (9, 5, 6, 7), (6,))
+        for layer in range(model.n_layers)
+        for item in (BASELINE, steer("steered", Add(vector(layer, model.d_model)), layer))
+    ] + [row for row in drawn_rows(model, 60) if not row.condition.windows]
+    options = {"max_new_tokens": N_STEPS, "keep_logits": True}
+    alone = generate_rows(model, rows, **options, batch_rows=1)
+    monkeypatch.setattr(shared_prefill, "_LEAST_OPERATIONS_SAVED", -1e18)
+    with Passes(model) as passes:
+        shared = generate_rows(model, rows, **options)
+    assert passes.mixed > 5
+    for one, other in zip(shared, alone, strict=True):
+        assert one.token_ids == other.token_ids
+        assert (one.logits - other.logits).abs().max() <= TOLERANCE * other.logits.abs().max()
+
+
+@settings(max_examples=100)
+@given(
+    counts=st.dictionaries(st.integers(1, 40), st.integers(1, 9), min_size=1, max_size=7),
+    pass_cost=st.integers(0, 200),
+)
+def test_close_lengths_cost_least_of_all_cuts(counts, pass_cost):
+    def cost(groups):
+        tokens = (max(group) * sum(counts[length] for length in group) for group in groups)
+        return sum(pass_cost + n for n in tokens)
+
+    lengths = sorted(counts, reverse=True)
+    every = []
+    for cuts in itertools.product((False, True), repeat=len(lengths) - 1):
+        groups = [[lengths[0]]]
+        for length, cut in zip(lengths[1:], cuts, strict=True):
+            groups = [*groups, [length]] if cut else [*groups[:-1], [*groups[-1], length]]
+        every.append(cost(groups))
+    seen = close_lengths(counts, pass_cost)
+    assert sorted(itertools.chain(*seen), reverse=True) == lengths
+    assert cost(seen) == min(every)
 
 
 @pytest.mark.parametrize("ignored", ["position_ids", "attention_mask"])

@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 
@@ -47,21 +47,38 @@ class Padding:
             end: Slot after the last one.
 
         Returns:
-            No argument if no row has padding. A model without ``position_ids`` gets the mask alone,
-            from which it derives positions if it has any.
+            No argument if no row has padding.
         """
+        mask = self.mask(end)
+        return {} if mask is None else mask_arguments(network, mask, first=first)
+
+    def mask(self, end: int) -> Bool[Tensor, "row slot"] | None:
+        """Return ``False`` for the unused ones of the slots before ``end``; ``None`` for none."""
         if self._is_none:
-            return {}
-        slots = torch.arange(end, device=self.sizes.device)
-        positions = slots - self.sizes[:, None]
-        arguments = {"attention_mask": (positions >= 0).long()}
-        if _takes_positions(type(network).forward):
-            arguments["position_ids"] = positions[:, first:].clamp(min=0)
-        return arguments
+            return None
+        slots: Tensor = torch.arange(end, device=self.sizes.device)
+        return slots >= self.sizes[:, None]
 
     def select(self, rows: Int[Tensor, " kept"]) -> Padding:
         """Return the padding of some rows, which may repeat."""
         return Padding(self.sizes.index_select(0, rows))
+
+
+def mask_arguments(
+    network: Any, mask: Bool[Tensor, "row slot"], *, first: int = 0
+) -> dict[str, Tensor]:
+    """Return arguments that hide slots from a pass, and count positions from each first token.
+
+    Args:
+        network: A causal language model of ``transformers``. One without ``position_ids`` gets the
+            mask alone, from which it derives positions if it has any.
+        mask: ``False`` for unused slots, which are before or after a row's tokens.
+        first: First slot that the pass reads.
+    """
+    arguments = {"attention_mask": mask.long()}
+    if _takes_positions(type(network).forward):
+        arguments["position_ids"] = (mask.cumsum(1) - 1)[:, first:].clamp(min=0)
+    return arguments
 
 
 @cache

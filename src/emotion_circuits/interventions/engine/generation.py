@@ -82,7 +82,7 @@ class Decoder:
     def forward(self, step: int) -> Float[Tensor, "row vocab"]:
         """Return the logits of the last token of each row."""
         end = self._end + step
-        if step == 0 and self._prefill.n_read is None:
+        if step == 0 and not self._prefill.is_prefix:
             logits, self._cache = self._prefill.run()
         else:
             if step == 0:
