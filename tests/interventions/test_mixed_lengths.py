@@ -24,6 +24,7 @@ from emotion_circuits.interventions import (
     steer,
 )
 from emotion_circuits.interventions.engine import shared_prefill
+from emotion_circuits.interventions.engine.decoder import Decoder
 from emotion_circuits.interventions.engine.lengths import close_lengths
 from emotion_circuits.language_models import ModelSpec, wrap_language_model
 from more_architectures import load_tiny, tiny_model
@@ -56,6 +57,18 @@ def drawn_rows(model, n_rows):
         item = Intervention(Site("z", 1, number % model.n_heads), values, Prompt(3))
         rows[number] = replace(rows[number], condition=Condition("values", (item,)))
     return rows
+
+
+def alike_rows(model, n_rows):
+    """Rows of all lengths under few conditions, so that many may share a batch."""
+    add = Add(vector(0, model.d_model))
+    conditions = [
+        steer("onward", add, 1),
+        steer("window", add, 0, window=3),
+        steer("new", add, 1, window=2, new_tokens_only=True),
+    ]
+    prompts = [draw_row(model, number, LENGTHS).prompt_ids for number in range(n_rows)]
+    return [Row(ids, conditions[n % 3], seed=n) for n, ids in enumerate(prompts)]
 
 
 class Passes:
@@ -107,17 +120,32 @@ def test_neither_ends_of_texts_nor_draws_depend_on_neighbours(model, sampling, m
     """One token in nine ends a text, so that rows leave batches at all steps."""
     ends = [model.tokenizer.eos_token_id, *range(4, 300, 9)]
     monkeypatch.setattr(model.plain_model.generation_config, "eos_token_id", ends)
-    rows = drawn_rows(model, 80)
+    rows = drawn_rows(model, 30) + alike_rows(model, 45)
     options = {"max_new_tokens": 12, "sampling": sampling}
-    together = generate_rows(model, rows, **options)
-    for seen, alone in zip(
-        together, generate_rows(model, rows, batch_rows=1, **options), strict=True
-    ):
-        assert seen == alone
-    lengths = {len(result.token_ids) for result in together}
+    alone = generate_rows(model, rows, batch_rows=1, **options)
+    assert generate_rows(model, rows, **options) == alone
+    joins = []
+    join = Decoder.join
+    monkeypatch.setattr(Decoder, "join", lambda *both: joins.append(1) or join(*both))
+    assert generate_rows(model, rows, batch_rows=6, **options) == alone
+    assert joins
+    lengths = {len(result.token_ids) for result in alone}
     assert {1, 12} <= lengths
     assert len(lengths) >= 4
-    assert all(result.token_ids[-1] in ends for result in together if len(result.token_ids) < 12)
+    assert all(result.token_ids[-1] in ends for result in alone if len(result.token_ids) < 12)
+
+
+def test_a_row_that_joins_later_is_noted_at_its_own_positions_and_steps(model, monkeypatch):
+    ends = [model.tokenizer.eos_token_id, *range(4, 300, 9)]
+    monkeypatch.setattr(model.plain_model.generation_config, "eos_token_id", ends)
+    rows = drawn_rows(model, 20) + alike_rows(model, 40)
+
+    def noted(batch_rows):
+        ledger = []
+        generate_rows(model, rows, max_new_tokens=8, batch_rows=batch_rows, ledger=ledger)
+        return sorted(ledger)
+
+    assert noted(4) == noted(1)
 
 
 def test_readings_of_given_texts_do_not_depend_on_neighbours(model):

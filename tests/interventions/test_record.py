@@ -186,7 +186,7 @@ def test_a_patched_model_is_recorded_as_it_is(model):
     ids, direction = tokens(IDS, IDS), vector(2, model.d_model)
     conditions = [BASELINE, steer("moved", Add(direction), 0)]
     patches = Patches(model, conditions, range(2), n_prompts=[len(IDS)] * 2, n_steps=1)
-    patches.at(Span(0, 0, len(IDS)))
+    patches.at(Span.of_prompts(2, 0, len(IDS)))
     with torch.no_grad(), patched(model, patches):
         seen = record(model, ids, [Site("resid_pre", 1)]).activations[Site("resid_pre", 1)]
     clean = record(model, ids, [Site("resid_pre", 1)]).activations[Site("resid_pre", 1)]

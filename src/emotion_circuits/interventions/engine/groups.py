@@ -18,15 +18,20 @@ from emotion_circuits.language_models import LanguageModel
 
 
 class Span(NamedTuple):
-    """The slots that a forward pass reads, ``first`` … ``end`` − 1, and its step.
+    """The slots that a forward pass reads, ``first`` … ``end`` − 1, and the step of each row.
 
     A slot is a place in a batch's tensors. In a batch with prompts of one length, it is the
-    position in the text; shorter prompts begin at a later slot, so that all prompts end together.
+    position in the text; shorter texts begin at a later slot, so that all texts end together.
     """
 
-    step: int
+    steps: Int[np.ndarray, " row"]
     first: int
     end: int
+
+    @classmethod
+    def of_prompts(cls, n_rows: int, first: int, end: int) -> Span:
+        """Return the span of a pass of step 0."""
+        return cls(np.zeros(n_rows, dtype=int), first, end)
 
 
 @dataclass
@@ -35,7 +40,8 @@ class Group:
 
     Attributes:
         operator: The operator type.
-        rows: Index of each entry's row in the batch.
+        owners: Index of each entry's row in the batch.
+        rows: The same on the model's device.
         heads: The head of each entry; ``None`` at points other than ``z``.
         parameters: The operators' tensors, stacked over entries.
         paddings: Number of slots before each entry's row begins.
@@ -47,6 +53,7 @@ class Group:
     """
 
     operator: Any
+    owners: Int[np.ndarray, " entry"]
     rows: Int[Tensor, " entry"]
     heads: Int[Tensor, " entry"] | None
     parameters: tuple[Tensor, ...]
@@ -64,8 +71,9 @@ class Group:
     def strength(self, span: Span) -> Float[np.ndarray, "entry slot"]:
         """Return α for each entry at each slot that a pass reads."""
         slots = np.arange(span.first, span.end)
-        inside = slots >= self.starts[:, span.step, None]
-        moving = self.moving[:, span.step, None] * inside
+        now = (np.arange(len(self.owners)), span.steps[self.owners])
+        inside = slots >= self.starts[now][:, None]
+        moving = self.moving[now][:, None] * inside
         total: np.ndarray = self.fixed[:, span.first : span.end] + moving
         return total
 
@@ -77,7 +85,7 @@ class Group:
         """
         pairs = [
             (entry, new)
-            for entry, row in enumerate(self.rows.tolist())
+            for entry, row in enumerate(self.owners.tolist())
             for new in new_rows_of.get(row, ())
         ]
         if not pairs:
@@ -86,6 +94,7 @@ class Group:
         entries = torch.tensor(kept)
         return Group(
             self.operator,
+            np.array(new_rows),
             torch.tensor(new_rows, device=self.rows.device),
             None if self.heads is None else _select(self.heads, entries),
             tuple(_select(parameter, entries) for parameter in self.parameters),
@@ -107,6 +116,7 @@ def compile_groups(
     row_ids: Sequence[int],
     *,
     n_prompts: Sequence[int],
+    paddings: Sequence[int],
     n_steps: int,
 ) -> dict[Site, list[Group]]:
     """Group the interventions of some rows by site, in order of application.
@@ -115,12 +125,14 @@ def compile_groups(
         model: The model.
         conditions: The condition of each row.
         row_ids: Index of each row in the ledger.
-        n_prompts: Number of tokens of each row's prompt; all prompts end at one slot.
+        n_prompts: Number of tokens of each row's prompt.
+        paddings: Number of slots before each row begins.
         n_steps: Largest number of steps.
     """
     groups: dict[Site, list[Group]] = {}
     for (layer, point, *_), entries in _arrange(conditions, row_ids).items():
-        group = _compile(entries, n_prompts, n_steps, model.device, model.dtype)
+        lengths = [(n_prompts[entry[0]], paddings[entry[0]]) for entry in entries]
+        group = _compile(entries, lengths, n_steps, model)
         groups.setdefault(Site(point, layer), []).append(group)
     return groups
 
@@ -150,27 +162,26 @@ def _arrange(
 
 
 def _compile(
-    entries: list[_Entry],
-    n_prompts: Sequence[int],
-    n_steps: int,
-    device: torch.device,
-    dtype: torch.dtype,
+    entries: list[_Entry], lengths: list[tuple[int, int]], n_steps: int, model: LanguageModel
 ) -> Group:
     interventions = [entry[3] for entry in entries]
     parameters = zip(*(item.operator.parameters() for item in interventions), strict=True)
     heads = [item.site.head for item in interventions]
-    lengths = np.array([n_prompts[entry[0]] for entry in entries])
-    paddings = max(n_prompts) - lengths
-    plans = [plan(item, int(n), n_steps) for item, n in zip(interventions, lengths, strict=True)]
+    n_prompts, paddings = map(np.array, zip(*lengths, strict=True))
+    plans = [plan(item, int(n), n_steps) for item, n in zip(interventions, n_prompts, strict=True)]
     fixed, moving, starts = zip(*plans, strict=True)
-    padded = zip(fixed, paddings, strict=True)
+    by_slot = np.zeros((len(entries), max(n_prompts + paddings) + n_steps))
+    for target, alphas, padding in zip(by_slot, fixed, paddings, strict=True):
+        target[padding : padding + len(alphas)] = alphas
+    owners, device = [entry[0] for entry in entries], model.device
     return Group(
         type(interventions[0].operator),
-        torch.tensor([entry[0] for entry in entries], device=device),
+        np.array(owners),
+        torch.tensor(owners, device=device),
         None if heads[0] is None else torch.tensor(heads, device=device),
-        tuple(_stack(tensors).to(device, dtype) for tensors in parameters),
+        tuple(_stack(tensors).to(device, model.dtype) for tensors in parameters),
         torch.tensor(paddings, device=device),
-        np.stack([np.pad(alphas, (padding, 0)) for alphas, padding in padded]),
+        by_slot,
         np.stack(moving),
         np.stack(starts) + paddings[:, None],
         [(entry[1], entry[2]) for entry in entries],

@@ -56,6 +56,7 @@ class Patches:
         *,
         n_prompts: Sequence[int],
         n_steps: int,
+        paddings: Sequence[int] | None = None,
         ledger: list[Applied] | None = None,
     ) -> None:
         """Compile the interventions of some rows.
@@ -64,16 +65,19 @@ class Patches:
             model: The model.
             conditions: The condition of each row.
             row_ids: Index of each row in the ledger.
-            n_prompts: Number of tokens of each row's prompt; all prompts end at one slot.
+            n_prompts: Number of tokens of each row's prompt.
             n_steps: Largest number of steps.
+            paddings: Number of slots before each row begins; ``None`` if all prompts end at the
+                last slot of the longest.
             ledger: List to which a line for each patched position is added.
         """
         self.ledger = ledger
-        self.groups = compile_groups(
-            model, conditions, row_ids, n_prompts=n_prompts, n_steps=n_steps
-        )
+        if paddings is None:
+            paddings = [max(n_prompts) - n_prompt for n_prompt in n_prompts]
+        lengths = {"n_prompts": n_prompts, "paddings": paddings}
+        self.groups = compile_groups(model, conditions, row_ids, **lengths, n_steps=n_steps)
         self._strengths: dict[int, Tensor] = {}
-        self._span = Span(0, 0, 0)
+        self._span = Span.of_prompts(len(conditions), 0, 0)
         self._attention: dict[Site, Tensor] = {}
 
     def select(self, rows: Sequence[int]) -> Patches:
@@ -117,15 +121,17 @@ class Patches:
         # A position that stays patched is noted when it is first read, and not again when a window
         # makes the engine recompute it.
         span = self._span
-        first_read = np.arange(span.first, span.end) >= (span.end - 1 if span.step else 0)
+        slots = np.arange(span.first, span.end)
         paddings = group.paddings.tolist()
         for entry, offset in zip(*np.nonzero(alphas), strict=True):
-            if not (group.moving[entry].any() or first_read[offset]):
+            step = int(span.steps[group.owners[entry]])
+            first_read = slots[offset] >= (span.end - 1 if step else 0)
+            if not (group.moving[entry].any() or first_read):
                 continue
             row, intervention = group.labels[entry]
             position = span.first + int(offset) - paddings[entry]
             alpha = float(alphas[entry, offset])
-            self.ledger.append(Applied(row, intervention, position, span.step, alpha))
+            self.ledger.append(Applied(row, intervention, position, step, alpha))
 
     def change(self, site: Site, values: Tensor) -> Tensor | None:
         """Return new activations at a site, or ``None`` for no change.

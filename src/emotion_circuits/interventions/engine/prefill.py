@@ -180,7 +180,7 @@ class Prefill:
         width, start = self._width(part), self._start(part)
         padding = Padding.to(width, [row.n_prompt for row in rows], self._model.device)
         patches = self._patches.select(part.rows)
-        span = Span(0, self._end - width + start, self._end)
+        span = Span.of_prompts(len(rows), self._end - width + start, self._end)
         if self._shares_layers:
             return SharedPrefill(self._model, rows, patches, padding, span, capacity).run()
         cache = self._prefix_cache(part, capacity)

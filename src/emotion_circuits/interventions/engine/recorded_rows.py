@@ -55,7 +55,7 @@ def record_rows(
             conditions = [rows[index].condition for index in part]
             lengths = [length] * len(part)
             patches = Patches(model, conditions, range(len(part)), n_prompts=lengths, n_steps=1)
-            patches.at(Span(0, 0, length))
+            patches.at(Span.of_prompts(len(part), 0, length))
             with patched(model, patches):
                 recorded = record(model, ids, sites, keep=on_cpu)
             yield part, recorded

@@ -135,7 +135,7 @@ def _last_logits(
     n_prompt = ids.shape[1]
     n_rows = len(conditions)
     patches = Patches(model, conditions, range(n_rows), n_prompts=[n_prompt] * n_rows, n_steps=1)
-    patches.at(Span(0, 0, n_prompt))
+    patches.at(Span.of_prompts(n_rows, 0, n_prompt))
     with handed_over(model, layer, below), patched(model, patches):
         logits: Tensor = model.plain_model(
             input_ids=ids, use_cache=False, logits_to_keep=n_last

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.engine.generation import Decoder
+from emotion_circuits.interventions.engine.decoder import Decoder
 from emotion_circuits.interventions.engine.patches import patched
 from emotion_circuits.interventions.engine.rows import Row, check_row
 from emotion_circuits.interventions.engine.run import grouped
@@ -120,7 +120,7 @@ def read_part(
     n_steps = max(map(len, continuations))
     decoder = Decoder(model, rows, row_ids=range(len(rows)), n_steps=n_steps, ledger=None)
     with patched(model, decoder.patches):
-        first = decoder.forward(0).float()
+        first = decoder.forward().float()
     for indices in by_length(continuations):
         for part in chunks(indices, _rows_per_pass(model, len(continuations[indices[0]]))):
             owned = torch.tensor([owners[index] for index in part], device=model.device)
