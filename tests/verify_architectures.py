@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 
 from drawn_rows import FIXED_RULES, WINDOWS, build_row
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions import generate_rows
+from emotion_circuits.interventions import Row, generate_rows
 from emotion_circuits.language_models import LanguageModel
 from more_architectures import DECODERS, RECURRENT, load_tiny
 from recomputation import reference_generate
@@ -39,7 +39,7 @@ class Agreement(NamedTuple):
     deviation: float
 
 
-def draw_row(model: LanguageModel, number: int) -> object:
+def draw_row(model: LanguageModel, number: int, lengths: Sequence[int] = (5, 9)) -> Row:
     """Draw a prompt and one or two interventions; every point and operator comes in turn."""
     rng = np.random.default_rng(number)
     rules = [*WINDOWS, *FIXED_RULES]
@@ -55,7 +55,9 @@ def draw_row(model: LanguageModel, number: int) -> object:
         }
         for turn in range(1 + number % 2)
     ]
-    return build_row({"n_prompt": (5, 9)[number % 2], "seed": number, "recipes": recipes}, model)
+    return build_row(
+        {"n_prompt": lengths[number % len(lengths)], "seed": number, "recipes": recipes}, model
+    )
 
 
 def agreement(model: LanguageModel, n_rows: int = 30) -> Agreement:

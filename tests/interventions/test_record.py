@@ -24,7 +24,8 @@ from emotion_circuits.interventions import (
     run_with,
     steer,
 )
-from emotion_circuits.interventions.engine.patches import Patches, Span, patched
+from emotion_circuits.interventions.engine.groups import Span
+from emotion_circuits.interventions.engine.patches import Patches, patched
 from emotion_circuits.interventions.sites import PATCHABLE_POINTS, POINTS, bridge_hook_name
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
@@ -184,8 +185,8 @@ def test_a_target_may_read_activations_and_several_are_kept_apart(model):
 def test_a_patched_model_is_recorded_as_it_is(model):
     ids, direction = tokens(IDS, IDS), vector(2, model.d_model)
     conditions = [BASELINE, steer("moved", Add(direction), 0)]
-    patches = Patches(model, conditions, range(2), n_prompt=len(IDS), n_steps=1)
-    patches.at(Span(0, 0, len(IDS)))
+    patches = Patches(model, conditions, range(2), n_prompts=[len(IDS)] * 2, n_steps=1)
+    patches.at(Span.of_prompts(2, 0, len(IDS)))
     with torch.no_grad(), patched(model, patches):
         seen = record(model, ids, [Site("resid_pre", 1)]).activations[Site("resid_pre", 1)]
     clean = record(model, ids, [Site("resid_pre", 1)]).activations[Site("resid_pre", 1)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
+from jaxtyping import Int
 from torch import Tensor
 
 
@@ -34,9 +35,10 @@ class Pass(NamedTuple):
     """The forward pass as an operator sees it.
 
     Attributes:
-        first: The position of the first value.
+        first: The position of each entry's first value. It is negative if a pass begins at the
+            padding before a shorter prompt, where no strength is other than 0.
         shown: The tensors that the operator needs.
     """
 
-    first: int
+    first: Int[Tensor, " entry"]
     shown: Mapping[Need, Tensor] = {}

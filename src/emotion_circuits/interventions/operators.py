@@ -49,7 +49,7 @@ class Operator(Protocol):
             values: Activations of each entry at the positions of the pass.
             strength: The strength at each position.
             parameters: The operators' ``parameters``, stacked over entries.
-            seen: The first position, and the tensors that the operator needs.
+            seen: The first positions, and the tensors that the operator needs.
         """
 
 
@@ -274,11 +274,11 @@ class Replace:
     def apply(values: Values, strength: Alphas, parameters: Tensors, seen: Pass) -> Values:
         """(1 − s)x + s·v at each position."""
         (source,) = parameters
-        source = source[:, seen.first : seen.first + values.shape[1]]
-        known = source.shape[1]  # later positions are generated and not covered
-        head, tail = values[:, :known], values[:, known:]
-        weight = strength[:, :known, None].expand_as(head)
-        return torch.cat([torch.lerp(head, source, weight), tail], dim=1)
+        entries, positions = (torch.arange(n, device=values.device) for n in values.shape[:2])
+        # Positions outside of the source are padding or generated, and thus have strength 0.
+        known = (seen.first[:, None] + positions).clamp(0, source.shape[1] - 1)
+        weight = strength[..., None].expand_as(values)
+        return torch.lerp(values, source[entries[:, None], known], weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from emotion_circuits.language_models.self_check import (
     PROBES,
     check_bridge,
     check_cache,
+    mixes_lengths,
     plain_logits,
 )
 from emotion_circuits.language_models.sources import resolve_source
@@ -83,8 +84,9 @@ def wrap_language_model(
     bridge = _add_hook_points(spec, plain_model, tokenizer)
     bridge.eval().requires_grad_(False)  # also the plain model, which shares the weights
     check_bridge(spec, bridge, probes, expected)
+    mixing = mixes_lengths(spec, plain_model, probes, expected)
     logger.info("Loaded %s on %s", spec.name, device)
-    return LanguageModel(spec, bridge, plain_model, tokenizer, bos_token_id, adds_bos)
+    return LanguageModel(spec, bridge, plain_model, tokenizer, bos_token_id, adds_bos, mixing)
 
 
 def _add_hook_points(

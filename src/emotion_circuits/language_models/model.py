@@ -27,6 +27,8 @@ class LanguageModel:
         tokenizer: The model's own fast tokenizer.
         bos_token_id: The token that every text begins with; None for no such token.
         tokenizer_adds_bos: Whether the tokenizer itself prepends BOS.
+        mixes_lengths: Whether a text has the same logits in a batch with longer ones, beside
+            padding that is hidden; found out on loading.
     """
 
     spec: ModelSpec
@@ -35,6 +37,7 @@ class LanguageModel:
     tokenizer: PreTrainedTokenizerFast
     bos_token_id: int | None
     tokenizer_adds_bos: bool
+    mixes_lengths: bool
 
     @property
     def name(self) -> str:

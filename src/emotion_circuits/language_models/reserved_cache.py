@@ -27,7 +27,8 @@ class ReservedLayer(DynamicLayer):
         """Return the buffers; the first call allocates them."""
         if self.buffers is None:
             shape = (rows, like.shape[1], self.capacity, like.shape[3])
-            self.buffers = (like.new_empty(shape), like.new_empty(shape))
+            # Padding keeps its zeros: a mask hides it, but a weight of 0 times NaN would be NaN.
+            self.buffers = (like.new_zeros(shape), like.new_zeros(shape))
             self.dtype, self.device, self.is_initialized = like.dtype, like.device, True
             self._view()
         return self.buffers
@@ -71,6 +72,8 @@ class ReservedLayer(DynamicLayer):
         n_rows: int,
         source: ReservedLayer,
         source_rows: Int[Tensor, " row"] | None,
+        *,
+        end: int | None = None,
     ) -> None:
         """Copy all tokens of another layer's rows.
 
@@ -79,13 +82,17 @@ class ReservedLayer(DynamicLayer):
             n_rows: Number of all rows of this layer.
             source: The layer to copy from.
             source_rows: Rows of the source to copy; ``None`` for all, in order.
+            end: Slot before which the tokens end, with zeros before them; ``None`` for no such
+                padding.
         """
-        if source.buffers is None:  # the layer shares the keys of another layer
+        if source.buffers is None:  # the layer shares the keys of another layer, or is empty
             return
+        end = source.length if end is None else end
+        first = end - source.length
         for old, new in zip(source.buffers, self.reserve(n_rows, source.buffers[0]), strict=True):
             held = old if source_rows is None else old.index_select(0, source_rows)
-            new[rows, :, : source.length] = held[:, :, : source.length]
-        self.keep(source.length)
+            new[rows, :, first:end] = held[:, :, : source.length]
+        self.keep(end)
 
     def _view(self) -> None:
         if self.buffers is not None:
@@ -111,6 +118,19 @@ class ReservedCache(Cache):
         """Keep some rows and drop the others."""
         for layer in self.layers:
             layer.select(rows)
+
+    def put(
+        self,
+        rows: Int[Tensor, " row"],
+        n_rows: int,
+        source: ReservedCache,
+        source_rows: Int[Tensor, " row"] | None,
+        *,
+        end: int,
+    ) -> None:
+        """Copy all tokens of another cache's rows, as ``ReservedLayer.put``."""
+        for layer, held in zip(self.layers, source.layers, strict=True):
+            layer.put(rows, n_rows, held, source_rows, end=end)
 
     def spread(self, rows: Int[Tensor, " row"], capacity: int, length: int) -> ReservedCache:
         """Make a cache whose row r begins with the first tokens of this cache's row ``rows[r]``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor
 
 from emotion_circuits.errors import InputError
+from emotion_circuits.language_models.padding import Padding
 from emotion_circuits.language_models.reserved_cache import ReservedCache
 from emotion_circuits.language_models.spec import ModelSpec
 
 if TYPE_CHECKING:
     import transformer_lens.model_bridge
+
+logger = logging.getLogger(__name__)
 
 # Short texts of different lengths that any tokenizer can encode.
 PROBES: Final = ("The lamp is on the table.", "I am", "Thank you, Dana. 12!")
@@ -22,6 +26,9 @@ PROBES: Final = ("The lamp is on the table.", "I am", "Thank you, Dana. 12!")
 # attention kernel, so the last bits differ: 2^-24 of float32, 2^-11 of float16 and 2^-8 of
 # bfloat16, amplified over about ten layers.
 _TOLERANCE: Final = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+
+# Padding before the longest text of the check of mixed lengths.
+_LEAST_PADDING: Final = 3
 
 _STREAM_POINTS: Final = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_resid_post")
 
@@ -80,6 +87,50 @@ def check_cache(spec: ModelSpec, model: Any, ids: list[int], expected: Tensor) -
             f"{_no_cache(spec, model)}: logits with and without it differ by "
             f"{_deviation(logits.float().cpu(), expected[middle:]):.3g}"
         )
+
+
+@torch.no_grad()
+def mixes_lengths(
+    spec: ModelSpec, model: Any, probes: list[list[int]], expected: list[Tensor]
+) -> bool:
+    """Return whether texts have the same logits in one padded batch as alone.
+
+    The batch is read in two passes with a cache, as texts are generated. All texts have padding, so
+    positions that are counted from the first slot would be wrong for each.
+
+    Args:
+        spec: The model's name in messages, and its dtype.
+        model: A causal language model of transformers, which passed ``check_cache``.
+        probes: Token ids of each probe, at least two.
+        expected: The logits of each probe alone.
+    """
+    lengths = [len(ids) for ids in probes]
+    end = max(lengths) + _LEAST_PADDING
+    padding = Padding.to(end, lengths, next(model.parameters()).device)
+    cache = ReservedCache(int(model.config.get_text_config().num_hidden_layers), end)
+    ids = padding.ids(probes)
+    parts: list[Tensor] = []
+    for first, last in ((0, end - 1), (end - 1, end)):
+        hiding = padding.arguments(model, first, last)
+        part = ids[:, first:last]
+        # What a model does with a mask that it is not made for depends on its code.
+        try:
+            output = model(input_ids=part, past_key_values=cache, use_cache=True, **hiding)
+        except Exception as error:
+            logger.info("%s reads prompts of one length at a time (%s)", spec.name, error)
+            return False
+        parts.append(output.logits.float().cpu())
+    logits = torch.cat(parts, dim=1)
+    seen = [values[end - length :] for values, length in zip(logits, lengths, strict=True)]
+    deviations = [_deviation(*pair) for pair in zip(seen, expected, strict=True)]
+    if all(_close(spec, *pair) for pair in zip(seen, expected, strict=True)):
+        return True
+    logger.info(
+        "%s reads prompts of one length at a time (beside padding, logits differ by %.3g)",
+        spec.name,
+        max(deviations),
+    )
+    return False
 
 
 def _no_cache(spec: ModelSpec, model: Any) -> str:

@@ -51,7 +51,7 @@ def divergence(
     kl, nll_change = np.full((2, len(rows)), np.nan)
     for row, continuation in zip(rows, continuations, strict=True):
         check_reading(model, row, continuation)
-    for group in grouped(rows, range(len(rows))):
+    for group in grouped(model, rows, range(len(rows))):
         for start in range(0, len(group), _TEXTS_PER_PASS):
             part = group[start : start + _TEXTS_PER_PASS]
             changed = [rows[index] for index in part]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from emotion_circuits.interventions.conditions import Condition
@@ -26,14 +26,29 @@ def rows_by_layer(model: LanguageModel, conditions: Sequence[Condition]) -> dict
 
 
 def block_outputs(
-    model: LanguageModel, ids: Int[Tensor, "row pos"], layers: Sequence[int], cache: Any = None
+    model: LanguageModel,
+    ids: Int[Tensor, "row pos"],
+    layers: Sequence[int],
+    *,
+    cache: Any = None,
+    mask: Bool[Tensor, "row pos"] | None = None,
 ) -> dict[int, Any]:
-    """Run unpatched prompts, fill a cache, and return the outputs of blocks by layer."""
+    """Run unpatched prompts, fill a cache, and return the outputs of blocks by layer.
+
+    Args:
+        model: The model.
+        ids: Tokens.
+        layers: The blocks.
+        cache: A cache of ``transformers`` to fill; ``None`` for none.
+        mask: ``False`` for padding; ``None`` without padding.
+    """
     if not layers and cache is None:
         return {}
     sites = [Site("block_out", layer) for layer in layers]
     # Positions before a patch are read from the cache by all layers, so it must be whole.
-    outputs = record(model, ids, sites, cache=cache, logits=cache is not None).activations
+    outputs = record(
+        model, ids, sites, mask=mask, cache=cache, logits=cache is not None
+    ).activations
     return {site.layer: output for site, output in outputs.items()}
 
 

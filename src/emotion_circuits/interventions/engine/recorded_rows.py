@@ -8,7 +8,8 @@ from typing import Final
 import torch
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.engine.patches import Patches, Span, patched
+from emotion_circuits.interventions.engine.groups import Span
+from emotion_circuits.interventions.engine.patches import Patches, patched
 from emotion_circuits.interventions.engine.rows import Row, check_row
 from emotion_circuits.interventions.recording.batches import by_length, chunks
 from emotion_circuits.interventions.recording.record import Recording, on_cpu, record
@@ -52,8 +53,9 @@ def record_rows(
         for part in chunks(indices, max(1, _TOKENS_PER_PASS // length)):
             ids = torch.tensor([rows[index].prompt_ids for index in part], device=model.device)
             conditions = [rows[index].condition for index in part]
-            patches = Patches(model, conditions, range(len(part)), n_prompt=length, n_steps=1)
-            patches.at(Span(0, 0, length))
+            lengths = [length] * len(part)
+            patches = Patches(model, conditions, range(len(part)), n_prompts=lengths, n_steps=1)
+            patches.at(Span.of_prompts(len(part), 0, length))
             with patched(model, patches):
                 recorded = record(model, ids, sites, keep=on_cpu)
             yield part, recorded

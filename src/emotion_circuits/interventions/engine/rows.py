@@ -57,11 +57,16 @@ class Generated(NamedTuple):
     logits: Float[Tensor, "step vocab"] | None = None
 
 
-def batch_key(row: Row) -> tuple[Any, ...]:
-    """Return a key of rows that read the same positions at each step and can share passes."""
+def batch_key(model: LanguageModel, row: Row) -> tuple[Any, ...]:
+    """Return a key of rows that can share passes.
+
+    Prompts of any length can, if the model reads them beside padding. Rows that read few tokens at
+    step 0 are apart from those that read whole prompts, since they also share that step.
+    """
+    n_read = row.n_prompt - row.clean_prefix if row.clean_prefix else None
     return (
-        row.n_prompt,
-        row.clean_prefix,
+        None if model.mixes_lengths else row.n_prompt,
+        n_read,
         row.condition.reads_attention,
         tuple(sorted(row.condition.windows, key=repr)),
     )

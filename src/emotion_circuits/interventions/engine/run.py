@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Literal
@@ -44,15 +44,15 @@ def generate_rows(
 ) -> list[Generated]:
     """Generate rows of any prompts and conditions, as many at a time as fit into memory.
 
-    Rows with prompts of equal length share batches, also under different conditions. In float32 a
-    row's text does not depend on the other rows of its batch.
+    Rows share batches, whatever their prompts' lengths and their conditions. In float32 a row's
+    text does not depend on the other rows of its batch.
 
     Args:
         model: The model; its hooks are the same afterwards, even after an exception.
         rows: Prompts and conditions.
         max_new_tokens: Largest number of new tokens, at least 1.
         batch_rows: Rows per forward pass; ``auto`` takes what fits into half of the free memory.
-            If memory runs out, batches are halved and finished batches are kept.
+            If memory runs out, batches are halved and finished rows are kept.
         sampling: How tokens are drawn; ``None`` for greedy decoding.
         keep_logits: Whether to keep each step's logits, which take much memory.
         ledger: List to which a line for each patched position is added; ``row`` is the index
@@ -79,9 +79,9 @@ def generate_rows(
         bar.update(len(rows) - len(store.missing))
         run = _Run(model, rows, max_new_tokens, sampling, keep_logits, ledger, _Meter(bar))
         try:
-            for chosen, results in run.batches(store.missing, batch_rows):
-                store.add(chosen, results)
-                bar.update(len(chosen))
+            for index, result in run.finished(store.missing, batch_rows):
+                store.add(index, result)
+                bar.update()
         finally:  # also when Ctrl-C or an error ends the run
             store.flush()
     return store.results()
@@ -99,46 +99,55 @@ class _Run:
     ledger: list[Applied] | None
     meter: _Meter
 
-    def batches(
-        self, missing: Sequence[int], batch_rows: Rows
-    ) -> Iterator[tuple[list[int], list[Generated]]]:
-        """Generate batch after batch; halve batches if memory runs out."""
-        limit = batch_rows
-        for indices in grouped(self.rows, missing):
-            start = 0
-            while start < len(indices):
-                size = self._fitting(self.rows[indices[0]]) if limit == "auto" else limit
-                chosen = indices[start : start + size]
+    def finished(self, missing: Sequence[int], limit: Rows) -> Iterator[tuple[int, Generated]]:
+        """Yield rows as they finish; halve batches if memory runs out."""
+        size = 0
+
+        def room(row: Row) -> int:
+            nonlocal size
+            size = self._fitting(row) if limit == "auto" else limit
+            return size
+
+        for group in grouped(self.model, self.rows, missing):
+            left = dict.fromkeys(group)
+            while left:
                 try:
-                    results = self._generate(chosen)
-                except RuntimeError as error:
-                    if not is_out_of_memory(error) or len(chosen) == 1:
-                        raise
-                    limit = len(chosen) // 2
-                else:
-                    yield chosen, results
-                    start += len(chosen)
+                    for index, result in self._generate(list(left), room):
+                        del left[index]
+                        yield index, result
                     continue
+                except RuntimeError as error:
+                    tried = min(size, len(left))
+                    if not is_out_of_memory(error) or tried == 1:
+                        raise
                 # Memory is freed outside of the handler, since the error there holds tensors.
                 give_memory_back()
-                logger.warning("out of memory with %d rows; on with %d", len(chosen), limit)
+                limit = tried // 2
+                logger.warning("out of memory with %d rows; on with %d", tried, limit)
 
-    def _generate(self, chosen: list[int]) -> list[Generated]:
-        rows = [self.rows[index] for index in chosen]
+    def _generate(
+        self, chosen: list[int], room: Callable[[Row], int]
+    ) -> Iterator[tuple[int, Generated]]:
         noted: list[Applied] | None = None if self.ledger is None else []
+        done: set[int] = set()
         results = generate_batch(
             self.model,
-            rows,
+            [self.rows[index] for index in chosen],
             row_ids=chosen,
             max_new_tokens=self.max_new_tokens,
+            room=room,
             sampling=self.sampling,
             keep_logits=self.keep_logits,
             ledger=noted,
             count=self.meter.add_tokens,
         )
-        if self.ledger is not None and noted is not None:
-            self.ledger.extend(noted)
-        return results
+        try:
+            for index, result in results:
+                done.add(index)
+                yield index, result
+        finally:
+            if self.ledger is not None and noted is not None:
+                self.ledger.extend(line for line in noted if line.row in done)
 
     def _fitting(self, row: Row) -> int:
         """Estimate how many rows fit into a share of the free memory."""
@@ -158,17 +167,19 @@ class _Run:
         return int(min(max(1, _MEMORY_SHARE * free // each), _MOST_ROWS[device.type]))
 
 
-def grouped(rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
-    """Sort rows into groups that may share batches, the longest first.
+def grouped(model: LanguageModel, rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
+    """Sort rows into groups that may share batches, with the longest prompts first in each.
 
-    The longest rows need the most memory, so a lack of memory shows at once. Within a group, rows
-    of a prompt are adjacent, so that the prompt's prefix is computed once.
+    The longest rows need the most memory, so a lack of memory shows at once, and neighbours are
+    about as long. Rows of a prompt are adjacent, so that the prompt's prefix is computed once.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index in indices:
-        groups.setdefault(batch_key(rows[index]), []).append(index)
+        groups.setdefault(batch_key(model, rows[index]), []).append(index)
+    for group in groups.values():
+        group.sort(key=lambda index: (-rows[index].n_prompt, rows[index].prompt_ids))
     ordered = sorted(groups.items(), key=lambda item: (-rows[item[1][0]].n_prompt, repr(item[0])))
-    return [sorted(group, key=lambda index: rows[index].prompt_ids) for _, group in ordered]
+    return [group for _, group in ordered]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -218,10 +229,10 @@ class _Store:
             }
         self.missing = [index for index in range(len(rows)) if index not in self._results]
 
-    def add(self, indices: list[int], results: list[Generated]) -> None:
-        """Add a batch, and save results after the checkpoint's interval."""
-        self._results.update(zip(indices, results, strict=True))
-        self._unsaved += indices
+    def add(self, index: int, result: Generated) -> None:
+        """Add a row, and save results after the checkpoint's interval."""
+        self._results[index] = result
+        self._unsaved.append(index)
         wait = 0.0 if self._checkpoint is None else self._checkpoint.every_seconds
         if monotonic() - self._saved_at >= wait:
             self.flush()

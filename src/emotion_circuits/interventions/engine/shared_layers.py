@@ -15,13 +15,14 @@ from torch import Tensor
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.conditions import Condition
+from emotion_circuits.interventions.engine.groups import Span
 from emotion_circuits.interventions.engine.layer_entry import (
     block_outputs,
     handed_over,
     rows_by_layer,
     select_rows,
 )
-from emotion_circuits.interventions.engine.patches import Patches, Span, patched
+from emotion_circuits.interventions.engine.patches import Patches, patched
 from emotion_circuits.interventions.engine.rows import Row, check_row
 from emotion_circuits.interventions.recording.batches import by_length, chunks
 from emotion_circuits.language_models import LanguageModel
@@ -132,8 +133,9 @@ def _last_logits(
         n_last: Number of last positions to return logits of.
     """
     n_prompt = ids.shape[1]
-    patches = Patches(model, conditions, range(len(conditions)), n_prompt=n_prompt, n_steps=1)
-    patches.at(Span(0, 0, n_prompt))
+    n_rows = len(conditions)
+    patches = Patches(model, conditions, range(n_rows), n_prompts=[n_prompt] * n_rows, n_steps=1)
+    patches.at(Span.of_prompts(n_rows, 0, n_prompt))
     with handed_over(model, layer, below), patched(model, patches):
         logits: Tensor = model.plain_model(
             input_ids=ids, use_cache=False, logits_to_keep=n_last

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.interventions.engine.generation import Decoder
+from emotion_circuits.interventions.engine.decoder import Decoder
 from emotion_circuits.interventions.engine.patches import patched
 from emotion_circuits.interventions.engine.rows import Row, check_row
 from emotion_circuits.interventions.engine.run import grouped
@@ -64,7 +64,7 @@ def continuation_log_probs(
     means = np.full(len(rows), np.nan)
     parts = [
         part
-        for group in grouped(prompts, range(len(prompts)))
+        for group in grouped(model, prompts, range(len(prompts)))
         for part in chunks(group, max(1, _TOKENS_PER_PASS // prompts[group[0]].n_prompt))
     ]
     with progress_bar(total=len(rows), desc=progress, unit="row", disable=progress is None) as bar:
@@ -106,11 +106,11 @@ def read_part(
     owners: Sequence[int],
     continuations: Sequence[Tokens],
 ) -> Iterator[tuple[list[int], tuple[Float[Tensor, "read pos vocab"], Int[Tensor, "read pos"]]]]:
-    """Run prompts of equal length once, then their continuations, those of equal length together.
+    """Run prompts once, then their continuations, those of equal length together.
 
     Args:
         model: The model.
-        rows: Distinct rows with equal ``batch_key``.
+        rows: Distinct rows, with prompts of one length unless ``model.mixes_lengths``.
         owners: For each continuation, the index of its row.
         continuations: Token ids.
 
@@ -120,7 +120,7 @@ def read_part(
     n_steps = max(map(len, continuations))
     decoder = Decoder(model, rows, row_ids=range(len(rows)), n_steps=n_steps, ledger=None)
     with patched(model, decoder.patches):
-        first = decoder.forward(0).float()
+        first = decoder.forward().float()
     for indices in by_length(continuations):
         for part in chunks(indices, _rows_per_pass(model, len(continuations[indices[0]]))):
             owned = torch.tensor([owners[index] for index in part], device=model.device)

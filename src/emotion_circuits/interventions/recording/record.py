@@ -16,6 +16,7 @@ from emotion_circuits.errors import InputError
 from emotion_circuits.interventions.hooks import SiteFunction, at_bridge_sites, at_sites
 from emotion_circuits.interventions.sites import BRIDGE_POINTS, Site, check_site
 from emotion_circuits.language_models import LanguageModel
+from emotion_circuits.language_models.padding import mask_arguments
 
 
 @dataclass(frozen=True)
@@ -167,10 +168,10 @@ def run_with(
     with suppress(_AllRecorded), (at_bridge_sites if bridged else at_sites)(model, functions):
         logits: Tensor = network(
             input_ids=ids,
-            attention_mask=mask,
             past_key_values=cache,
             use_cache=cache is not None,
             logits_to_keep=1,  # each position costs d_model x vocabulary products
+            **({} if mask is None else mask_arguments(network, mask)),
         ).logits
         return logits[:, -1]
     return torch.empty(len(ids), 0)
