@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,6 +63,8 @@ class ProfileConfigLoader(OmegaConfigLoader):
         **arguments: Any,
     ) -> None:
         _check_profile(Path(conf_source), env, arguments)
+        # What was read stays what the session runs with; reading YAML takes half a second.
+        self._read: dict[str, dict[str, Any]] = {}
         # Set first, because the parent reads the globals, which may refer to the profile.
         self.profile = env or arguments["default_run_env"]
         super().__init__(conf_source, env, runtime_params, **arguments)
@@ -77,6 +79,16 @@ class ProfileConfigLoader(OmegaConfigLoader):
         """Read one kind of configuration with this loader's own resolvers."""
         self._register_globals_resolver()
         OmegaConf.register_resolver("profile", lambda: self.profile, replace=True)
+        if key not in self._read:
+            self._read[key] = self._checked(key)
+        return copy.deepcopy(self._read[key])
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Set one kind of configuration; what refers to it is read again."""
+        self._read.clear()
+        super().__setitem__(key, value)
+
+    def _checked(self, key: str) -> dict[str, Any]:
         with _in_one_line(self.profile):
             configuration = (
                 self._credentials() if key == "credentials" else super().__getitem__(key)
@@ -106,17 +118,16 @@ class ProfileConfigLoader(OmegaConfigLoader):
 
     def _check_top_level(self, parameters: dict[str, Any]) -> None:
         """Refuse a parameter group that conf/base lacks; Kedro would ignore it silently."""
-        known = [*self._base_groups, *sorted(ROOT_PARAMETERS | RUN_PARAMETERS)]
+        base = self.load_and_merge_dir_config(
+            self._get_conf_env_path(self.base_env),
+            self.config_patterns["parameters"],
+            "base",
+            set(),
+        )
+        known = [*base, *sorted(ROOT_PARAMETERS | RUN_PARAMETERS)]
         for name in parameters:
             if name not in known:
                 raise unknown_name("parameter", name, known)
-
-    @cached_property
-    def _base_groups(self) -> list[str]:
-        """Names of the parameter groups of conf/base."""
-        base = self._get_conf_env_path(self.base_env)
-        patterns = self.config_patterns["parameters"]
-        return list(self.load_and_merge_dir_config(base, patterns, "base", set()))
 
 
 @contextmanager

@@ -44,9 +44,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         train and judge models and evaluators.
     """
     config = current_config()
-    # Each access reads and resolves all files anew.
-    tables, parameters = config["globals"], config["parameters"]
-    study = read_study(config.profile, tables)
+    study = read_study(config.profile, config["globals"])
     phases = {
         "dataset": dataset.create_pipeline(),
         "activations": _for_models(study.models, activations.create_pipeline()),
@@ -57,10 +55,10 @@ def register_pipelines() -> dict[str, Pipeline]:
         "head_screening": _for_models(study.models, head_screening.create_pipeline()),
         "head_patching": _for_models(study.models, head_patching.create_pipeline()),
         "statistics": statistics.create_pipeline(
-            study.models, study.pairs, mode=_raw(parameters, "statistics", "mode", "all")
+            study.models, study.pairs, mode=_raw(config, "statistics", "mode", "all")
         ),
     }
-    endings = embedded_models.seed_endings(parameters.get("embedded_models") or {})
+    endings = embedded_models.seed_endings(config["parameters"].get("embedded_models") or {})
     return {
         "__default__": sum(phases.values(), Pipeline([])),
         **phases,
@@ -91,13 +89,15 @@ def register_pipelines() -> dict[str, Pipeline]:
         "embedded_models": embedded_models.create_pipeline(endings),
         "embedded_models_seeds": embedded_models.create_seeds_pipeline(endings),
         "embedded_models_report": embedded_models.create_report_pipeline(endings),
-        "real_evaluators": real_evaluators.create_pipeline({**tables, **parameters}),
+        "real_evaluators": real_evaluators.create_pipeline(
+            {**config["globals"], **config["parameters"]}
+        ),
     }
 
 
-def _raw(parameters: Mapping[str, Any], phase: str, name: str, default: Any) -> Any:
+def _raw(config: Mapping[str, Any], phase: str, name: str, default: Any) -> Any:
     """Read one parameter without validation; the phase validates it later with the others."""
-    values = parameters.get(phase)
+    values = config["parameters"].get(phase)
     return values.get(name, default) if isinstance(values, Mapping) else default
 
 

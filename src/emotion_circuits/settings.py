@@ -13,6 +13,7 @@ from emotion_circuits.log_lines import PlainLogHook
 from emotion_circuits.provenance import ProvenanceHook
 from emotion_circuits.session import StudySession
 from emotion_circuits.study_check import StudyCheckHook
+from emotion_circuits.tracking import TrackingHook
 
 # Kedro 1.7 itself calls OmegaConf's deprecated function; users cannot change that.
 warnings.filterwarnings("ignore", message="register_new_resolver", category=UserWarning)
@@ -36,4 +37,7 @@ HOOKS = (
     ModelResidencyHook(),
     PhaseTimingHook(),
     ProvenanceHook(),
+    TrackingHook(),
 )
+# TrackingHook starts it for the runs that ask for it.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)

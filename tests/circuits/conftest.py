@@ -4,11 +4,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from architectures import ARCHITECTURES, save_architecture
+from architectures import TWO_AND_SLOW_OTHERS, save_architecture
 from emotion_circuits.language_models import ModelSpec, load_language_model
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=TWO_AND_SLOW_OTHERS)
 def shaken(request, tmp_path_factory):
     folder = save_architecture(request.param, tmp_path_factory.mktemp(request.param))
     with torch.no_grad():  # biases and gains are 0 and 1 at first, and would hide a mistake

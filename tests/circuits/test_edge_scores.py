@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformer_lens.tools.analysis import EdgeAttributionConfig, attribution_patch
 
-from architectures import ARCHITECTURES, save_architecture
+from architectures import TWO_AND_SLOW_OTHERS, save_architecture
 from emotion_circuits.circuits import (
     edge_scores,
     graph_of,
@@ -25,7 +25,7 @@ TOKENS = torch.tensor([3, 11])
 LOG_ODDS = log_odds_target([TOKENS, TOKENS])
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=TWO_AND_SLOW_OTHERS)
 def model(request, tmp_path_factory):
     folder = save_architecture(request.param, tmp_path_factory.mktemp(request.param))
     return load_language_model(ModelSpec(name=request.param, source=str(folder), device="cpu"))

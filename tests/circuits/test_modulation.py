@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from architectures import ARCHITECTURES, save_architecture
+from architectures import TWO_AND_SLOW_OTHERS, save_architecture
 from emotion_circuits.circuits.modulation import (
     components,
     mean_changes,
@@ -33,7 +33,7 @@ OTHER = (5, 70, 31, 12, 99, 150)
 EVERYWHERE = Steering(positions=Everywhere())
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=TWO_AND_SLOW_OTHERS)
 def model(request, tmp_path_factory):
     folder = save_architecture(request.param, tmp_path_factory.mktemp(request.param))
     return load_language_model(ModelSpec(name=request.param, source=str(folder), device="cpu"))

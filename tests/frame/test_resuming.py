@@ -99,6 +99,7 @@ def test_a_killed_run_leaves_no_half_file_and_is_resumed(project, tmp_path):
     assert (tmp_path / "baseline_smoke" / "activations" / "tiny_llama.pkl").is_file()
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_goes_on_to_the_same_result(project, finished, copied):
     """SIGKILL when two batches of the sweep were saved; the next run redoes no finished row."""
     parameters = {"residual_patching": SMALL["residual_patching"] | {"rows": 4}}

@@ -93,6 +93,7 @@ def test_where_there_is_no_emotion_halves_do_not_agree():
     assert abs(np.mean(cosines)) < 0.05
 
 
+@pytest.mark.slow
 def test_the_correction_finds_the_cosine_before_independent_noise():
     rng = np.random.default_rng(3)
     seen, corrected = [], []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from architectures import ARCHITECTURES, CORPUS, save_architecture
+from architectures import CORPUS, TWO_AND_SLOW_OTHERS, save_architecture
 from emotion_circuits.errors import InputError
 from emotion_circuits.interventions import capture_residual
 from emotion_circuits.language_models import ModelSpec, encode_prompts, load_language_model
@@ -17,7 +17,7 @@ from emotion_circuits.language_models import ModelSpec, encode_prompts, load_lan
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=TWO_AND_SLOW_OTHERS)
 def loaded(request, tmp_path_factory):
     folder = save_architecture(request.param, tmp_path_factory.mktemp(request.param))
     model = load_language_model(ModelSpec(name=request.param, source=str(folder), device="cpu"))

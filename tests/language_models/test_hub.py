@@ -85,6 +85,7 @@ def test_a_hub_that_is_there_and_then_is_not(hub, tmp_path):
     assert "model 'm' is read from the files downloaded earlier" in logged[0]
 
 
+@pytest.mark.slow
 def test_a_token_opens_what_its_owner_may_read(hub, tmp_path):
     lines, _ = load(hub.url, tmp_path, GATED, HF_TOKEN=hub.token)
     assert lines == ["loaded 3"]

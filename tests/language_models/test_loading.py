@@ -6,12 +6,12 @@ import logging
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from architectures import ARCHITECTURES, save_architecture
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models import ModelSpec, load_language_model, wrap_language_model
-from emotion_circuits.language_models import loading as loading_module
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_bos_cannot_be_asked_of_a_model_without_one(tmp_path):
 
 
 def test_a_bridge_that_computes_something_else_is_refused(folder, monkeypatch):
-    boot = loading_module.TransformerBridge.boot_transformers
+    boot = TransformerBridge.boot_transformers
 
     def broken(*args, **kwargs):
         bridge = boot(*args, **kwargs)
@@ -65,7 +65,7 @@ def test_a_bridge_that_computes_something_else_is_refused(folder, monkeypatch):
             next(bridge.original_model.parameters()).mul_(1.01)
         return bridge
 
-    monkeypatch.setattr(loading_module.TransformerBridge, "boot_transformers", broken)
+    monkeypatch.setattr(TransformerBridge, "boot_transformers", broken)
     with pytest.raises(InputError, match=r"'m' failed its self-check: bridge logits .* differ by"):
         load_language_model(ModelSpec(name="m", source=str(folder), device="cpu"))
 
@@ -78,14 +78,14 @@ def test_a_bridge_that_computes_something_else_is_refused(folder, monkeypatch):
     ],
 )
 def test_a_stream_that_is_not_the_sum_of_its_parts_is_refused(folder, monkeypatch, spoilt, message):
-    run = loading_module.TransformerBridge.run_with_cache
+    run = TransformerBridge.run_with_cache
 
     def spoil(*args, **kwargs):
         logits, cache = run(*args, **kwargs)
         cache[spoilt] = cache[spoilt] * 1.01
         return logits, cache
 
-    monkeypatch.setattr(loading_module.TransformerBridge, "run_with_cache", spoil)
+    monkeypatch.setattr(TransformerBridge, "run_with_cache", spoil)
     with pytest.raises(InputError, match=f"failed its self-check: {message}.* differ by"):
         load_language_model(ModelSpec(name="m", source=str(folder), device="cpu"))
 

@@ -64,6 +64,7 @@ def test_a_missing_field_is_one_line(main, table, tmp_path, capsys):
     assert "known: text, comment, feeling" in error
 
 
+@pytest.mark.slow
 def test_prompt_json_beside_the_input_is_preferred(main, table, tmp_path):
     emotions = ("--emotions", *LABELS)
     by_label = {label: [f"{text}!" for text, of in TEXTS if of == label] for label in LABELS}

@@ -108,6 +108,7 @@ def test_phase_7_finds_what_was_planted_in_them(effects):
     assert set(effects.query("phase == 'head'")["head_spec"]) == {"1:0 3:1"}
 
 
+@pytest.mark.slow
 def test_models_and_phases_that_were_asked_for_have_the_same_numbers(
     main, older, effects, tmp_path
 ):

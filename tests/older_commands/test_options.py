@@ -63,12 +63,14 @@ def test_a_module_of_this_name_is_there(in_project, name):
     assert callable(importlib.import_module(f"src.{folder}.{name}").main)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_defaults_are_valid_parameters(in_project, name):
-    for profile in ("baseline_smoke", "baseline"):
-        _, parameters = translated(in_project, name, profile=profile)
-        with KedroSession.create(in_project, env=profile, runtime_params=parameters) as session:
-            assert session.load_context().params["profile"] == profile
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [*((name, "baseline") for name in OPTIONS), ("run_phase3_vectors", "baseline_smoke")],
+)
+def test_defaults_are_valid_parameters(in_project, name, profile):
+    _, parameters = translated(in_project, name, profile=profile)
+    with KedroSession.create(in_project, env=profile, runtime_params=parameters) as session:
+        assert session.load_context().params["profile"] == profile
 
 
 def test_gpt2_means_gpt2_small(in_project):

@@ -132,6 +132,7 @@ def test_the_interval_covers_the_truth(truth, n):
     assert coverage(truth, n, studies=400) >= 0.92
 
 
+@pytest.mark.slow
 def test_the_interval_covers_over_clusters_where_texts_alone_do_not():
     assert coverage(0.8, 60, size=5, studies=400) >= 0.92
     assert coverage(0.8, 60, size=5, studies=400, clustered=False) < 0.85

@@ -137,6 +137,7 @@ def rejected(table):
     return float((table["p_value"] <= 0.05).mean())
 
 
+@pytest.mark.slow
 def test_groups_of_texts_are_tested_by_template():
     """Half of the variance is the template's; texts alone would reject in 39 % of null studies."""
     assert rejected(group_table(400, clustered=False)) > 0.33

@@ -100,6 +100,7 @@ def rejections(n_studies, **changes):
     return effect_table(studies, options(n_bootstrap=100, n_permutations=100))
 
 
+@pytest.mark.slow
 def test_a_random_direction_is_found_among_random_ones_at_the_rate_of_alpha():
     """A test over texts takes every direction for special as soon as directions differ at all."""
     same = rejections(600)

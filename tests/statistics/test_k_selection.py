@@ -82,6 +82,7 @@ def test_the_smallest_k_within_an_error_of_the_best_is_chosen():
         assert rows.loc[rows["selected"], "k"].tolist() == [2]
 
 
+@pytest.mark.slow
 def test_where_overlap_is_one_more_draw_of_the_null_k_is_chosen_at_the_rate_of_alpha():
     rng = np.random.default_rng(0)
     found = []

@@ -55,6 +55,7 @@ def test_intervals_over_few_or_skewed_clusters_cover(skewed, n_clusters):
     assert shares / 500 > 0.90
 
 
+@pytest.mark.slow
 def test_intervals_of_a_share_cover_it():
     rng = np.random.default_rng(0)
     inside = 0
@@ -179,6 +180,7 @@ def test_a_control_of_random_sets_is_resampled_as_well_as_pairs():
     assert averaged.upper - averaged.lower < (seen.upper - seen.lower) / 2
 
 
+@pytest.mark.slow
 def test_the_interval_of_an_excess_covers_it_whatever_sets_are_drawn():
     """The mean over all random sets is 0.2, and the chosen set recovers 0.2: no excess."""
     rng = np.random.default_rng(0)

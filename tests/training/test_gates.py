@@ -381,6 +381,7 @@ def overlaps_like_their_null(rng, *, n_layers=6, n_k=4, n_shuffles=100, shift=0.
     return found
 
 
+@pytest.mark.slow
 def test_the_best_of_many_layers_and_ks_passes_a_null_at_the_stated_rate():
     rng = np.random.default_rng(0)
     corrected, pointwise, chosen = [], [], []

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
@@ -28,6 +27,9 @@ from emotion_circuits.language_models.self_check import (
 )
 from emotion_circuits.language_models.sources import resolve_source
 from emotion_circuits.language_models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import transformer_lens.model_bridge
 
 logger = logging.getLogger(__name__)
 
@@ -87,12 +89,14 @@ def wrap_language_model(
 
 def _add_hook_points(
     spec: ModelSpec, plain_model: Any, tokenizer: PreTrainedTokenizerFast
-) -> TransformerBridge:
+) -> transformer_lens.model_bridge.TransformerBridge:
     """Add TransformerLens hook points to a copy that shares the weights.
 
     Raises:
         InputError: If TransformerLens cannot do so with this architecture.
     """
+    from transformer_lens.model_bridge import TransformerBridge  # takes seconds
+
     architecture = type(plain_model).__name__
     copied = share_weights(plain_model)
     # Models that were not loaded from files do not name their class, which TransformerLens reads.

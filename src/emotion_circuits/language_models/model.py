@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import transformer_lens.model_bridge  # takes seconds, and only loading a model needs it
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class LanguageModel:
     """
 
     spec: ModelSpec
-    bridge: TransformerBridge
+    bridge: transformer_lens.model_bridge.TransformerBridge
     plain_model: Any
     tokenizer: PreTrainedTokenizerFast
     bos_token_id: int | None

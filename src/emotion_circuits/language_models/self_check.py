@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from textwrap import shorten
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.reserved_cache import ReservedCache
 from emotion_circuits.language_models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import transformer_lens.model_bridge
 
 # Short texts of different lengths that any tokenizer can encode.
 PROBES: Final = ("The lamp is on the table.", "I am", "Thank you, Dana. 12!")
@@ -89,7 +91,10 @@ def _no_cache(spec: ModelSpec, model: Any) -> str:
 
 @torch.no_grad()
 def check_bridge(
-    spec: ModelSpec, bridge: TransformerBridge, probes: list[list[int]], expected: list[Tensor]
+    spec: ModelSpec,
+    bridge: transformer_lens.model_bridge.TransformerBridge,
+    probes: list[list[int]],
+    expected: list[Tensor],
 ) -> None:
     """Check a bridge's logits against the plain model, and the bridge's residual stream.
 
@@ -119,7 +124,9 @@ def check_bridge(
             _compare(spec, f"{mid} and {' + '.join(parts)}", stream[mid], total)
 
 
-def _residual_stream(bridge: TransformerBridge, ids: list[int]) -> dict[str, Tensor]:
+def _residual_stream(
+    bridge: transformer_lens.model_bridge.TransformerBridge, ids: list[int]
+) -> dict[str, Tensor]:
     """Return residual streams and attention outputs of one probe by TransformerLens name."""
     names = {name for name in bridge.hook_dict if name.rpartition(".")[2] in _STREAM_POINTS}
     device = next(bridge.original_model.parameters()).device

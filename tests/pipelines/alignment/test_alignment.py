@@ -96,6 +96,7 @@ def test_a_model_overlaps_with_itself_completely(make_model, align):
     np.testing.assert_allclose(emotional(table)["overlap_after"], 1, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_false_alarms_come_at_the_stated_rate(make_model):
     """Many studies whose pairs mean nothing, the penalty chosen in each as ever."""
     rng = np.random.default_rng(0)
@@ -157,6 +158,7 @@ def test_models_of_different_worlds_share_nothing(make_model, align):
     assert abs(found.maps["canonical_test_mean"].mean()) < 0.15
 
 
+@pytest.mark.slow
 def test_the_ceiling_is_what_two_halves_of_the_prompts_agree_on(make_model, align):
     clean, noisy = (
         # Three halvings of twenty noisy pairs differ by more than what is asserted.
@@ -228,7 +230,9 @@ def test_held_out_prompts_move_no_map_and_no_mapped_vector(two_models, align, al
         )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["ridge", *(pytest.param(name, marks=pytest.mark.slow) for name in METHODS[1:])]
+)
 def test_torch_and_numpy_give_the_same_study(make_model, align, method):
     models = make_model(0, n_pairs=18, d_model=7), make_model(1, n_pairs=18, d_model=6)
     by_torch, by_numpy = (

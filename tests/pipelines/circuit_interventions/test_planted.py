@@ -28,7 +28,7 @@ SHAPES = {
 }
 
 
-@pytest.fixture(scope="module", params=SHAPES)
+@pytest.fixture(scope="module", params=["gpt2", pytest.param("llama", marks=pytest.mark.slow)])
 def planted(request, tmp_path_factory):
     return plant(tmp_path_factory.mktemp("planted"), SHAPES[request.param])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformer_lens.tools.analysis import logit_readout
 
 from emotion_circuits.language_models import LanguageModel
 
@@ -29,6 +28,8 @@ def direction_logits(
 
     Source: logit lens, nostalgebraist 2020.
     """
+    from transformer_lens.tools.analysis import logit_readout  # takes seconds
+
     # A long vector, for which the epsilon of the norm is nothing.
     units = directions / directions.norm(dim=-1, keepdim=True)
     long = (1e3 * units).to(model.device, model.dtype)
