@@ -6,7 +6,6 @@ import copy
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -119,17 +118,16 @@ class ProfileConfigLoader(OmegaConfigLoader):
 
     def _check_top_level(self, parameters: dict[str, Any]) -> None:
         """Refuse a parameter group that conf/base lacks; Kedro would ignore it silently."""
-        known = [*self._base_groups, *sorted(ROOT_PARAMETERS | RUN_PARAMETERS)]
+        base = self.load_and_merge_dir_config(
+            self._get_conf_env_path(self.base_env),
+            self.config_patterns["parameters"],
+            "base",
+            set(),
+        )
+        known = [*base, *sorted(ROOT_PARAMETERS | RUN_PARAMETERS)]
         for name in parameters:
             if name not in known:
                 raise unknown_name("parameter", name, known)
-
-    @cached_property
-    def _base_groups(self) -> list[str]:
-        """Names of the parameter groups of conf/base."""
-        base = self._get_conf_env_path(self.base_env)
-        patterns = self.config_patterns["parameters"]
-        return list(self.load_and_merge_dir_config(base, patterns, "base", set()))
 
 
 @contextmanager
