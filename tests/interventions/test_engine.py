@@ -285,6 +285,10 @@ def test_what_cannot_run_is_one_line(model):
     values = ReplaceV(torch.zeros(3, 8))
     with pytest.raises(InputError, match="reads attention 2 times at z of layer 0 head 1"):
         run(*[Intervention(Site("z", 0, 1), values, Prompt())] * 2)
+    # Later steps of a window compute the end of the prompt again, where values are no prompt's.
+    steering = Intervention(Site("resid_post", 1), Add(vector(1, 32)), Window(2))
+    with pytest.raises(InputError, match="reads attention at z of layer 0 head 1 beside a moving"):
+        run(Intervention(Site("z", 0, 1), values, Prompt()), steering)
 
 
 @pytest.mark.parametrize("alpha", [math.nan, math.inf, -math.inf])

@@ -84,6 +84,12 @@ class Condition:
                     f"condition {self.name!r} reads attention {times} times at {site}; allowed is "
                     "one operator with such needs per head"
                 )
+        if reading and self.windows:
+            # Steps after the first compute a part of the prompt again, without its other patterns.
+            raise InputError(
+                f"condition {self.name!r} reads attention at {reading[0]} beside a moving window; "
+                "allowed is either alone"
+            )
 
     @property
     def windows(self) -> frozenset[Window]:
