@@ -29,7 +29,7 @@ ROOT_PARAMETERS = frozenset(
 )
 
 # Runtime parameters that say how a run treats what is there.
-RUN_PARAMETERS = frozenset({"fresh", "accept_mixed"})
+RUN_PARAMETERS = frozenset({"fresh", "accept_mixed", "dry_run"})
 
 # All that a profile's globals.yml may name.
 GLOBAL_NAMES = frozenset(

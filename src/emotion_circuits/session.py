@@ -13,18 +13,22 @@ from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 from kedro.validation.type_extractor import TypeExtractor
+from rich.console import Console, RenderableType
 
 from emotion_circuits.config import ProfileConfigLoader, current_config
+from emotion_circuits.dry_run import describe_run, models_of, phase_plans
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.leftovers import remove_leftovers
 from emotion_circuits.provenance.file_digests import FileDigests
+from emotion_circuits.provenance.files import result_files
 from emotion_circuits.provenance.hook import records_of
-from emotion_circuits.provenance.plan import Wishes, make_plan, report
+from emotion_circuits.provenance.plan import Plan, Wishes, make_plan, report
 from emotion_circuits.provenance.recipe import Recipes
 from emotion_circuits.run_lock import locked
 from emotion_circuits.runners import ModelMajorRunner
 
 if TYPE_CHECKING:
+    from kedro.io import CatalogProtocol
     from kedro.pipeline.node import Node
 
 
@@ -40,12 +44,12 @@ class Interrupted(click.ClickException):
 
 
 class StudySession(KedroSession):
-    """Kedro's session, with five additions.
+    """Kedro's session, with six additions.
 
     A selected phase first computes its missing inputs. Results that were made from the same
     parameters, models and data are kept, and others are never mixed with them silently. Nodes run
-    model by model. One run at a time writes to a results folder. An error that the user can fix
-    ends the run with one line instead of a traceback.
+    model by model. One run at a time writes to a results folder. A dry run only says what would be
+    made. An error that the user can fix ends the run with one line instead of a traceback.
     """
 
     def run(  # type: ignore[override]
@@ -66,7 +70,8 @@ class StudySession(KedroSession):
             runner: Runs the nodes.
             load_versions: Versions of datasets to read.
             only_missing_outputs: Make results that are not there, and no others.
-            wanted: ``fresh`` and ``accept_mixed``, over the runtime parameters of these names.
+            wanted: ``fresh``, ``accept_mixed`` and ``dry_run``, over the runtime parameters of
+                these names.
             selection: Which nodes to run.
 
         Raises:
@@ -79,12 +84,14 @@ class StudySession(KedroSession):
         pipelines.set_requested(None)
         try:
             folder = self._results_folder()
+            wishes = Wishes.read(
+                {**(self.store.get("runtime_params") or {}), **(wanted or {})},
+                only_missing=only_missing_outputs,
+            )
+            if wishes.dry_run:
+                return self._planned_run(names, selection, wishes)
             with locked(folder):
                 remove_leftovers(folder)
-                wishes = Wishes.read(
-                    {**(self.store.get("runtime_params") or {}), **(wanted or {})},
-                    only_missing=only_missing_outputs,
-                )
                 return self._planned_run(
                     names, selection, wishes, runner=runner, load_versions=load_versions
                 )
@@ -128,6 +135,9 @@ class StudySession(KedroSession):
         )
         plan = make_plan(chosen, study, catalog, recipes, wishes)
         report(plan)
+        if wishes.dry_run:
+            Console().print(_describe(plan, chosen, catalog))
+            return {}
         digests.save()
         outputs = {name: catalog[name] for name in chosen.outputs() & set(plan.kept)}
         if not plan.nodes:
@@ -141,6 +151,15 @@ class StudySession(KedroSession):
             return outputs | super().run(pipeline_names=names, **options, **selection)
         finally:
             folder.forget_announced()
+
+
+def _describe(plan: Plan, chosen: Pipeline, catalog: CatalogProtocol) -> RenderableType:
+    """Show what a run would make and keep, and the models that it would load."""
+    running = [*plan.upstream, *plan.nodes]
+    outputs = {name for node in [*running, *chosen.nodes] for name in node.outputs}
+    results = [name for name in outputs if result_files(catalog, name) is not None]
+    plans = phase_plans(plan, chosen.nodes, results, catalog.load("phase_timings"))
+    return describe_run(plans, models_of(running, catalog))
 
 
 def _producers(chosen: Pipeline) -> dict[str, Node]:

@@ -31,20 +31,22 @@ class Wishes:
         fresh: Make the chosen results anew, whatever is there.
         accept_mixed: Use results of other parameters as they are.
         only_missing: Make results that are not there, and no others.
+        dry_run: Show what would be made, and make nothing.
     """
 
     fresh: bool = False
     accept_mixed: bool = False
     only_missing: bool = False
+    dry_run: bool = False
 
     @classmethod
     def read(cls, parameters: Mapping[str, Any], *, only_missing: bool) -> Wishes:
-        """Read the runtime parameters ``fresh`` and ``accept_mixed``.
+        """Read the runtime parameters ``fresh``, ``accept_mixed`` and ``dry_run``.
 
         Raises:
             InputError: If one of them is neither true nor false, or two contradict each other.
         """
-        for name in ("fresh", "accept_mixed"):
+        for name in ("fresh", "accept_mixed", "dry_run"):
             value = parameters.get(name, False)
             if not isinstance(value, bool):
                 raise InputError(f"{name} is {value!r}; allowed are true and false")
@@ -54,6 +56,7 @@ class Wishes:
             fresh=parameters.get("fresh", False),
             accept_mixed=parameters.get("accept_mixed", False),
             only_missing=only_missing,
+            dry_run=parameters.get("dry_run", False),
         )
 
 
