@@ -8,12 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import transformers
 from kedro.io import AbstractDataset
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-)
 
 from emotion_circuits.datasets.atomic_folder import atomic_folder, recover_folder
 from emotion_circuits.datasets.json_text import parse_json
@@ -25,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 _RECORD = "training.json"
 _KINDS = {
-    "causal_lm": AutoModelForCausalLM,
-    "sequence_classification": AutoModelForSequenceClassification,
+    "causal_lm": "AutoModelForCausalLM",
+    "sequence_classification": "AutoModelForSequenceClassification",
 }
 
 
@@ -82,10 +78,10 @@ class PretrainedFolderDataset(AbstractDataset[Trained, Trained]):
         path = self._filepath / _RECORD
         record = parse_json(path.read_text(encoding="utf-8"), str(path))
         # With trust_remote_code left out, transformers asks the user; a folder's code is never run.
-        model = _KINDS[self._kind].from_pretrained(
+        model = getattr(transformers, _KINDS[self._kind]).from_pretrained(
             self._filepath, use_safetensors=True, trust_remote_code=False
         )
-        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615
+        tokenizer = transformers.AutoTokenizer.from_pretrained(  # nosec B615
             self._filepath, trust_remote_code=False
         )
         return Trained(model.eval(), tokenizer, record)

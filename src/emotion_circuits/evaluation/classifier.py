@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from jaxtyping import Float
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.evaluation.spec import PROBLEM_TYPES, EvaluatorSpec, ProblemType
@@ -38,7 +38,7 @@ class TextClassifier:
 
     spec: EvaluatorSpec
     model: Any
-    tokenizer: PreTrainedTokenizerFast
+    tokenizer: transformers.PreTrainedTokenizerFast
     keys: tuple[str, ...]
     problem_type: ProblemType
     max_tokens: int
@@ -96,7 +96,7 @@ def load_classifier(spec: EvaluatorSpec, device: torch.device) -> TextClassifier
     source = _source_of(what, spec)
     tokenizer = load_tokenizer(what, source=source, revision=spec.revision)
     model = load_weights(
-        AutoModelForSequenceClassification,
+        transformers.AutoModelForSequenceClassification,
         what,
         source=source,
         revision=spec.revision,
@@ -109,7 +109,7 @@ def load_classifier(spec: EvaluatorSpec, device: torch.device) -> TextClassifier
 
 
 def wrap_classifier(
-    spec: EvaluatorSpec, model: Any, tokenizer: PreTrainedTokenizerFast
+    spec: EvaluatorSpec, model: Any, tokenizer: transformers.PreTrainedTokenizerFast
 ) -> TextClassifier:
     """Build an evaluator from a classifier that is already in memory.
 
@@ -129,7 +129,7 @@ def wrap_classifier(
     )
 
 
-def _max_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> int:
+def _max_tokens(model: Any, tokenizer: transformers.PreTrainedTokenizerFast) -> int:
     """Return the longest input; RoBERTa's positions start after the padding index."""
     limits = [tokenizer.model_max_length]
     if getattr(model.config, "max_position_embeddings", None):
@@ -160,7 +160,7 @@ def check_classifier(spec: EvaluatorSpec) -> Any:
     # transformers takes a name without a slash for a hub repository; here it means a path.
     if "/" not in source and not Path(source).is_dir():
         raise InputError(f"{what}: there is no folder {source!r}, and a hub id has a slash")
-    config = from_pretrained(AutoConfig, what, source=source, revision=spec.revision)
+    config = from_pretrained(transformers.AutoConfig, what, source=source, revision=spec.revision)
     config.problem_type = _problem_type(spec, config)
     return config
 

@@ -8,7 +8,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+import transformers
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.device import resolve_device
@@ -54,7 +54,7 @@ def load_language_model(spec: ModelSpec) -> LanguageModel:
 
 
 def wrap_language_model(
-    spec: ModelSpec, hf_model: Any, tokenizer: PreTrainedTokenizerFast
+    spec: ModelSpec, hf_model: Any, tokenizer: transformers.PreTrainedTokenizerFast
 ) -> LanguageModel:
     """Add TransformerLens hook points to a model that is already in memory, and check it.
 
@@ -90,7 +90,7 @@ def wrap_language_model(
 
 
 def _add_hook_points(
-    spec: ModelSpec, plain_model: Any, tokenizer: PreTrainedTokenizerFast
+    spec: ModelSpec, plain_model: Any, tokenizer: transformers.PreTrainedTokenizerFast
 ) -> transformer_lens.model_bridge.TransformerBridge:
     """Add TransformerLens hook points to a copy that shares the weights.
 
@@ -121,7 +121,7 @@ def _add_hook_points(
         ) from error
 
 
-def _copy_for_bridge(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> Any:
+def _copy_for_bridge(spec: ModelSpec, tokenizer: transformers.PreTrainedTokenizerFast) -> Any:
     """Copy a tokenizer for TransformerLens, which sets special tokens on its tokenizer.
 
     TransformerLens would reload a tokenizer that does not prepend BOS, by name and without the
@@ -163,7 +163,7 @@ def check_source(spec: ModelSpec) -> ModelSpec:
     return spec.model_copy(update={"source": source})
 
 
-def _load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerFast:
+def _load_tokenizer(spec: ModelSpec) -> transformers.PreTrainedTokenizerFast:
     return load_tokenizer(f"model {spec.name!r}", source=spec.source, revision=spec.revision)
 
 
@@ -171,7 +171,7 @@ def _load_weights(spec: ModelSpec) -> Any:
     if spec.untrained_seed is not None:
         return _draw_weights(spec, spec.untrained_seed)
     return load_weights(
-        AutoModelForCausalLM,
+        transformers.AutoModelForCausalLM,
         f"model {spec.name!r}",
         source=spec.source,
         revision=spec.revision,
@@ -188,18 +188,20 @@ def _draw_weights(spec: ModelSpec, seed: int) -> Any:
     training. The global random state stays as it was.
     """
     config = from_pretrained(
-        AutoConfig, f"model {spec.name!r}", source=spec.source, revision=spec.revision
+        transformers.AutoConfig, f"model {spec.name!r}", source=spec.source, revision=spec.revision
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(
+        model = transformers.AutoModelForCausalLM.from_config(
             config, dtype=spec.torch_dtype, trust_remote_code=False
         )
     logger.info("%s has random weights (untrained_seed %d)", spec.name, seed)
     return model
 
 
-def bos_convention(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int | None, bool]:
+def bos_convention(
+    spec: ModelSpec, tokenizer: transformers.PreTrainedTokenizerFast
+) -> tuple[int | None, bool]:
     """Determine whether texts begin with BOS, and who prepends it.
 
     A model whose tokenizer names a BOS token saw it in training at the start of documents, or,

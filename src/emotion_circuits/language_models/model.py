@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedTokenizerFast
+import transformers
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.spec import ModelSpec
@@ -34,7 +34,7 @@ class LanguageModel:
     spec: ModelSpec
     bridge: transformer_lens.model_bridge.TransformerBridge
     plain_model: Any
-    tokenizer: PreTrainedTokenizerFast
+    tokenizer: transformers.PreTrainedTokenizerFast
     bos_token_id: int | None
     tokenizer_adds_bos: bool
     mixes_lengths: bool

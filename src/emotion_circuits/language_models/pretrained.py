@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import transformers
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.hub import ask_hub
@@ -132,13 +132,15 @@ def _list_some(names: list[str], most: int = 6) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def load_tokenizer(what: str, *, source: str, revision: str | None) -> PreTrainedTokenizerFast:
+def load_tokenizer(
+    what: str, *, source: str, revision: str | None
+) -> transformers.PreTrainedTokenizerFast:
     """Load a fast tokenizer.
 
     Raises:
         InputError: If loading fails, or the tokenizer has no fast version.
     """
-    tokenizer = from_pretrained(AutoTokenizer, what, source=source, revision=revision)
+    tokenizer = from_pretrained(transformers.AutoTokenizer, what, source=source, revision=revision)
     if not tokenizer.is_fast:
         raise InputError(f"{what}: its tokenizer has no fast version")
     return tokenizer

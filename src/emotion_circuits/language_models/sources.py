@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+import transformers
 
 from emotion_circuits.errors import InputError, unknown_name
 from emotion_circuits.language_models.pretrained import load_weights
@@ -115,11 +115,11 @@ def _convert_gguf(what: str, path: Path, folder: Path) -> None:
             f"{what}: GGUF files are read with the package gguf; install emotion-circuits[real]"
         ) from error
     try:
-        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615
+        tokenizer = transformers.AutoTokenizer.from_pretrained(  # nosec B615
             path.parent, gguf_file=path.name, trust_remote_code=False
         )
         quantised = load_weights(
-            AutoModelForCausalLM,
+            transformers.AutoModelForCausalLM,
             what,
             source=str(path.parent),
             revision=None,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+import transformers
 
 from emotion_circuits.experiments.heads import Head
 from emotion_circuits.planted import amplitudes
@@ -39,8 +39,8 @@ class PlantedModel(NamedTuple):
         truth: What is known.
     """
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerFast
+    model: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerFast
     prompts: pd.DataFrame
     truth: PlantedTruth
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from emotion_circuits.planted.shape import CONTEXT
 from emotion_circuits.prompts import EmotionSet
@@ -66,7 +66,7 @@ class Vocabulary:
         """Token id of each word."""
         return {word: index for index, word in enumerate(self.words)}
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
+    def tokenizer(self) -> transformers.PreTrainedTokenizerFast:
         """Make the tokenizer: words are divided by blanks, others are ``<unk>``, case is ignored.
 
         It does not prepend BOS, as GPT-2's does not.
@@ -74,7 +74,7 @@ class Vocabulary:
         tokenizer = Tokenizer(models.WordLevel(self.ids, unk_token=UNKNOWN))
         tokenizer.normalizer = normalizers.Lowercase()
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        return PreTrainedTokenizerFast(
+        return transformers.PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
             bos_token=BOS,
             eos_token=EOS,

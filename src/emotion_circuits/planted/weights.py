@@ -6,15 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import transformers
 from jaxtyping import Float
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
 
 from emotion_circuits.planted.shape import CONTEXT, D_HEAD, PlantedShape
 
@@ -39,8 +32,8 @@ class Weights:
 
 
 def to_transformers(
-    weights: Weights, shape: PlantedShape, tokenizer: PreTrainedTokenizerFast
-) -> PreTrainedModel:
+    weights: Weights, shape: PlantedShape, tokenizer: transformers.PreTrainedTokenizerFast
+) -> transformers.PreTrainedModel:
     """Put weights into the architecture's own model, in evaluation mode."""
     special = {
         "bos_token_id": tokenizer.bos_token_id,
@@ -49,8 +42,8 @@ def to_transformers(
     }
     n_vocab = len(weights.embed)
     if shape.architecture == "gpt2":
-        model = GPT2LMHeadModel(
-            GPT2Config(
+        model = transformers.GPT2LMHeadModel(
+            transformers.GPT2Config(
                 vocab_size=n_vocab,
                 n_positions=CONTEXT,
                 n_embd=shape.width,
@@ -66,8 +59,8 @@ def to_transformers(
         )
         named = _gpt2(weights)
     else:
-        model = LlamaForCausalLM(
-            LlamaConfig(
+        model = transformers.LlamaForCausalLM(
+            transformers.LlamaConfig(
                 vocab_size=n_vocab,
                 max_position_embeddings=CONTEXT,
                 hidden_size=shape.width,
@@ -87,7 +80,7 @@ def to_transformers(
 
 
 @torch.no_grad()
-def _load(model: PreTrainedModel, named: dict[str, np.ndarray]) -> None:
+def _load(model: transformers.PreTrainedModel, named: dict[str, np.ndarray]) -> None:
     """Set the named weights; what has no name is a bias, zero, or a norm's factor, one."""
     left = dict(named)
     for name, parameter in model.named_parameters():

@@ -5,17 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import torch
+import transformers
 from pydantic import BaseModel, ConfigDict, Field
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
-    RobertaForSequenceClassification,
-)
 
 from emotion_circuits.embedded_world.reactions import GOEMOTIONS, POLITENESS, SENTIMENTS
 
@@ -43,10 +34,12 @@ EVALUATORS: Final = {
 }
 
 
-def build_gpt2(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+def build_gpt2(
+    shape: Shape, tokenizer: transformers.PreTrainedTokenizerFast, seed: int
+) -> transformers.PreTrainedModel:
     """Build a GPT-2 with random weights: learned positions, LayerNorm, GELU, tied embeddings."""
     torch.manual_seed(seed)
-    config = GPT2Config(
+    config = transformers.GPT2Config(
         vocab_size=len(tokenizer),
         n_positions=CONTEXT,
         n_embd=shape.d_model,
@@ -58,13 +51,15 @@ def build_gpt2(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> P
         attn_pdrop=0.0,
         **_special_tokens(tokenizer),
     )
-    return GPT2LMHeadModel(config)
+    return transformers.GPT2LMHeadModel(config)
 
 
-def build_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+def build_llama(
+    shape: Shape, tokenizer: transformers.PreTrainedTokenizerFast, seed: int
+) -> transformers.PreTrainedModel:
     """Build a Llama with random weights: rotary positions, RMSNorm, gated MLP, grouped heads."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=CONTEXT,
         hidden_size=shape.d_model,
@@ -75,16 +70,20 @@ def build_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> 
         tie_word_embeddings=True,
         **_special_tokens(tokenizer),
     )
-    return LlamaForCausalLM(config)
+    return transformers.LlamaForCausalLM(config)
 
 
 def build_evaluator(
-    name: str, shape: Shape, tokenizer: PreTrainedTokenizerFast, dropout: float, seed: int
-) -> PreTrainedModel:
+    name: str,
+    shape: Shape,
+    tokenizer: transformers.PreTrainedTokenizerFast,
+    dropout: float,
+    seed: int,
+) -> transformers.PreTrainedModel:
     """Build a RoBERTa classifier with random weights and the labels of a hub evaluator."""
     labels, problem_type = EVALUATORS[name]
     torch.manual_seed(seed)
-    config = RobertaConfig(
+    config = transformers.RobertaConfig(
         vocab_size=len(tokenizer),
         # RoBERTa counts positions from pad_token_id + 1.
         max_position_embeddings=CONTEXT + (tokenizer.pad_token_id or 0) + 1,
@@ -100,10 +99,10 @@ def build_evaluator(
         problem_type=problem_type,
         **_special_tokens(tokenizer),
     )
-    return RobertaForSequenceClassification(config)
+    return transformers.RobertaForSequenceClassification(config)
 
 
-def _special_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
+def _special_tokens(tokenizer: transformers.PreTrainedTokenizerFast) -> dict[str, int | None]:
     return {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+import transformers
 from jaxtyping import Float, Int
 from sklearn.metrics import recall_score, roc_auc_score
 from torch import Tensor
 from torch.nn import functional
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from emotion_circuits.training.architectures import CONTEXT, EVALUATORS
 from emotion_circuits.training.schedule import Progress, TrainingSettings, train
@@ -41,7 +41,9 @@ def targets_of(reactions: pd.DataFrame, evaluator: str) -> Float[Tensor, "text l
     return torch.tensor([[float(label in names) for label in labels] for names in applying])
 
 
-def start_biases_at_priors(model: PreTrainedModel, targets: Float[Tensor, "text label"]) -> None:
+def start_biases_at_priors(
+    model: transformers.PreTrainedModel, targets: Float[Tensor, "text label"]
+) -> None:
     """Set a multi-label classifier's output biases so that it predicts each label's frequency.
 
     A small model that starts at 0.5 for each of 28 labels learns little more than that most labels
@@ -87,8 +89,8 @@ def validation_error(
 
 
 def train_evaluator(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerFast,
     evaluator: str,
     reactions: pd.DataFrame,
     validation_reactions: pd.DataFrame,
@@ -157,7 +159,7 @@ def train_evaluator(
 def _encode(
     reactions: pd.DataFrame,
     targets: Tensor,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: transformers.PreTrainedTokenizerFast,
     device: torch.device,
 ) -> LabelledBatch:
     encoded = tokenizer(reactions["text"].tolist(), padding=True, return_tensors="pt")
@@ -168,7 +170,9 @@ def _encode(
 
 @torch.no_grad()
 def predict(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str]
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerFast,
+    texts: list[str],
 ) -> Float[Tensor, "text label"]:
     """Return label probabilities: softmax for one label per text, sigmoid for several.
 

@@ -8,9 +8,9 @@ from time import perf_counter
 
 import numpy as np
 import torch
+import transformers
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from emotion_circuits.language_models.pretrained import from_pretrained, load_tokenizer
 from emotion_circuits.language_models.sources import resolve_source
@@ -126,9 +126,9 @@ def fine_tune(
 
 def _with_head(
     what: str, folder: str, revision: str | None, labels: Sequence[str], problem_type: str
-) -> PreTrainedModel:
+) -> transformers.PreTrainedModel:
     config = from_pretrained(
-        AutoConfig,
+        transformers.AutoConfig,
         what,
         source=folder,
         revision=revision,
@@ -138,8 +138,8 @@ def _with_head(
         label2id={label: index for index, label in enumerate(labels)},
     )
     # A missing head is what is wanted here, so that load_weights would be too strict.
-    model: PreTrainedModel = from_pretrained(
-        AutoModelForSequenceClassification,
+    model: transformers.PreTrainedModel = from_pretrained(
+        transformers.AutoModelForSequenceClassification,
         what,
         source=folder,
         revision=revision,

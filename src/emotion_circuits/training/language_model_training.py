@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+import transformers
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from emotion_circuits.errors import InputError
 from emotion_circuits.training.schedule import Progress, TrainingSettings, train
@@ -31,7 +31,7 @@ class Batch:
 
 
 def encode_texts(
-    texts: pd.DataFrame, tokenizer: PreTrainedTokenizerFast, situation_weight: float
+    texts: pd.DataFrame, tokenizer: transformers.PreTrainedTokenizerFast, situation_weight: float
 ) -> list[tuple[list[int], list[float]]]:
     """Encode texts as token ids with one loss weight per token.
 
@@ -123,8 +123,8 @@ def weighted_loss(
 
 
 def train_language_model(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerFast,
     texts: pd.DataFrame,
     validation_texts: pd.DataFrame,
     *,
@@ -184,7 +184,7 @@ def _check_lengths(encoded: list[tuple[list[int], list[float]]], context: int) -
 
 
 @torch.no_grad()
-def mean_loss(model: PreTrainedModel, batches: Iterator[Batch]) -> float:
+def mean_loss(model: transformers.PreTrainedModel, batches: Iterator[Batch]) -> float:
     """Return the weighted mean loss per token over batches, in nats."""
     sums = [weighted_loss(model(input_ids=batch.token_ids).logits, batch) for batch in batches]
     losses, weights = zip(*sums, strict=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
 
 from emotion_circuits.training.architectures import CONTEXT
 
@@ -17,7 +17,7 @@ PAD: Final = "<pad>"
 
 def train_tokenizer(
     texts: Iterable[str], *, vocab_size: int, add_bos: bool = False, add_eos: bool = False
-) -> PreTrainedTokenizerFast:
+) -> transformers.PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer, as GPT-2 and RoBERTa have.
 
     It encodes any text: words outside the vocabulary are split down to bytes.
@@ -48,7 +48,7 @@ def train_tokenizer(
             single=template,
             special_tokens=[(BOS, tokenizer.token_to_id(BOS)), (EOS, tokenizer.token_to_id(EOS))],
         )
-    return PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=EOS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+import transformers
 
 
 class Trained(NamedTuple):
@@ -16,6 +16,6 @@ class Trained(NamedTuple):
         record: Name, settings and curve of the training, as plain data for JSON.
     """
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerFast
+    model: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerFast
     record: dict[str, Any]
