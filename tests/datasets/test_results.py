@@ -67,7 +67,7 @@ def test_a_failed_save_keeps_the_former_file(tmp_path, dataset, name, good, bad)
 
 def test_the_event_log_only_grows(tmp_path):
     log = EventLogDataset(filepath=str(tmp_path / "timing" / "log.jsonl"))
-    assert not log.exists()
+    assert log.load().empty
     log.save({"phase": "activations", "metadata": {"peak": 1.0}})
     log.save({"phase": "emotion_vectors", "metadata": {}})
     assert list(log.load()["phase"]) == ["activations", "emotion_vectors"]

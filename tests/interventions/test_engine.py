@@ -388,23 +388,25 @@ def test_logits_that_are_no_numbers_stop_a_run_with_one_line(model):
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_sweep_saves_the_rows_in_hand(model, tmp_path, monkeypatch, ending):
-    """Ctrl-C in the third batch, long before the checkpoint's next save is due."""
-    file, rows, batches = tmp_path / "sweep.jsonl", many_rows(8), []
+    """Ctrl-C after five rows, long before the checkpoint's next save is due."""
+    file, rows, finished = tmp_path / "sweep.jsonl", many_rows(8), []
     generate = engine_run.generate_batch
 
     def interrupted(model, chosen, **options):
-        batches.append(len(chosen))
-        if len(batches) == 3:
-            raise ending
-        return generate(model, chosen, **options)
+        for result in generate(model, chosen, **options):
+            if len(finished) == 5:
+                finished.append(None)
+                raise ending
+            finished.append(result)
+            yield result
 
     monkeypatch.setattr(engine_run, "generate_batch", interrupted)
     checkpoint = Checkpoint(file, every_seconds=1000.0)
     with pytest.raises(ending):
         generate_rows(model, rows, max_new_tokens=3, batch_rows=2, checkpoint=checkpoint)
-    assert file.read_text().count("\n") == 1 + 4  # the manifest, and two batches of two rows
+    assert file.read_text().count("\n") == 1 + 5  # the manifest, and a line a row
     generate_rows(model, rows, max_new_tokens=3, batch_rows=2, checkpoint=checkpoint)
-    assert sum(batches[3:]) == len(rows) - 4
+    assert len(finished[6:]) == len(rows) - 5
 
 
 def test_a_checkpoint_of_another_model_or_condition_is_not_used(model, tmp_path, caplog):

@@ -94,6 +94,7 @@ def test_a_token_opens_what_its_owner_may_read(hub, tmp_path):
     assert "hf_of_someone_else" not in "".join([*lines, *logged])
 
 
+@pytest.mark.slow
 def test_a_revision_stands_for_the_commit_of_the_hub_or_of_what_was_downloaded(hub, tmp_path):
     pinned = "f" * 40
     offline = {"program": COMMITS, "HF_HUB_OFFLINE": "1"}

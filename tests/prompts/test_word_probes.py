@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -152,6 +153,7 @@ def test_too_few_templates_give_no_scores_but_a_reason():
     assert reasons["anger", "neutral"] == ""
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_scores_whatever_else_is_probed():
     prompts = scenarios(confound=past_tense)
     key = ("all", "style", ("anger", "neutral"))

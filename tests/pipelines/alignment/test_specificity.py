@@ -99,7 +99,11 @@ SLOW = pytest.mark.slow
 
 @pytest.mark.parametrize(
     ("n_studies", "pairs", "per_template"),
-    [(5, 40, 1), pytest.param(120, 40, 1, marks=SLOW), pytest.param(120, 60, 4, marks=SLOW)],
+    [
+        pytest.param(5, 40, 1, marks=SLOW),
+        pytest.param(120, 40, 1, marks=SLOW),
+        pytest.param(120, 60, 4, marks=SLOW),
+    ],
 )
 def test_three_emotions_of_one_distribution_are_seldom_specific(n_studies, pairs, per_template):
     found = rates(n_studies, n_pairs=pairs, pairs_per_template=per_template)

@@ -22,7 +22,7 @@ from emotion_circuits.pipelines.embedded_models.pipeline import (
     seed_endings,
 )
 from emotion_circuits.pipelines.embedded_models.settings import EmbeddedModelSettings
-from emotion_circuits.session import missing_upstream
+from emotion_circuits.provenance.plan import missing_upstream
 from emotion_circuits.training.gate_tables import verdicts
 
 MODELS = ("tiny_gpt2", "tiny_llama", "sentiment", "politeness", "goemotions")

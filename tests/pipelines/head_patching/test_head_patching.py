@@ -185,6 +185,7 @@ def test_ablation_and_patching_can_be_left_out(change, what, model, evaluator, p
     assert len(estimate(**results))
 
 
+@pytest.mark.slow
 def test_changing_heads_twice_or_in_another_order_gives_the_same(
     changed, model, evaluator, prompts
 ):

@@ -38,6 +38,7 @@ def report(sweep, controls):
     return report_residual_patching(sweep, controls, FOUR, SETTINGS)
 
 
+@pytest.mark.slow
 def test_a_choice_at_the_edge_of_the_strengths_is_said(sweep, controls, caplog):
     report_residual_patching(sweep, controls, FOUR, SETTINGS)
     assert "may lie beyond" not in caplog.text

@@ -69,6 +69,7 @@ def examination(phases, folder):
     return Examination(next(subjects(settings)), phases, settings)
 
 
+@pytest.mark.slow
 def test_a_folder_reaches_the_bars_by_its_truth_and_misses_them_by_another(examination, folder):
     right = check_table([*examination.directions(), *examination.screening()])
     assert right["passed"].all()

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from emotion_circuits.errors import InputError
-from emotion_circuits.node_marks import takes_what_is_there
+from emotion_circuits.node_marks import reads_more_than_its_inputs, takes_what_is_there
 from emotion_circuits.prompts import EmotionSet
 from emotion_circuits.redaction import without_secrets
 from emotion_circuits.reporting.answers import headline_table
@@ -60,6 +60,8 @@ def choose_continuations(
         ) from error
 
 
+# Its log of times, and the parameters of all phases, are others after each run.
+@reads_more_than_its_inputs
 @takes_what_is_there
 def write_report(
     profile: str,
