@@ -1,26 +1,50 @@
-"""Progress bars: one at a time, gone when it is full, and none in a log file."""
+"""Progress bars: one at a time, gone when it is full, and a line a minute in a log file."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tqdm import tqdm as plain_tqdm
 from tqdm.auto import tqdm
 
+logger = logging.getLogger(__name__)
+
 _shown = {"always": False}
+# Between two lines of a log file; work that takes less has none.
+_SECONDS = 60.0
+_LINE = "{desc}: {percentage:.0f} % of {total_fmt} {unit}s, {elapsed} so far, {remaining} to go"
 
 
 def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> Any:
-    """Return tqdm's bar, which is removed when it is full and not drawn in a log file.
+    """Return tqdm's bar, which is removed when it is full; in a log file it is a line a minute.
 
     Args:
         items: What is gone through; None for a bar that is updated by hand.
         options: tqdm's own; ``disable=True`` means no bar at all.
     """
-    hidden = options.pop("disable", False) or not _is_wanted()
-    return tqdm(items, disable=hidden, leave=_shown["always"], **options)
+    if not options.get("disable") and not _is_drawn():
+        seldom = {"mininterval": _SECONDS, "maxinterval": _SECONDS, "delay": _SECONDS}
+        return plain_tqdm(
+            items, file=_LogLines(), bar_format=_LINE, leave=False, **seldom, **options
+        )
+    return tqdm(items, leave=_shown["always"], **options)
+
+
+class _LogLines:
+    """Where a bar that is not drawn writes to: each of its states becomes a line of the log."""
+
+    def write(self, text: str) -> None:
+        """Log a state; what clears the former one has no text."""
+        line = text.strip()
+        if line:
+            logger.info(line)
+
+    def flush(self) -> None:
+        """Do nothing; lines are logged at once."""
 
 
 def show_all_bars() -> None:
@@ -43,6 +67,6 @@ def no_loading_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _is_wanted() -> bool:
+def _is_drawn() -> bool:
     is_notebook = any("notebook" in base.__module__ for base in tqdm.__mro__)
     return _shown["always"] or is_notebook or sys.stderr.isatty()

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import re
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -97,6 +99,20 @@ def test_a_log_file_has_no_bars_unless_all_are_wanted(levels, capsys):
     said = capsys.readouterr().err
     assert "loud: 100%" in said
     assert "off" not in said
+
+
+def test_a_log_file_has_a_line_now_and_then(monkeypatch, caplog, capsys):
+    monkeypatch.setattr(progress, "_SECONDS", 0.05)
+    with caplog.at_level("INFO", logger="emotion_circuits"):
+        for _ in progress_bar(range(8), desc="slow", unit="row"):
+            time.sleep(0.03)
+        list(progress_bar(range(8), desc="fast"))
+    said = [record.message for record in caplog.records]
+    assert 1 <= len(said) <= 5
+    assert all(
+        re.match(r"slow: \d+ % of 8 rows, 00:00 so far, 00:0\d to go", line) for line in said
+    )
+    assert capsys.readouterr().out == ""
 
 
 def test_the_bar_of_weights_is_hidden_and_given_back():
