@@ -27,10 +27,9 @@ def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> Any:
         options: tqdm's own; ``disable=True`` means no bar at all.
     """
     if not options.get("disable") and not _is_drawn():
-        seldom = {"mininterval": _SECONDS, "maxinterval": _SECONDS, "delay": _SECONDS}
-        return plain_tqdm(
-            items, file=_LogLines(), bar_format=_LINE, leave=False, **seldom, **options
-        )
+        options |= {"mininterval": _SECONDS, "maxinterval": _SECONDS, "delay": _SECONDS}
+        options |= {"file": _LogLines(), "bar_format": _LINE, "leave": False}
+        return plain_tqdm(items, **options)
     return tqdm(items, leave=_shown["always"], **options)
 
 
