@@ -14,6 +14,7 @@ from rich.text import Text
 
 from emotion_circuits.datasets import LanguageModelDataset
 from emotion_circuits.datasets.project_paths import find_in_project
+from emotion_circuits.errors import InputError
 from emotion_circuits.language_models.size import count_parameters
 from emotion_circuits.node_marks import phase_and_model
 
@@ -46,20 +47,26 @@ class PhasePlan:
 
 
 def phase_plans(
-    plan: Plan, chosen: Sequence[Node], results: Iterable[str], events: pd.DataFrame
+    plan: Plan,
+    chosen: Sequence[Node],
+    results: Iterable[str],
+    events: pd.DataFrame,
+    order: Iterable[str],
 ) -> list[PhasePlan]:
-    """Sum up a plan by phase and model, in the order in which they run.
+    """Sum up a plan by phase and model.
 
     Args:
         plan: The planned run.
         chosen: The selected nodes.
         results: Names of datasets that are files; others are not counted.
         events: Lines of the timing log.
+        order: Names of phases, in the order in which they are shown.
     """
     running, files, last = {*plan.nodes, *plan.upstream}, set(results), _last_seconds(events)
     parts: dict[tuple[str, str], list[Node]] = {}
     for node in [*plan.upstream, *chosen]:
         parts.setdefault(phase_and_model(node), []).append(node)
+    places = {name: place for place, name in enumerate(order)}
     return [
         PhasePlan(
             *key,
@@ -67,7 +74,7 @@ def phase_plans(
             keeps=sum(len(files & set(node.outputs)) for node in nodes if node not in running),
             seconds=_sum(last.get((*key, node.short_name)) for node in nodes if node in running),
         )
-        for key, nodes in parts.items()
+        for key, nodes in sorted(parts.items(), key=lambda part: places.get(part[0][0], 0))
     ]
 
 
@@ -98,9 +105,6 @@ def describe_run(
     Args:
         plans: What the run does by phase and model.
         models: The models that it would load.
-
-    Raises:
-        InputError: If a model's folder or package does not exist.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("phase", "model", "makes", "keeps", "took last"):
@@ -109,12 +113,11 @@ def describe_run(
         table.add_row(line.phase, line.model, str(line.makes), str(line.keeps), _time(line))
     parts: list[RenderableType] = [table]
     if models:
-        parts.append(_sizes(models))
+        parts += _sizes(models)
     known = [line.seconds for line in plans if line.makes and line.seconds is not None]
-    unknown = sum(1 for line in plans if line.makes and line.seconds is None)
-    total = f"What took its time before took {sum(known):.0f} s"
-    more = f"; {unknown} parts have never run here" if unknown else ""
-    parts += [Text(f"{total}{more}. Nothing was run.")]
+    if known:
+        parts.append(Text(f"What is made and ran here before took {sum(known):.0f} s then."))
+    parts.append(Text("This was a dry run: nothing was made."))
     return Group(*parts)
 
 
@@ -124,16 +127,22 @@ def _time(line: PhasePlan) -> str:
     return "never" if line.seconds is None else f"{line.seconds:.1f} s"
 
 
-def _sizes(models: Mapping[str, LanguageModelDataset]) -> Table:
+def _sizes(models: Mapping[str, LanguageModelDataset]) -> list[RenderableType]:
+    """Return the table of models, and a line about each that a run could not load."""
+    lines: list[RenderableType] = []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("model", "source", "parameters", "dtype", "weights"):
         table.add_column(name, overflow="fold")
     for name, dataset in models.items():
         spec = dataset.spec
-        n = count_parameters(f"model {name!r}", find_in_project(spec.source), spec.revision)
+        source, n = find_in_project(spec.source), None
+        try:
+            n = count_parameters(f"model {name!r}", source, spec.revision)
+        except InputError as error:
+            lines.append(Text(str(error)))
         size = "?" if n is None else f"{n * _BYTES[spec.dtype] / 2**30:.2f} GiB"
         table.add_row(name, spec.source, "?" if n is None else f"{n:,}", spec.dtype, size)
-    return table
+    return [table, *lines]
 
 
 def models_of(nodes: Iterable[Node], catalog: CatalogProtocol) -> dict[str, LanguageModelDataset]:

@@ -16,7 +16,10 @@ logger = logging.getLogger(__name__)
 _shown = {"always": False}
 # Between two lines of a log file; work that takes less has none.
 _SECONDS = 60.0
-_LINE = "{desc}: {percentage:.0f} % of {total_fmt} {unit}s, {elapsed} so far, {remaining} to go"
+_LINE = (
+    "{desc}: {percentage:.0f} % of {total_fmt} {unit}s, {elapsed} so far, {remaining} to go, "
+    "{rate_fmt}{postfix}"
+)
 
 
 def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> Any:

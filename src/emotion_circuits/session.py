@@ -158,7 +158,7 @@ def _describe(plan: Plan, chosen: Pipeline, catalog: CatalogProtocol) -> Rendera
     running = [*plan.upstream, *plan.nodes]
     outputs = {name for node in [*running, *chosen.nodes] for name in node.outputs}
     results = [name for name in outputs if result_files(catalog, name) is not None]
-    plans = phase_plans(plan, chosen.nodes, results, catalog.load("phase_timings"))
+    plans = phase_plans(plan, chosen.nodes, results, catalog.load("phase_timings"), pipelines)
     return describe_run(plans, models_of(running, catalog))
 
 

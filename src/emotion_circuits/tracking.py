@@ -105,8 +105,9 @@ def _is_wanted(context: KedroContext) -> bool:
 def _phase_times(catalog: CatalogProtocol, run_id: str) -> dict[str, float]:
     """Return seconds and peak memory by phase and model, as MLflow names metrics."""
     metrics = {}
-    events = catalog.load("phase_timings")
-    for event in events[events["run_id"] == run_id].to_dict("records"):
+    for event in catalog.load("phase_timings").to_dict("records"):
+        if event["run_id"] != run_id:
+            continue
         where = "/".join(part for part in (event["phase"], event["model"]) if isinstance(part, str))
         metrics[f"seconds/{where}"] = float(event["elapsed_seconds"])
         metrics[f"peak_rss_mib/{where}"] = float(event["metadata"]["peak_rss_mib"])

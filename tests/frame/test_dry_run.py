@@ -1,7 +1,10 @@
 """What a dry run says, and that it does nothing."""
 
+import shutil
+
 import click
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from emotion_circuits.errors import InputError
@@ -42,7 +45,23 @@ def test_what_never_ran_is_said_and_no_folder_is_made(project, tmp_path, capsys)
     lines = said(capsys)
     assert ["dataset", "2", "0", "never"] in lines
     assert ["activations", "tiny_gpt2", "1", "0", "never"] in lines
+    phases = [line[0] for line in lines if line[-1:] == ["never"]]
+    assert phases == ["dataset", *["activations"] * 2, *["emotion_vectors"] * 2]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_not_there_is_named_and_the_plan_is_shown(project, tmp_path, capsys):
+    source = tmp_path / "conf"
+    shutil.copytree(project / "conf", source)
+    profile = source / "baseline_smoke" / "globals.yml"
+    tables = yaml.safe_load(profile.read_text())
+    tables["models"]["tiny_gpt2"]["source"] = str(tmp_path / "nothing")
+    profile.write_text(yaml.safe_dump(tables))
+    dry = {"parameters": {"dry_run": True}, "pipeline_names": ["activations"]}
+    run(project, tmp_path / "results", conf_source=str(source), **dry)
+    printed = capsys.readouterr().out
+    assert "activations" in printed
+    assert "model 'tiny_gpt2': there is no folder" in " ".join(printed.split())
 
 
 def test_a_dry_run_is_wanted_or_not(project, tmp_path):

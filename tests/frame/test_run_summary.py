@@ -102,15 +102,16 @@ def test_a_log_file_has_no_bars_unless_all_are_wanted(levels, capsys):
 
 
 def test_a_log_file_has_a_line_now_and_then(monkeypatch, caplog, capsys):
-    monkeypatch.setattr(progress, "_SECONDS", 0.05)
     with caplog.at_level("INFO", logger="emotion_circuits"):
+        list(progress_bar(range(8), desc="fast"))
+        monkeypatch.setattr(progress, "_SECONDS", 0.05)
         for _ in progress_bar(range(8), desc="slow", unit="row"):
             time.sleep(0.03)
-        list(progress_bar(range(8), desc="fast"))
     said = [record.message for record in caplog.records]
-    assert 1 <= len(said) <= 5
+    assert 1 <= len(said) <= 8  # on a busy machine each step may take long
     assert all(
-        re.match(r"slow: \d+ % of 8 rows, 00:00 so far, 00:0\d to go", line) for line in said
+        re.fullmatch(r"slow: \d+ % of 8 rows, \d\d:\d\d so far, [\d:?]+ to go, .*", line)
+        for line in said
     )
     assert capsys.readouterr().out == ""
 

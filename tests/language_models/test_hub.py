@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from safetensors.torch import load_file
 
 from architectures import save_architecture
 from local_hub import COMMIT, LocalHub, serve
@@ -17,11 +18,13 @@ import logging, sys
 logging.basicConfig(level=logging.WARNING, format="LOG %(message)s")
 from emotion_circuits.errors import InputError
 from emotion_circuits.language_models import ModelSpec, load_language_model
+from emotion_circuits.language_models.size import count_parameters
 for argument in sys.argv[1:]:
     source, _, revision = argument.partition("@")
     spec = ModelSpec(name="m", source=source, revision=revision or None, device="cpu")
     try:
-        print("loaded", load_language_model(spec).n_layers)
+        size = count_parameters("model 'm'", source, spec.revision)
+        print("loaded", load_language_model(spec).n_layers, "layers,", size, "parameters")
     except InputError as error:
         print(error)
 """
@@ -65,7 +68,9 @@ def test_a_hub_that_is_there_and_then_is_not(hub, tmp_path):
     lines, logged = load(
         hub.url, tmp_path, OPEN, f"{OPEN}@{COMMIT}", f"{OPEN}@nope", "org/none", GATED
     )
-    assert lines[:2] == ["loaded 3", "loaded 3"]
+    (folder,) = set(hub.folders.values())
+    size = sum(tensor.numel() for tensor in load_file(folder / "model.safetensors").values())
+    assert lines[:2] == [f"loaded 3 layers, {size} parameters"] * 2
     assert lines[2] == "model 'm': 'org/open' has no revision 'nope' on the hub"
     assert lines[3].startswith("model 'm': 'org/none' is not on the hub; a private one needs")
     assert lines[4].startswith("model 'm': 'org/gated' is only for those who accepted its licence")
@@ -77,7 +82,7 @@ def test_a_hub_that_is_there_and_then_is_not(hub, tmp_path):
     started = time.monotonic()
     lines, logged = load("http://127.0.0.1:9", tmp_path, OPEN, "org/none")
     assert time.monotonic() - started < 120  # 30 s on an idle machine, imports included
-    assert lines[0] == "loaded 3"
+    assert lines[0] == "loaded 3 layers, None parameters"
     assert "the hub cannot be reached (" in lines[1]
     assert "hf download org/none" in lines[1]
     assert len(lines) == 2
@@ -88,7 +93,7 @@ def test_a_hub_that_is_there_and_then_is_not(hub, tmp_path):
 @pytest.mark.slow
 def test_a_token_opens_what_its_owner_may_read(hub, tmp_path):
     lines, _ = load(hub.url, tmp_path, GATED, HF_TOKEN=hub.token)
-    assert lines == ["loaded 3"]
+    assert lines[0].startswith("loaded 3 layers")
     lines, logged = load(hub.url, tmp_path / "other", GATED, HF_TOKEN="hf_of_someone_else")
     assert lines[0].endswith("the token's owner has not done so")
     assert "hf_of_someone_else" not in "".join([*lines, *logged])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import HfApi
+from huggingface_hub.errors import NotASafetensorsRepoError
 from safetensors import safe_open
 
+from emotion_circuits.language_models.hub import ask_hub
 from emotion_circuits.language_models.pretrained import check_folder
 from emotion_circuits.language_models.sources import PACKAGE, package_path
 
@@ -20,17 +22,18 @@ def count_parameters(what: str, source: str, revision: str | None) -> int | None
         revision: Branch, tag or commit of a hub repository.
 
     Returns:
-        Number of parameters; None for a GGUF or zip file, or if the hub does not tell.
+        Number of parameters; None for a GGUF or zip file, for a repository without safetensors, and
+        for one that was downloaded earlier and whose hub cannot be reached now.
 
     Raises:
-        InputError: If a folder or package does not exist.
+        InputError: If there is no such folder, package or repository, or as ``ask_hub``.
     """
     path = package_path(what, source) if source.startswith(PACKAGE) else Path(source)
     if path.is_file():
         return None
     if not path.is_dir():
         check_folder(what, source)
-        return _ask_hub(source, revision)
+        return _of_repository(what, source, revision)
     return sum(_count(file) for file in sorted(path.glob("*.safetensors")))
 
 
@@ -45,10 +48,11 @@ def _count(file: Path) -> int:
     return total
 
 
-def _ask_hub(source: str, revision: str | None) -> int | None:
+def _of_repository(what: str, source: str, revision: str | None) -> int | None:
+    if not ask_hub(what, source, revision):
+        return None
     try:
         found = HfApi().get_safetensors_metadata(source, revision=revision)
-    # Without the hub, the licence or safetensors, the size is all that is not known.
-    except Exception:
+    except NotASafetensorsRepoError:
         return None
     return sum(found.parameter_count.values())
