@@ -10,13 +10,9 @@ import numpy as np
 
 from emotion_circuits.circuits.circuit import Criterion, bracketed_circuit, ranked
 from emotion_circuits.circuits.connected import connected
-from emotion_circuits.circuits.discovery.controls import (
-    compare_with_random,
-    compare_with_shuffled,
-)
 from emotion_circuits.circuits.discovery.cross_fitting import ByHalf, CrossFitted
-from emotion_circuits.circuits.discovery.curves import draw_orders, measure_curve
 from emotion_circuits.circuits.discovery.emotion_discovery import Discovery, by_half
+from emotion_circuits.circuits.discovery.halves import measure_halves
 from emotion_circuits.circuits.discovery.settings import EdgeCircuitSettings
 from emotion_circuits.circuits.edge_places import graph_of
 from emotion_circuits.circuits.edge_references import mean_writes, resampled_writes
@@ -93,32 +89,13 @@ def measure_edge_circuits(discovery: Discovery, settings: EdgeCircuitSettings) -
     crossed = CrossFitted(discovery, runs)
     pairs = {half: discovery.of_half(half) for half in PAIR_HALVES}
     circuits = {half: found.circuit(pairs[half]) for half in PAIR_HALVES}
-    orders = {half: found.order(pairs[half]) for half in PAIR_HALVES}
-    kept, removed = crossed.keep([circuits])[0], crossed.remove([circuits])[0]
-    observed = float(crossed.shares(kept[None])[0])
     rng = rng_for(discovery.settings.seed, "orders_of_edges", discovery.emotion)
     return {
         "metric_empty": float(runs.empty.mean()),
         **_describe(found, found.circuit(everything), everything),
         "halves": {half: _describe_half(found, half, circuits[half]) for half in PAIR_HALVES},
         **_stability(found, circuits),
-        "faithfulness": crossed.interval(kept - crossed.empty),
-        "remaining": crossed.interval(removed - crossed.empty),
-        **measure_curve(
-            crossed,
-            orders,
-            found.edges,
-            draw_orders(found.edges, settings.num_orders, rng),
-            n_sizes=settings.n_sizes,
-        ),
-        "controls": {
-            **compare_with_random(
-                crossed, circuits, found.edges, observed, n_draws=settings.num_random
-            ),
-            "shuffled_labels": compare_with_shuffled(
-                crossed, circuits, found.order, observed, n_draws=settings.num_shuffled
-            ),
-        },
+        **measure_halves(crossed, circuits, found.edges, found.order, settings, rng),
     }
 
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from emotion_circuits.circuits.discovery.controls import (
-    compare_with_random,
-    compare_with_shuffled,
-)
 from emotion_circuits.circuits.discovery.cross_fitting import ByHalf, CrossFitted
-from emotion_circuits.circuits.discovery.curves import draw_orders, measure_curve
 from emotion_circuits.circuits.discovery.emotion_discovery import Discovery
+from emotion_circuits.circuits.discovery.halves import measure_halves
 from emotion_circuits.circuits.faithfulness import recovered
 from emotion_circuits.circuits.nodes import Node
 from emotion_circuits.prompts import PAIR_HALVES
@@ -35,32 +31,13 @@ def measure_circuits(discovery: Discovery, circuits: ByHalf[Node]) -> dict[str, 
     crossed = CrossFitted(discovery, discovery.verifier)
     settings = discovery.settings
     rng = rng_for(settings.seed, "orders_of_nodes", discovery.emotion)
-    orders = {half: discovery.order(discovery.of_half(half)) for half in PAIR_HALVES}
-    kept, removed = crossed.keep([circuits])[0], crossed.remove([circuits])[0]
-    observed = float(crossed.shares(kept[None])[0])
     return {
         "n_pairs": len(discovery.halves),
         "n_clusters": len(set(discovery.clusters)),
         "metric_clean": float(crossed.full.mean()),
         "metric_empty": float(crossed.empty.mean()),
         "halves": {half: _members(discovery, half, circuits[half]) for half in PAIR_HALVES},
-        "faithfulness": crossed.interval(kept - crossed.empty),
-        "remaining": crossed.interval(removed - crossed.empty),
-        **measure_curve(
-            crossed,
-            orders,
-            discovery.nodes,
-            draw_orders(discovery.nodes, settings.num_orders, rng),
-            n_sizes=settings.n_sizes,
-        ),
-        "controls": {
-            **compare_with_random(
-                crossed, circuits, discovery.nodes, observed, n_draws=settings.num_random
-            ),
-            "shuffled_labels": compare_with_shuffled(
-                crossed, circuits, discovery.order, observed, n_draws=settings.num_shuffled
-            ),
-        },
+        **measure_halves(crossed, circuits, discovery.nodes, discovery.order, settings, rng),
     }
 
 
